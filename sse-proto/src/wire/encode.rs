@@ -1,0 +1,262 @@
+//! Events to bytes.
+//!
+//! What can be constructed can be emitted: fields are proven values, `data` and comments are split at every line break a client
+//! would split at (CR, LF, CRLF), a leading space survives, and an event that is named always carries `data`, because a client
+//! drops one without.
+
+use core::fmt;
+
+use super::{EventName, IdField};
+
+/// Something that encodes to one whole frame.
+pub trait Encode {
+    /// The id the frame brings itself; `None` leaves it to the sender.
+    fn id(&self) -> Option<IdField<'_>>;
+
+    /// Exact length in bytes of everything but the `id` line, the closing blank line included.
+    fn body_len(&self) -> usize;
+
+    /// Writes everything but the `id` line to the front of `out`.
+    ///
+    /// # Panics
+    ///
+    /// When `out` is shorter than [`body_len`](Self::body_len).
+    fn encode_body(&self, out: &mut [u8]);
+
+    /// Exact length in bytes of the frame, its own `id` line included.
+    fn encoded_len(&self) -> usize {
+        self.id().map_or(0, id_line_len) + self.body_len()
+    }
+
+    /// Writes the frame, its own `id` line included, to the front of `out` and returns its length.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`] with the length it takes; nothing was written.
+    fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let needed = self.encoded_len();
+        if out.len() < needed {
+            return Err(BufferTooSmall { needed });
+        }
+        let mut at = 0;
+        if let Some(id) = self.id() {
+            at = line(out, 0, b"id:", id.as_str().as_bytes());
+        }
+        self.encode_body(&mut out[at..needed]);
+        Ok(needed)
+    }
+}
+
+/// One event, by reference: what to send, each part left out when `None`.
+///
+/// ```
+/// use sse_proto::wire::{Encode, Event, EventName};
+///
+/// let event = Event { event: Some(EventName::new("tick").unwrap()), data: Some("a\nb"), ..Event::default() };
+/// let mut out = [0; 64];
+/// let len = event.encode(&mut out).unwrap();
+/// assert_eq!(&out[..len], b"event:tick\ndata:a\ndata:b\n\n");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The `id` field. Left out, the hub numbers the event itself.
+    pub id: Option<IdField<'a>>,
+    /// The `event` field: which listener the client calls.
+    pub event: Option<EventName<'a>>,
+    /// The `retry` field, in milliseconds.
+    pub retry: Option<u32>,
+    /// The `data` field; each of its lines becomes one `data` line.
+    pub data: Option<&'a str>,
+    /// A comment; each of its lines becomes one comment line.
+    pub comment: Option<&'a str>,
+}
+
+impl<'a> Event<'a> {
+    /// An unnamed event with `data`.
+    pub const fn data(data: &'a str) -> Self {
+        Self { id: None, event: None, retry: None, data: Some(data), comment: None }
+    }
+
+    /// A comment: what a keep-alive is made of.
+    pub const fn comment(comment: &'a str) -> Self {
+        Self { id: None, event: None, retry: None, data: None, comment: Some(comment) }
+    }
+
+    fn data_to_send(&self) -> Option<&'a str> {
+        match (self.data, self.event) {
+            (None, Some(_)) => Some(""),
+            (data, _) => data,
+        }
+    }
+}
+
+impl Encode for Event<'_> {
+    fn id(&self) -> Option<IdField<'_>> {
+        self.id
+    }
+
+    fn body_len(&self) -> usize {
+        self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
+            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
+            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data))
+            + self.comment.map_or(0, |comment| lines_len(":".len(), comment))
+            + 1
+    }
+
+    fn encode_body(&self, out: &mut [u8]) {
+        let mut at = 0;
+        if let Some(name) = self.event {
+            at = line(out, at, b"event:", name.as_str().as_bytes());
+        }
+        if let Some(ms) = self.retry {
+            at = put(out, at, b"retry:");
+            at = decimal(out, at, u64::from(ms));
+            at = put(out, at, b"\n");
+        }
+        if let Some(data) = self.data_to_send() {
+            for part in Lines::of(data) {
+                at = line(out, at, b"data:", part);
+            }
+        }
+        if let Some(comment) = self.comment {
+            for part in Lines::of(comment) {
+                at = line(out, at, b":", part);
+            }
+        }
+        put(out, at, b"\n");
+    }
+}
+
+/// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
+#[derive(Clone, Debug)]
+pub struct Frame<B> {
+    bytes: B,
+    /// Length of the id at the front of `bytes`; the body follows it.
+    id_len: Option<u32>,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Frame<B> {
+    /// Encodes `event` into a buffer of exactly the length that `allocate` is asked for.
+    pub fn new(event: &impl Encode, allocate: impl FnOnce(usize) -> B) -> Self {
+        let id_len = event.id().map(|id| id.as_str().len());
+        let start = id_len.unwrap_or(0);
+        let mut bytes = allocate(start + event.body_len());
+        let out = bytes.as_mut();
+        if let Some(id) = event.id() {
+            put(out, 0, id.as_str().as_bytes());
+        }
+        event.encode_body(&mut out[start..]);
+        Self { bytes, id_len: id_len.map(|len| len as u32) }
+    }
+}
+
+impl<B> Frame<B> {
+    /// The same frame in another kind of buffer, for example one that can be shared.
+    pub fn map<C>(self, convert: impl FnOnce(B) -> C) -> Frame<C> {
+        Frame { bytes: convert(self.bytes), id_len: self.id_len }
+    }
+}
+
+impl<B: AsRef<[u8]>> Encode for Frame<B> {
+    fn id(&self) -> Option<IdField<'_>> {
+        let id = &self.bytes.as_ref()[..self.id_len? as usize];
+        core::str::from_utf8(id).ok().and_then(|id| IdField::new(id).ok())
+    }
+
+    fn body_len(&self) -> usize {
+        self.bytes.as_ref().len() - self.id_len.unwrap_or(0) as usize
+    }
+
+    fn encode_body(&self, out: &mut [u8]) {
+        put(out, 0, &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..]);
+    }
+}
+
+/// The buffer does not hold the frame; nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferTooSmall {
+    /// The length the frame takes, in bytes.
+    pub needed: usize,
+}
+
+impl fmt::Display for BufferTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the frame takes {} bytes", self.needed)
+    }
+}
+
+impl core::error::Error for BufferTooSmall {}
+
+/// The lines a client would see in a value: split at CR, LF and CRLF. There is always at least one.
+struct Lines<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(value: &'a str) -> Self {
+        Self { rest: Some(value.as_bytes()) }
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let Some(end) = memchr::memchr2(b'\r', b'\n', rest) else {
+            self.rest = None;
+            return Some(rest);
+        };
+        let after = if rest[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
+        self.rest = Some(&rest[after..]);
+        Some(&rest[..end])
+    }
+}
+
+fn lines_len(prefix: usize, value: &str) -> usize {
+    Lines::of(value).map(|part| prefix + padded_len(part) + 1).sum()
+}
+
+/// A client strips one space after the colon: a value that starts with one is sent with another before it.
+fn padded_len(value: &[u8]) -> usize {
+    value.len() + usize::from(value.first() == Some(&b' '))
+}
+
+pub(crate) fn id_line_len(id: IdField<'_>) -> usize {
+    "id:\n".len() + padded_len(id.as_str().as_bytes())
+}
+
+pub(crate) fn line(out: &mut [u8], mut at: usize, prefix: &[u8], value: &[u8]) -> usize {
+    at = put(out, at, prefix);
+    if value.first() == Some(&b' ') {
+        at = put(out, at, b" ");
+    }
+    at = put(out, at, value);
+    put(out, at, b"\n")
+}
+
+pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let end = at + bytes.len();
+    out[at..end].copy_from_slice(bytes);
+    end
+}
+
+pub(crate) fn decimal(out: &mut [u8], at: usize, mut value: u64) -> usize {
+    let end = at + decimal_len(value);
+    let mut cell = end;
+    loop {
+        cell -= 1;
+        out[cell] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return end;
+        }
+    }
+}
+
+pub(crate) const fn decimal_len(value: u64) -> usize {
+    match value.checked_ilog10() {
+        None => 1,
+        Some(log) => log as usize + 1,
+    }
+}

@@ -1,0 +1,10 @@
+//! The wire format of `text/event-stream` (WHATWG HTML, section 9.2): values that are proven not to break the framing, the
+//! encoder and the decoder.
+//!
+//! This module owns no connection and knows no clock; it turns values into bytes and bytes into values.
+
+mod encode;
+mod field;
+
+pub use encode::{BufferTooSmall, Encode, Event, Frame};
+pub use field::{EventName, FieldError, FieldErrorKind, IdField};

@@ -1,0 +1,3 @@
+//! Pure tests: no socket, no clock, no sleep.
+
+mod encode;

@@ -1,0 +1,1 @@
+//! What the test levels share: the naive model, the laws, the simulator.
