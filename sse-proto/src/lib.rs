@@ -1,4 +1,9 @@
 //! Server-Sent Events as a sans-IO state machine.
+//!
+//! [`Engine`] is a whole hub without I/O: ids, registration, topics, tasks, one log with a cursor per connection, resume,
+//! heartbeats and sweeping. [`wire`] is the format itself. Clocks, randomness and sockets stay with the caller.
+//!
+//! Features only add: `alloc` brings storage on the heap ([`Heap`]), `std` (the default) the fastest search routines.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -7,4 +12,22 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod config;
+mod engine;
+mod id;
+pub mod manager;
+mod storage;
+mod time;
 pub mod wire;
+
+pub use config::{Age, Config, ConfigError, Limits, Overrun};
+pub use engine::{
+    ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, Left,
+    ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registered,
+    Registration, Resume, Stale, Target, TaskError, TaskInfo, TaskState, Usage, check_topic,
+};
+pub use id::{ClientId, ClientKey, ConnId, Epoch, EventId, IdForm, NameError, check_name};
+#[cfg(feature = "alloc")]
+pub use storage::Heap;
+pub use storage::Storage;
+pub use time::Instant;

@@ -7,7 +7,10 @@ fn check(event: Event<'_>, expected: &str) {
     let len = event.encode(&mut out).unwrap();
     assert_eq!(core::str::from_utf8(&out[..len]).unwrap(), expected);
     assert_eq!(event.encoded_len(), len);
-    assert!(out[len..].iter().all(|&byte| byte == 0xAA), "wrote past its length");
+    assert!(
+        out[len..].iter().all(|&byte| byte == 0xAA),
+        "wrote past its length"
+    );
 }
 
 #[test]
@@ -23,7 +26,10 @@ fn fields_in_order() {
 
 #[test]
 fn line_breaks_of_every_kind_split_data() {
-    check(Event::data("a\nb\rc\r\nd\n"), "data:a\ndata:b\ndata:c\ndata:d\ndata:\n\n");
+    check(
+        Event::data("a\nb\rc\r\nd\n"),
+        "data:a\ndata:b\ndata:c\ndata:d\ndata:\n\n",
+    );
     check(Event::comment("a\rb"), ":a\n:b\n\n");
 }
 
@@ -34,13 +40,31 @@ fn a_leading_space_survives() {
 
 #[test]
 fn a_named_event_always_dispatches() {
-    check(Event { event: Some(EventName::new("ev").unwrap()), ..Event::default() }, "event:ev\ndata:\n\n");
+    check(
+        Event {
+            event: Some(EventName::new("ev").unwrap()),
+            ..Event::default()
+        },
+        "event:ev\ndata:\n\n",
+    );
 }
 
 #[test]
 fn retry_in_milliseconds() {
-    check(Event { retry: Some(100), ..Event::default() }, "retry:100\n\n");
-    check(Event { retry: Some(0), ..Event::default() }, "retry:0\n\n");
+    check(
+        Event {
+            retry: Some(100),
+            ..Event::default()
+        },
+        "retry:100\n\n",
+    );
+    check(
+        Event {
+            retry: Some(0),
+            ..Event::default()
+        },
+        "retry:0\n\n",
+    );
 }
 
 #[test]

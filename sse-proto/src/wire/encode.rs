@@ -74,12 +74,24 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// An unnamed event with `data`.
     pub const fn data(data: &'a str) -> Self {
-        Self { id: None, event: None, retry: None, data: Some(data), comment: None }
+        Self {
+            id: None,
+            event: None,
+            retry: None,
+            data: Some(data),
+            comment: None,
+        }
     }
 
     /// A comment: what a keep-alive is made of.
     pub const fn comment(comment: &'a str) -> Self {
-        Self { id: None, event: None, retry: None, data: None, comment: Some(comment) }
+        Self {
+            id: None,
+            event: None,
+            retry: None,
+            data: None,
+            comment: Some(comment),
+        }
     }
 
     fn data_to_send(&self) -> Option<&'a str> {
@@ -96,10 +108,17 @@ impl Encode for Event<'_> {
     }
 
     fn body_len(&self) -> usize {
-        self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
-            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
-            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data))
-            + self.comment.map_or(0, |comment| lines_len(":".len(), comment))
+        self.event.map_or(0, |name| {
+            "event:\n".len() + padded_len(name.as_str().as_bytes())
+        }) + self
+            .retry
+            .map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
+            + self
+                .data_to_send()
+                .map_or(0, |data| lines_len("data:".len(), data))
+            + self
+                .comment
+                .map_or(0, |comment| lines_len(":".len(), comment))
             + 1
     }
 
@@ -146,21 +165,29 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Frame<B> {
             put(out, 0, id.as_str().as_bytes());
         }
         event.encode_body(&mut out[start..]);
-        Self { bytes, id_len: id_len.map(|len| len as u32) }
+        Self {
+            bytes,
+            id_len: id_len.map(|len| len as u32),
+        }
     }
 }
 
 impl<B> Frame<B> {
     /// The same frame in another kind of buffer, for example one that can be shared.
     pub fn map<C>(self, convert: impl FnOnce(B) -> C) -> Frame<C> {
-        Frame { bytes: convert(self.bytes), id_len: self.id_len }
+        Frame {
+            bytes: convert(self.bytes),
+            id_len: self.id_len,
+        }
     }
 }
 
 impl<B: AsRef<[u8]>> Encode for Frame<B> {
     fn id(&self) -> Option<IdField<'_>> {
         let id = &self.bytes.as_ref()[..self.id_len? as usize];
-        core::str::from_utf8(id).ok().and_then(|id| IdField::new(id).ok())
+        core::str::from_utf8(id)
+            .ok()
+            .and_then(|id| IdField::new(id).ok())
     }
 
     fn body_len(&self) -> usize {
@@ -168,7 +195,11 @@ impl<B: AsRef<[u8]>> Encode for Frame<B> {
     }
 
     fn encode_body(&self, out: &mut [u8]) {
-        put(out, 0, &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..]);
+        put(
+            out,
+            0,
+            &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..],
+        );
     }
 }
 
@@ -194,7 +225,9 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn of(value: &'a str) -> Self {
-        Self { rest: Some(value.as_bytes()) }
+        Self {
+            rest: Some(value.as_bytes()),
+        }
     }
 }
 
@@ -207,14 +240,20 @@ impl<'a> Iterator for Lines<'a> {
             self.rest = None;
             return Some(rest);
         };
-        let after = if rest[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
+        let after = if rest[end..].starts_with(b"\r\n") {
+            end + 2
+        } else {
+            end + 1
+        };
         self.rest = Some(&rest[after..]);
         Some(&rest[..end])
     }
 }
 
 fn lines_len(prefix: usize, value: &str) -> usize {
-    Lines::of(value).map(|part| prefix + padded_len(part) + 1).sum()
+    Lines::of(value)
+        .map(|part| prefix + padded_len(part) + 1)
+        .sum()
 }
 
 /// A client strips one space after the colon: a value that starts with one is sent with another before it.

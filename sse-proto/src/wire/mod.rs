@@ -5,6 +5,8 @@
 
 mod encode;
 mod field;
+pub(crate) mod measure;
 
 pub use encode::{BufferTooSmall, Encode, Event, Frame};
+pub(crate) use encode::{decimal, decimal_len, id_line_len, line, put};
 pub use field::{EventName, FieldError, FieldErrorKind, IdField};

@@ -1,0 +1,209 @@
+//! Every bound and every choice of the engine, in one place.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::id::IdForm;
+
+/// How an engine behaves. Nothing in it changes after [`Engine::new`](crate::Engine::new).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How much of everything.
+    pub limits: Limits,
+    /// After how long without a frame a connection gets a comment; `None` never. Default 15 s: proxies drop a silent stream after
+    /// 30 to 60 s.
+    pub heartbeat: Option<Duration>,
+    /// The comment a heartbeat consists of. Default `heartbeat`.
+    pub heartbeat_comment: &'static str,
+    /// After how long without a byte taken a connection that has bytes waiting is closed; `None` never. Default 30 s.
+    pub write_stall: Option<Duration>,
+    /// The age after which a sweep drops a client; exactly this age stays. Default one hour, as system M.
+    pub dormant_after: Duration,
+    /// The time between two sweeps, counted from the first registration; zero sweeps at the first possible moment. Default 240 s, as
+    /// system M.
+    pub sweep_every: Duration,
+    /// How long an id that was allocated but not registered stays reserved. Default 10 minutes: a page registers within seconds.
+    pub issued_id_ttl: Duration,
+    /// What [`dormant_after`](Self::dormant_after) is the age of. Default [`Age::SinceLeft`].
+    pub age: Age,
+    /// What happens to a connection whose next frame has left the log. Default [`Overrun::Close`].
+    pub overrun: Overrun,
+    /// The shape of allocated ids. Default [`IdForm::Secure`].
+    pub id_form: IdForm,
+    /// Reconnection time told with each greeting, in milliseconds; `None` leaves the client's own. Default 1,000.
+    pub retry: Option<u32>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            heartbeat: Some(Duration::from_secs(15)),
+            heartbeat_comment: "heartbeat",
+            write_stall: Some(Duration::from_secs(30)),
+            dormant_after: Duration::from_secs(3600),
+            sweep_every: Duration::from_secs(240),
+            issued_id_ttl: Duration::from_secs(600),
+            age: Age::SinceLeft,
+            overrun: Overrun::Close,
+            id_form: IdForm::Secure,
+            retry: Some(1000),
+        }
+    }
+}
+
+/// How much of everything an engine may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections. Default 100,000.
+    pub connections: u32,
+    /// Clients, with a connection or without. Default 200,000: each connection's, and as many that are away.
+    pub clients: u32,
+    /// Ids that are allocated and not registered; the oldest gives way to a new one. Default 10,000.
+    pub issued_ids: u32,
+    /// Open connections of one client. Default 16.
+    pub connections_per_client: u32,
+    /// Groups. Default 10,000.
+    pub groups: u32,
+    /// Topics that someone listens to or that the log has frames for. Default 200,000.
+    pub topics: u32,
+    /// Topics of one client. Default 64: each is looked at when one of its connections passes a topic's frame.
+    pub topics_per_client: u32,
+    /// Topics of all clients together. Default 400,000.
+    pub subscriptions: u32,
+    /// Tasks of one client, those kept for a client that is away included. Default 64.
+    pub tasks_per_client: u32,
+    /// Tasks of all clients together. Default 100,000.
+    pub tasks: u32,
+    /// Bytes of a user name, a client id, a group or a task's name. Default 128.
+    pub name_bytes: u32,
+    /// Bytes of a topic. Default 256.
+    pub topic_bytes: u32,
+    /// Bytes of one frame, its id included. Default 256 KiB.
+    pub frame_bytes: u32,
+    /// Bytes of the log: how much history there is. Default 16 MiB.
+    pub log_bytes: u32,
+    /// Frames in the log. Default 65,536.
+    pub log_entries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            clients: 200_000,
+            issued_ids: 10_000,
+            connections_per_client: 16,
+            groups: 10_000,
+            topics: 200_000,
+            topics_per_client: 64,
+            subscriptions: 400_000,
+            tasks_per_client: 64,
+            tasks: 100_000,
+            name_bytes: 128,
+            topic_bytes: 256,
+            frame_bytes: 256 * 1024,
+            log_bytes: 16 * 1024 * 1024,
+            log_entries: 65_536,
+        }
+    }
+}
+
+/// What a client's age is counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Age {
+    /// From when its last connection left: a client with an open stream is not swept.
+    #[default]
+    SinceLeft,
+    /// From its last registration, as system M: an open stream does not keep a client.
+    SinceRegistered,
+}
+
+/// What happens to a connection whose next frame has left the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overrun {
+    /// It is closed. It reconnects, resumes, and is told of the gap then.
+    #[default]
+    Close,
+    /// It is told of the gap and goes on with the oldest frame there is. In mid-frame it is closed all the same.
+    Skip,
+}
+
+impl Config {
+    /// Checks that the limits fit each other.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the limit and what it must be.
+    pub const fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let all = [
+            ("connections", limits.connections),
+            ("clients", limits.clients),
+            ("connections_per_client", limits.connections_per_client),
+            ("groups", limits.groups),
+            ("topics", limits.topics),
+            ("subscriptions", limits.subscriptions),
+            ("name_bytes", limits.name_bytes),
+            ("topic_bytes", limits.topic_bytes),
+            ("log_entries", limits.log_entries),
+        ];
+        let mut at = 0;
+        while at < all.len() {
+            if all[at].1 == 0 {
+                return Err(ConfigError {
+                    limit: all[at].0,
+                    must_be: "at least 1",
+                });
+            }
+            at += 1;
+        }
+        let comment = self.heartbeat_comment.as_bytes();
+        let mut at = 0;
+        while at < comment.len() {
+            if comment[at] == b'\r' || comment[at] == b'\n' {
+                return Err(ConfigError {
+                    limit: "heartbeat_comment",
+                    must_be: "one line",
+                });
+            }
+            at += 1;
+        }
+        if limits.name_bytes > 1024 {
+            return Err(ConfigError {
+                limit: "name_bytes",
+                must_be: "at most 1,024",
+            });
+        }
+        if limits.frame_bytes < 4 * limits.name_bytes || limits.frame_bytes < 256 {
+            return Err(ConfigError {
+                limit: "frame_bytes",
+                must_be: "at least 256 and four times name_bytes: greetings are frames",
+            });
+        }
+        if limits.frame_bytes > limits.log_bytes / 2 {
+            return Err(ConfigError {
+                limit: "frame_bytes",
+                must_be: "at most half of log_bytes",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A limit that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Which limit.
+    pub limit: &'static str,
+    /// What it must be.
+    pub must_be: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the limit {} must be {}", self.limit, self.must_be)
+    }
+}
+
+impl core::error::Error for ConfigError {}

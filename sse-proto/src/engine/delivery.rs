@@ -1,0 +1,239 @@
+//! Cursors: where each connection stands in the log, and which bytes come next for it.
+//!
+//! A connection that is caught up holds nothing. A frame for it sets its cursor and makes it pending; a pending connection walks
+//! the log forward, looking at each entry once, until it has passed the last frame that is for it.
+//!
+//! ```text
+//!            frame or notice            offered to the driver
+//!   Idle ───────────────────────▶ Ready ─────────────────────▶ Writing
+//!    ▲                              ▲   nothing found yet         │
+//!    │                              └─────────────────────────────┤
+//!    └───────────── everything that is for it was taken ──────────┘
+//!   any of them ──▶ Closing ──▶ gone
+//! ```
+
+use super::directory::{Directory, OfClient};
+use super::log::{Entry, Log, Scope};
+use super::{CloseReason, GapReason, Greeting};
+use crate::id::ClientKey;
+use crate::storage::Storage;
+use crate::storage::slab::{Link, linked};
+use crate::time::Instant;
+
+/// One open response.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) client: u32,
+    pub(super) of_client: Link,
+    /// Its place among those that are ready, or among those that wait for a deadline of one kind.
+    pub(super) turn: Link,
+    pub(super) deadline: Instant,
+    pub(super) phase: Phase,
+    /// Which list `turn` is in.
+    pub(super) listed: Listed,
+    /// Its client was given up: nothing but heartbeats is for it.
+    pub(super) silent: bool,
+    pub(super) due: Due,
+    /// The notice that is being sent; `offset` counts in it. `None`: `offset` counts in the frame at the cursor.
+    pub(super) notice: Option<Sending>,
+    pub(super) offset: u32,
+    /// The next sequence number to look at.
+    pub(super) cursor: u64,
+    /// The last sequence number that may be for it.
+    pub(super) until: u64,
+    /// Completions up to this sequence number need not be told again.
+    pub(super) told: u64,
+    /// The sequence number in the `id` line of the notice being sent, if it has one.
+    pub(super) notice_id: Option<u64>,
+    pub(super) gap: GapReason,
+    pub(super) greeting: Greeting,
+    pub(super) farewell_retry: u32,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Caught up.
+    Idle,
+    /// Has something; the driver was not told yet.
+    Ready,
+    /// The driver was told and writes.
+    Writing,
+    /// Will be reported as closed.
+    Closing(CloseReason),
+}
+
+/// The list a connection is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Nowhere,
+    Ready,
+    Heartbeat,
+    Stall,
+}
+
+/// A notice of the engine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    Greeting,
+    /// The completion with the sequence number `told`.
+    Task,
+    Gap,
+    Heartbeat,
+    Farewell,
+}
+
+/// Notices that wait to be sent, in this order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Due {
+    pub(super) greeting: bool,
+    /// Completions that may not have arrived.
+    pub(super) tasks: bool,
+    /// The client has shown what it has: completions after that are due even when they were sent once.
+    pub(super) tasks_sent_too: bool,
+    pub(super) gap: bool,
+    pub(super) heartbeat: bool,
+    /// After everything else, and the last thing sent.
+    pub(super) farewell: bool,
+    /// The application has not heard of the gap yet.
+    pub(super) report_gap: bool,
+}
+
+/// Names the list that a connection's `turn` is in.
+#[derive(Debug)]
+pub(super) enum Turn {}
+
+linked!(Connection, Turn, turn);
+linked!(Connection, OfClient, of_client);
+
+/// How many entries one call looks at.
+pub(super) const WALK: usize = 512;
+
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walk {
+    /// The frame at the cursor is for the connection.
+    Found,
+    /// Not yet: there is more to walk.
+    Unfinished,
+    /// Nothing up to `until` is for it.
+    CaughtUp,
+}
+
+impl Connection {
+    /// Whether its next frame may have left the log.
+    pub(super) fn is_overrun<S: Storage>(&self, log: &Log<S>) -> bool {
+        self.cursor <= log.evicted() && self.cursor <= self.until
+    }
+}
+
+/// Whether the frame `entry` is for `connection`. O(1), but for a topic O(topics of the client) and for a list O(log of it).
+pub(super) fn is_for<S: Storage>(
+    directory: &Directory<S>,
+    log: &Log<S>,
+    entry: &Entry,
+    slot: u32,
+) -> bool {
+    let connection = directory.connections.at(slot);
+    let to_its_client = |key: ClientKey| {
+        key.slot == connection.client && directory.clients.holds(key.slot, key.generation)
+    };
+    // What was begun is finished, whoever it is for by now. Only frames to single clients share a sequence number.
+    if connection.offset > 0 && connection.notice.is_none() && entry.sequence == connection.cursor {
+        return match entry.scope {
+            Scope::Client(key) => to_its_client(key),
+            _ => true,
+        };
+    }
+    if connection.silent {
+        return false;
+    }
+    match entry.scope {
+        Scope::All => true,
+        Scope::Label(label) => directory.stands_under(
+            directory.clients.at(connection.client),
+            label,
+            entry.sequence,
+        ),
+        Scope::Client(key) => to_its_client(key),
+        Scope::Connection(conn) => {
+            conn.slot == slot && directory.connections.holds(slot, conn.generation)
+        }
+        Scope::Clients { members } => {
+            log.lists(entry, members, directory.client_key(connection.client))
+        }
+    }
+}
+
+/// Moves the cursor to the next frame that is for the connection. Looks at [`WALK`] entries at most.
+pub(super) fn walk<S: Storage>(directory: &mut Directory<S>, log: &Log<S>, slot: u32) -> Walk {
+    let connection = directory.connections.at(slot);
+    let (mut cursor, until) = (connection.cursor, connection.until);
+    let mut index = log.locate(cursor);
+    let mut result = Walk::Unfinished;
+    for _ in 0..WALK {
+        let entry = log.entry(index).filter(|entry| entry.sequence <= until);
+        let Some(entry) = entry else {
+            cursor = cursor.max(until + 1);
+            result = Walk::CaughtUp;
+            break;
+        };
+        if is_for(directory, log, entry, slot) {
+            cursor = entry.sequence;
+            result = Walk::Found;
+            break;
+        }
+        cursor = entry.sequence + 1;
+        index += 1;
+    }
+    directory.connections.at_mut(slot).cursor = cursor;
+    result
+}
+
+/// Fills `slices` with what follows at the cursor, which stands at a frame for the connection. Frames that stand side by side
+/// share a slice. Looks at [`WALK`] entries at most. Returns the number of slices filled.
+pub(super) fn collect<'a, S: Storage>(
+    directory: &Directory<S>,
+    log: &'a Log<S>,
+    slot: u32,
+    slices: &mut [&'a [u8]],
+) -> usize {
+    let connection = directory.connections.at(slot);
+    let mut run: Option<(Entry, usize, Entry)> = None;
+    let mut filled = 0;
+    let first = log.locate(connection.cursor);
+    for index in first..first + WALK {
+        let Some(entry) = log
+            .entry(index)
+            .filter(|entry| entry.sequence <= connection.until)
+        else {
+            break;
+        };
+        if !is_for(directory, log, entry, slot) {
+            continue;
+        }
+        match &mut run {
+            Some((_, _, last)) if Log::<S>::adjoin(last, entry) => *last = *entry,
+            _ => {
+                if let Some((first, skip, last)) = run.take() {
+                    slices[filled] = log.run(&first, skip, &last);
+                    filled += 1;
+                    if filled == slices.len() {
+                        return filled;
+                    }
+                }
+                let skip = if entry.sequence == connection.cursor {
+                    connection.offset as usize
+                } else {
+                    0
+                };
+                run = Some((*entry, skip, *entry));
+            }
+        }
+    }
+    if let Some((first, skip, last)) = run {
+        slices[filled] = log.run(&first, skip, &last);
+        filled += 1;
+    }
+    filled
+}

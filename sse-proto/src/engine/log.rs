@@ -1,0 +1,318 @@
+//! The log: encoded frames in order, in one bounded ring of bytes.
+//!
+//! It owns the bytes and one small header per frame. It appends, evicts the oldest when room is needed, and finds a sequence
+//! number. It knows nothing of connections. A frame is always in one piece: where it does not fit at the end of the ring it
+//! starts at the front.
+
+use crate::id::{ClientKey, ConnId, Epoch};
+use crate::storage::Storage;
+use crate::storage::parts::{Buffer, Index, Queue};
+use crate::wire::{Encode, IdField, decimal, decimal_len, id_line_len, line, put};
+
+/// Who a frame in the log is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    All,
+    /// Everyone under a group, a user name or a topic, by slot. The log's frames keep the label alive.
+    Label(u32),
+    Client(ClientKey),
+    Connection(ConnId),
+    /// `members` client keys, sorted, stand in the ring in front of the frame.
+    Clients {
+        members: u32,
+    },
+}
+
+/// The header of one frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    /// Where the frame is in the ring.
+    start: u32,
+    pub(super) len: u32,
+    pub(super) scope: Scope,
+    /// Length of the id the application gave; `None` when the hub numbered the frame.
+    own_id: Option<u16>,
+    /// The frame tells a client that a task of its ended.
+    pub(super) completes_task: bool,
+}
+
+const MEMBER: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Log<S: Storage> {
+    epoch: Epoch,
+    bytes: S::Bytes,
+    capacity: usize,
+    /// Where the next frame goes, if it fits there.
+    write_at: usize,
+    entries: S::Entries<Entry>,
+    /// How many entries were ever evicted: the number of the oldest one.
+    evicted_entries: u32,
+    own_ids: S::EventIndex,
+    /// The last sequence number that was given out.
+    last_sequence: u64,
+    /// The highest sequence number that is gone; 0 when nothing is.
+    evicted: u64,
+}
+
+impl<S: Storage> Log<S> {
+    pub(super) fn new(epoch: Epoch, capacity: usize, max_entries: usize) -> Self {
+        let mut bytes = S::Bytes::new();
+        let capacity = if bytes.resize(capacity) { capacity } else { 0 };
+        Self {
+            epoch,
+            bytes,
+            capacity,
+            write_at: 0,
+            entries: S::Entries::with_limit(max_entries),
+            evicted_entries: 0,
+            own_ids: S::EventIndex::with_limit(max_entries),
+            last_sequence: 0,
+            evicted: 0,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Sequence numbers up to `sequence` were given out, if not here then by whoever orders several logs.
+    pub(super) fn observe(&mut self, sequence: u64) {
+        self.last_sequence = self.last_sequence.max(sequence);
+    }
+
+    /// Whether a frame of `len` bytes for `members` listed clients can ever be held.
+    pub(super) fn fits(&self, len: usize, members: usize) -> bool {
+        members
+            .checked_mul(MEMBER)
+            .and_then(|list| list.checked_add(len))
+            .is_some_and(|total| total <= self.capacity)
+    }
+
+    /// Length of the frame that [`append`](Self::append) would make.
+    pub(super) fn frame_len(&self, sequence: u64, frame: &impl Encode) -> usize {
+        let id_line = frame
+            .id()
+            .map_or_else(|| numbered_id_len(sequence), id_line_len);
+        id_line + frame.body_len()
+    }
+
+    /// Makes room for one more frame of `len` bytes by evicting from the oldest on; true when there is room. One entry a call is
+    /// handed to the caller, who lets go of what it refers to.
+    pub(super) fn make_room(&mut self, len: usize, members: usize) -> Option<Entry> {
+        // Frames that share a sequence number leave together.
+        let halved = self
+            .entries
+            .at(0)
+            .is_some_and(|oldest| oldest.sequence <= self.evicted);
+        if halved || self.entries.is_full() || self.place(len + members * MEMBER).is_none() {
+            return self.evict();
+        }
+        None
+    }
+
+    /// Removes the oldest frame.
+    pub(super) fn evict(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        if entry.own_id.is_some() {
+            // The bytes are still there: nothing was written since.
+            let hash = own_id_hash(self.own_id(&entry));
+            self.own_ids.remove(hash, self.evicted_entries);
+        }
+        self.evicted_entries = self.evicted_entries.wrapping_add(1);
+        self.evicted = entry.sequence;
+        Some(entry)
+    }
+
+    /// Appends `frame`, for which room was made, under `sequence`: at least the last one given out here.
+    pub(super) fn append(
+        &mut self,
+        sequence: u64,
+        scope: Scope,
+        members: &[ClientKey],
+        frame: &impl Encode,
+        completes_task: bool,
+    ) {
+        let len = self.frame_len(sequence, frame);
+        let list = members.len() * MEMBER;
+        let Some(place) = self.place(list + len) else {
+            return;
+        };
+        let start = place + list;
+        let ring = self.bytes.bytes_mut();
+        let (cells, _) = ring[place..start].as_chunks_mut::<MEMBER>();
+        for (cell, member) in cells.iter_mut().zip(members) {
+            *cell = member.to_bytes();
+        }
+        cells.sort_unstable();
+        let out = &mut ring[start..start + len];
+        let body = write_id(out, self.epoch, sequence, frame.id());
+        frame.encode_body(&mut out[body..]);
+
+        let own_id = frame.id().map(|id| id.as_str().len() as u16);
+        let entry = Entry {
+            sequence,
+            start: start as u32,
+            len: len as u32,
+            scope,
+            own_id,
+            completes_task,
+        };
+        if let Some(id) = frame
+            .id()
+            .map(|id| id.as_str().as_bytes())
+            .filter(|id| !id.is_empty())
+        {
+            let hash = own_id_hash(id);
+            if let Some(earlier) = self.numbered(id) {
+                self.own_ids.remove(hash, earlier);
+            }
+            self.own_ids.insert(
+                hash,
+                self.evicted_entries.wrapping_add(self.entries.len() as u32),
+            );
+        }
+        if self.entries.push_back(entry).is_ok() {
+            self.write_at = start + len;
+            self.observe(sequence);
+        }
+    }
+
+    /// Index of the first entry with at least `sequence`; the number of entries when there is none.
+    ///
+    /// O(1) where sequence numbers follow each other, else O(log n).
+    pub(super) fn locate(&self, sequence: u64) -> usize {
+        let len = self.entries.len();
+        let sequence_at = |index: usize| {
+            self.entries
+                .at(index)
+                .map_or(u64::MAX, |entry| entry.sequence)
+        };
+        let guess = sequence.saturating_sub(sequence_at(0)).min(len as u64) as usize;
+        if sequence_at(guess) >= sequence && (guess == 0 || sequence_at(guess - 1) < sequence) {
+            return guess;
+        }
+        let (mut low, mut high) = (0, len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if sequence_at(middle) < sequence {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    pub(super) fn entry(&self, index: usize) -> Option<&Entry> {
+        self.entries.at(index)
+    }
+
+    /// The sequence number of the latest frame that the application gave the id `id`. O(1).
+    pub(super) fn sequence_of(&self, id: &str) -> Option<u64> {
+        let number = self.numbered(id.as_bytes())?;
+        self.entries
+            .at(number.wrapping_sub(self.evicted_entries) as usize)
+            .map(|entry| entry.sequence)
+    }
+
+    /// The bytes of frames `first` to `last` that stand side by side.
+    pub(super) fn run(&self, first: &Entry, skip: usize, last: &Entry) -> &[u8] {
+        &self.bytes.bytes()[first.start as usize + skip..last.start as usize + last.len as usize]
+    }
+
+    /// Whether `next` begins where `entry` ends.
+    pub(super) fn adjoin(entry: &Entry, next: &Entry) -> bool {
+        entry.start + entry.len == next.start
+    }
+
+    /// Whether `client` is in the list in front of the frame. O(log n).
+    pub(super) fn lists(&self, entry: &Entry, members: u32, client: ClientKey) -> bool {
+        let start = entry.start as usize;
+        let (list, _) =
+            self.bytes.bytes()[start - members as usize * MEMBER..start].as_chunks::<MEMBER>();
+        list.binary_search(&client.to_bytes()).is_ok()
+    }
+
+    /// The number of the latest entry with the application's id `id`.
+    fn numbered(&self, id: &[u8]) -> Option<u32> {
+        self.own_ids.find(own_id_hash(id), |number| {
+            let entry = self
+                .entries
+                .at(number.wrapping_sub(self.evicted_entries) as usize);
+            entry.is_some_and(|entry| self.own_id(entry) == id)
+        })
+    }
+
+    /// The value of the application's id: the frame begins with it.
+    fn own_id(&self, entry: &Entry) -> &[u8] {
+        let len = usize::from(entry.own_id.unwrap_or(0));
+        let value = &self.bytes.bytes()[entry.start as usize + "id:".len()..];
+        let skip = usize::from(value.first() == Some(&b' '));
+        &value[skip..skip + len]
+    }
+
+    /// Where `needed` bytes in one piece are free.
+    fn place(&self, needed: usize) -> Option<usize> {
+        let Some(oldest) = self.entries.at(0) else {
+            return (needed <= self.capacity).then_some(0);
+        };
+        let list = match oldest.scope {
+            Scope::Clients { members } => members as usize * MEMBER,
+            _ => 0,
+        };
+        let tail = oldest.start as usize - list;
+        if tail < self.write_at {
+            if self.capacity - self.write_at >= needed {
+                return Some(self.write_at);
+            }
+            return (tail >= needed).then_some(0);
+        }
+        (tail - self.write_at >= needed).then_some(self.write_at)
+    }
+}
+
+/// Writes the `id` line for `sequence`, or the application's own, to the front of `out`; returns its length.
+pub(super) fn write_id(
+    out: &mut [u8],
+    epoch: Epoch,
+    sequence: u64,
+    own: Option<IdField<'_>>,
+) -> usize {
+    if let Some(id) = own {
+        return line(out, 0, b"id:", id.as_str().as_bytes());
+    }
+    let mut at = put(out, 0, b"id:");
+    for shift in (0..8).rev() {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        at = put(out, at, &[HEX[(epoch.0 >> (4 * shift)) as usize & 15]]);
+    }
+    at = put(out, at, b"-");
+    at = decimal(out, at, sequence);
+    put(out, at, b"\n")
+}
+
+/// Length of the `id` line that [`write_id`] writes for a number of the hub's own.
+pub(super) fn numbered_id_len(sequence: u64) -> usize {
+    "id:00000000-\n".len() + decimal_len(sequence)
+}
+
+/// Ids come from publishers, who are trusted: an unkeyed hash serves.
+fn own_id_hash(id: &[u8]) -> u32 {
+    id.iter().fold(0x811C_9DC5, |hash: u32, &byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}

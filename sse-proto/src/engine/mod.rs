@@ -1,0 +1,729 @@
+//! The engine: connections, clients, topics, tasks and one log, as a state machine without I/O.
+//!
+//! This file is the façade: it checks what callers pass and routes to the sub-machines. [`Engine`] explains how to drive it.
+
+mod deadlines;
+mod delivery;
+mod directory;
+mod log;
+mod notice;
+mod tasks;
+mod verbs;
+
+use core::fmt;
+
+use self::deadlines::Deadlines;
+use self::delivery::{Phase, Sending, Walk};
+pub use self::directory::Full;
+use self::directory::{Directory, Standing};
+use self::log::Log;
+use self::notice::{Notice, TaskNotice};
+use self::tasks::Tasks;
+pub use self::tasks::{TaskError, TaskState};
+pub use self::verbs::{
+    ClientInfo, IdError, ListenError, MAX_EVENT_ID, Outcome, PublishError, RegisterError,
+    Registered, Registration, Resume, Target, TaskInfo, check_topic,
+};
+use crate::config::{Age, Config, ConfigError, Overrun};
+use crate::id::{ClientKey, ConnId, Epoch, EventId};
+use crate::storage::Storage;
+use crate::storage::parts::{Buffer, Text};
+use crate::time::Instant;
+use crate::wire::Encode;
+
+/// A hub of Server-Sent Events as a state machine.
+///
+/// It has no clock, no randomness and does no I/O. The caller tells it what the application wants (verbs: `register`, `publish`,
+/// …) and what happened (`handle_written`, `handle_disconnect`, `handle_timeout`), and does what it answers:
+///
+/// 1. Until [`poll_output`](Self::poll_output) returns `None`, or for as long as the caller cares to: for [`Output::Write`], call
+///    [`transmit`](Self::transmit), write the slices, report with [`handle_written`](Self::handle_written) how much was taken, and
+///    repeat until `transmit` returns 0 or the peer takes no more. A connection that takes no more is written again when it is
+///    writable, without being asked to.
+/// 2. Wait until something happens, at most until [`poll_timeout`](Self::poll_timeout).
+/// 3. Tell it what happened, `handle_timeout` if it was time that passed, and go on with 1.
+///
+/// ```
+/// use sse_proto::{ClientId, Config, Engine, Epoch, Heap, Instant, Output, Registration, Target};
+/// use sse_proto::wire::Event;
+///
+/// let mut engine = Engine::<Heap>::new(Config { retry: None, ..Config::default() }, Epoch(1), [7, 7]).unwrap();
+/// let now = Instant::from_millis(1_000);
+/// engine.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
+/// engine.publish(now, Target::All, &Event::data("hello")).unwrap();
+///
+/// let mut wire = Vec::<u8>::new();
+/// while let Some(output) = engine.poll_output() {
+///     let Output::Write(conn) = output else { continue };
+///     loop {
+///         let mut slices = [&b""[..]; 4];
+///         let filled = engine.transmit(conn, &mut slices).unwrap();
+///         if filled == 0 {
+///             break;
+///         }
+///         let written = slices[..filled].concat();
+///         wire.extend_from_slice(&written);
+///         engine.handle_written(now, conn, written.len()).unwrap();
+///     }
+/// }
+/// assert_eq!(wire, b"id:00000001-0\nevent:connected\ndata:{\"client\":\"bob_1\"}\n\nid:00000001-1\ndata:hello\n\n");
+/// ```
+pub struct Engine<S: Storage> {
+    config: Config,
+    directory: Directory<S>,
+    log: Log<S>,
+    deadlines: Deadlines,
+    tasks: Tasks<S>,
+    /// Where notices are made. What a connection has sent of one is known, so it can be made again for the rest.
+    notices: S::Bytes,
+    draining: bool,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output<T> {
+    /// The connection has something: call [`Engine::transmit`].
+    Write(ConnId),
+    /// End the response. The connection is gone and its id is stale.
+    Close {
+        /// Which connection.
+        conn: ConnId,
+        /// Whose it was.
+        client: ClientKey,
+        /// Why.
+        reason: CloseReason,
+        /// It was the client's last one.
+        last: bool,
+    },
+    /// The connection missed frames and will be told so with its next bytes, or is about to be closed.
+    Gap {
+        /// Which connection.
+        conn: ConnId,
+        /// Why.
+        reason: GapReason,
+    },
+    /// A sweep found the client too old: it is forgotten.
+    Expired {
+        /// Which client; the key is stale.
+        client: ClientKey,
+        /// Its id.
+        id: T,
+    },
+    /// An allocated id was not registered in time: it is no longer reserved.
+    Unused {
+        /// The id.
+        id: T,
+    },
+}
+
+/// Why a connection was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// It took nothing for the time of [`Config::write_stall`].
+    Stalled,
+    /// Its next frame left the log before it was sent, or the frame it was in the middle of did.
+    Overrun,
+    /// Its client registered again.
+    Replaced,
+    /// Its client expired, or its id was given up long ago.
+    Expired,
+    /// The application unregistered the client.
+    Unregistered,
+    /// The engine was drained.
+    Drained,
+}
+
+/// Why events could not be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GapReason {
+    /// History does not reach back to the client's `Last-Event-ID`.
+    Evicted,
+    /// The `Last-Event-ID` is from another life of the hub.
+    Epoch,
+    /// The `Last-Event-ID` is none of the hub's.
+    Unknown,
+    /// The connection was too slow for the log.
+    Overrun,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Evicted => "evicted",
+            Self::Epoch => "epoch",
+            Self::Unknown => "unknown",
+            Self::Overrun => "overrun",
+        })
+    }
+}
+
+/// How a client wants to be told of its tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Events named `progress`, `completed` and `failed` with JSON data.
+    #[default]
+    Named,
+    /// The payloads of system M; no progress, which it does not know.
+    Manager,
+}
+
+/// The first frame of a connection. Each form carries the position in the `id` line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Greeting {
+    /// `event:connected`, with the client's id as JSON data.
+    #[default]
+    Connected,
+    /// `registered^ID`, as system M.
+    Registered,
+    /// Nothing that the client dispatches.
+    Position,
+}
+
+/// The connection is not open (any more), or the client not known. Nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale;
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id is stale: what it named is gone")
+    }
+}
+
+impl core::error::Error for Stale {}
+
+/// How much there is of everything, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Open connections.
+    pub connections: u32,
+    /// Known clients, issued ids included.
+    pub clients: u32,
+    /// Ids that are allocated and not registered.
+    pub issued_ids: u32,
+    /// Groups.
+    pub groups: u32,
+    /// Topics that someone listens to or that the log has frames for.
+    pub topics: u32,
+    /// Tasks.
+    pub tasks: u32,
+    /// Frames in the log.
+    pub log_entries: u32,
+}
+
+/// A client that lost its last connection, or a connection that was not its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Whose connection it was.
+    pub client: ClientKey,
+    /// It was the client's last one.
+    pub last: bool,
+}
+
+/// The notice that comes next.
+struct NoticeDue {
+    notice: Sending,
+    /// The position it carries.
+    id: Option<u64>,
+    /// The completion told last, this one included.
+    told: u64,
+}
+
+impl<S: Storage> Engine<S> {
+    /// An engine with nothing in it.
+    ///
+    /// `epoch` numbers its events: take another for each life of the hub, for example at random. `hash_key` is random too: names
+    /// come from peers, who must not know it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the limits do not fit each other.
+    pub fn new(config: Config, epoch: Epoch, hash_key: [u64; 2]) -> Result<Self, ConfigError> {
+        config.check()?;
+        let limits = config.limits;
+        Ok(Self {
+            directory: Directory::new(limits, hash_key),
+            log: Log::new(
+                epoch,
+                limits.log_bytes as usize,
+                limits.log_entries as usize,
+            ),
+            deadlines: Deadlines::new(&config),
+            tasks: Tasks::new(limits.tasks as usize, limits.tasks_per_client),
+            notices: S::Bytes::new(),
+            draining: false,
+            config,
+        })
+    }
+
+    /// The next thing to do, in the order things became due: connections that are ready, then deadlines.
+    ///
+    /// O(1) a call, but for a client that expires: O(its topics and tasks).
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output<S::Text>> {
+        if let Some(slot) = self.deadlines.ready() {
+            return Some(self.offer(slot));
+        }
+        if let Some(slot) = self.deadlines.stalled::<S>(&self.directory.connections) {
+            return Some(self.close(slot, CloseReason::Stalled));
+        }
+        if let Some(slot) = self.deadlines.silent::<S>(&self.directory.connections) {
+            self.directory.connections.at_mut(slot).due.heartbeat = true;
+            self.enter(slot, Phase::Writing);
+            return Some(Output::Write(self.directory.connection_id(slot)));
+        }
+        if let Some(slot) = self.deadlines.unused(&self.directory.clients) {
+            let id = self.forget(slot)?;
+            return Some(Output::Unused { id });
+        }
+        let slot = self.deadlines.dormant(&self.directory.clients)?;
+        if let Some(conn) = self.directory.clients.at(slot).connections.first() {
+            return Some(self.close(conn, CloseReason::Expired));
+        }
+        let client = self.directory.client_key(slot);
+        let id = self.forget(slot)?;
+        Some(Output::Expired { client, id })
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before; not later than now while output waits.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines
+            .next::<S>(&self.directory.connections, &self.directory.clients)
+    }
+
+    /// The next bytes for `conn`: fills `slices` from the front and returns how many. The first may be a notice of the engine's
+    /// own, which comes alone; the others are runs of the log.
+    ///
+    /// Returns 0 when there is nothing now; [`poll_output`](Self::poll_output) will tell when there is. Nothing moves until
+    /// [`handle_written`](Self::handle_written). Looks at 1,024 frames of the log at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the connection is gone.
+    pub fn transmit<'a>(
+        &'a mut self,
+        conn: ConnId,
+        slices: &mut [&'a [u8]],
+    ) -> Result<usize, Stale> {
+        let slot = self.connection(conn)?;
+        let connection = self.directory.connections.at(slot);
+        if matches!(connection.phase, Phase::Closing(_)) || slices.is_empty() {
+            return Ok(0);
+        }
+        if let Some(len) = self.next_notice(slot) {
+            let offset = self.directory.connections.at(slot).offset as usize;
+            slices[0] = &self.notices.bytes()[offset..len];
+            return Ok(1);
+        }
+        if matches!(self.directory.connections.at(slot).phase, Phase::Closing(_))
+            || !self.find_frame(slot)
+        {
+            return Ok(0);
+        }
+        if let Some(len) = self.next_notice(slot) {
+            slices[0] = &self.notices.bytes()[..len];
+            return Ok(1);
+        }
+        Ok(delivery::collect(&self.directory, &self.log, slot, slices))
+    }
+
+    /// `written` bytes of what [`transmit`](Self::transmit) gave for `conn` were taken. Any number of them, 0 included.
+    ///
+    /// Looks at as many frames as `transmit` gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the connection is gone.
+    pub fn handle_written(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        written: usize,
+    ) -> Result<(), Stale> {
+        self.deadlines.advance(now);
+        let slot = self.connection(conn)?;
+        if written == 0 || matches!(self.directory.connections.at(slot).phase, Phase::Closing(_)) {
+            return Ok(());
+        }
+        if self.directory.connections.at(slot).notice.is_some() {
+            self.notice_written(slot, written);
+        } else {
+            self.frames_written(slot, written);
+        }
+        self.settle(slot);
+        Ok(())
+    }
+
+    /// The peer of `conn` is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the connection is gone already.
+    pub fn handle_disconnect(&mut self, now: Instant, conn: ConnId) -> Result<Left, Stale> {
+        self.deadlines.advance(now);
+        let slot = self.connection(conn)?;
+        Ok(self.drop_connection(slot))
+    }
+
+    /// It is `now`. What became due is told by [`poll_output`](Self::poll_output), a step a call. O(1).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.deadlines.advance(now);
+    }
+
+    /// How much there is of everything. O(1).
+    pub fn usage(&self) -> Usage {
+        Usage {
+            connections: self.directory.connections.len(),
+            clients: self.directory.clients.len(),
+            issued_ids: self.directory.issued,
+            groups: self.directory.group_count(),
+            topics: self.directory.topic_count(),
+            tasks: self.tasks.len(),
+            log_entries: self.log.len() as u32,
+        }
+    }
+
+    /// The number of the newest event.
+    pub fn last_event_id(&self) -> EventId {
+        EventId {
+            epoch: self.log.epoch(),
+            sequence: self.log.last_sequence(),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Tells the driver what a ready connection needs.
+    fn offer(&mut self, slot: u32) -> Output<S::Text> {
+        let connection = self.directory.connections.at_mut(slot);
+        if let Phase::Closing(reason) = connection.phase {
+            return self.close(slot, reason);
+        }
+        if core::mem::replace(&mut connection.due.report_gap, false) {
+            let reason = connection.gap;
+            return Output::Gap {
+                conn: self.directory.connection_id(slot),
+                reason,
+            };
+        }
+        self.enter(slot, Phase::Writing);
+        Output::Write(self.directory.connection_id(slot))
+    }
+
+    fn close(&mut self, slot: u32, reason: CloseReason) -> Output<S::Text> {
+        let conn = self.directory.connection_id(slot);
+        let Left { client, last } = self.drop_connection(slot);
+        Output::Close {
+            conn,
+            client,
+            reason,
+            last,
+        }
+    }
+
+    fn drop_connection(&mut self, slot: u32) -> Left {
+        self.deadlines
+            .unlist::<S>(&mut self.directory.connections, slot);
+        let client_slot = self.directory.connections.at(slot).client;
+        let client = self.directory.client_key(client_slot);
+        self.directory.remove_connection(slot);
+        let owner = self.directory.clients.at(client_slot);
+        let last = owner.connection_count == 0;
+        if last {
+            match owner.standing {
+                Standing::Passing if owner.task_count > 0 => self.stay(client_slot),
+                Standing::Detached | Standing::Passing => {
+                    self.forget(client_slot);
+                }
+                Standing::Registered | Standing::Issued => self.stay(client_slot),
+            }
+        }
+        Left { client, last }
+    }
+
+    /// A client that has no connections is kept.
+    fn stay(&mut self, slot: u32) {
+        self.directory.clients.at_mut(slot).standing = Standing::Registered;
+        if self.config.age == Age::SinceLeft {
+            self.deadlines
+                .arm_dormant(&mut self.directory.clients, slot);
+        }
+    }
+
+    /// Removes a client that has no connections, with its tasks. Returns its id.
+    fn forget(&mut self, slot: u32) -> Option<S::Text> {
+        let issued = self.directory.clients.at(slot).standing == Standing::Issued;
+        self.deadlines
+            .disarm(&mut self.directory.clients, slot, issued);
+        self.tasks.clear(self.directory.clients.at_mut(slot));
+        self.directory.remove_client(slot).map(|client| client.id)
+    }
+
+    /// The notice to be sent next, made in `self.notices`; its length.
+    fn next_notice(&mut self, slot: u32) -> Option<usize> {
+        let connection = self.directory.connections.at(slot);
+        if connection.notice.is_none() {
+            if connection.offset > 0 {
+                return None;
+            }
+            let NoticeDue { notice, id, told } = self.notice_due(slot)?;
+            let connection = self.directory.connections.at_mut(slot);
+            (connection.notice, connection.notice_id, connection.told) = (Some(notice), id, told);
+        }
+        let len = self.make_notice(slot);
+        if len.is_none() {
+            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+        }
+        len
+    }
+
+    /// Which notice comes next. The last one before the log goes on carries the connection's position, those before it only what
+    /// they stand for.
+    fn notice_due(&self, slot: u32) -> Option<NoticeDue> {
+        let connection = self.directory.connections.at(slot);
+        let (due, position, told) = (connection.due, connection.cursor - 1, connection.told);
+        let task = self.completion_due(slot, told);
+        if due.greeting {
+            let last = task.is_none() && !due.gap;
+            return Some(NoticeDue {
+                notice: Sending::Greeting,
+                id: last.then_some(position),
+                told,
+            });
+        }
+        if let Some(sequence) = task {
+            let last = self.completion_due(slot, sequence).is_none() && !due.gap;
+            let id = Some(if last { position } else { sequence });
+            return Some(NoticeDue {
+                notice: Sending::Task,
+                id,
+                told: sequence,
+            });
+        }
+        if due.gap {
+            return Some(NoticeDue {
+                notice: Sending::Gap,
+                id: Some(position),
+                told,
+            });
+        }
+        if due.heartbeat {
+            return Some(NoticeDue {
+                notice: Sending::Heartbeat,
+                id: None,
+                told,
+            });
+        }
+        let farewell = due.farewell && connection.cursor > connection.until;
+        farewell.then_some(NoticeDue {
+            notice: Sending::Farewell,
+            id: None,
+            told,
+        })
+    }
+
+    /// The sequence number of the first completion after `told` that the connection must be told of and that it will not find in
+    /// the log.
+    fn completion_due(&self, slot: u32, told: u64) -> Option<u64> {
+        let connection = self.directory.connections.at(slot);
+        if !connection.due.tasks {
+            return None;
+        }
+        let client = self.directory.clients.at(connection.client);
+        let task = self.tasks.completion(
+            client,
+            told,
+            connection.cursor,
+            connection.due.tasks_sent_too,
+        )?;
+        Some(self.tasks.at(task).sequence)
+    }
+
+    /// Makes the notice that `slot` is in the middle of; `None` when what it tells of is gone.
+    fn make_notice(&mut self, slot: u32) -> Option<usize> {
+        let connection = self.directory.connections.at(slot);
+        let client = self.directory.clients.at(connection.client);
+        let notice = match connection.notice? {
+            Sending::Greeting => Notice::Greeting {
+                form: connection.greeting,
+                id: client.id.as_str(),
+                retry: self.config.retry,
+            },
+            Sending::Task => {
+                let task = self
+                    .tasks
+                    .at(self.tasks.completion_at(client, connection.told)?);
+                Notice::Task(TaskNotice {
+                    dialect: client.dialect,
+                    state: task.state,
+                    task: task.name.as_str(),
+                    client: client.id.as_str(),
+                    at: task.ended,
+                    detail: task.detail.as_ref().map(Text::as_str),
+                })
+            }
+            Sending::Gap => Notice::Gap(connection.gap),
+            Sending::Heartbeat => Notice::Heartbeat(self.config.heartbeat_comment),
+            Sending::Farewell => Notice::Farewell {
+                retry: connection.farewell_retry,
+            },
+        };
+        let id_len = connection.notice_id.map_or(0, log::numbered_id_len);
+        let len = id_len + notice.body_len();
+        if self.notices.bytes().len() < len && !self.notices.resize(len) {
+            return None;
+        }
+        let out = &mut self.notices.bytes_mut()[..len];
+        if let Some(sequence) = connection.notice_id {
+            log::write_id(out, self.log.epoch(), sequence, None);
+        }
+        notice.encode_body(&mut out[id_len..]);
+        Some(len)
+    }
+
+    fn notice_written(&mut self, slot: u32, written: usize) {
+        let Some(len) = self.make_notice(slot) else {
+            return self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+        };
+        let connection = self.directory.connections.at_mut(slot);
+        let offset = connection.offset as usize + written;
+        if offset < len {
+            connection.offset = offset as u32;
+            return;
+        }
+        connection.offset = 0;
+        match connection.notice.take() {
+            Some(Sending::Greeting) => connection.due.greeting = false,
+            Some(Sending::Gap) => connection.due.gap = false,
+            Some(Sending::Heartbeat) => connection.due.heartbeat = false,
+            Some(Sending::Farewell) => self.enter(slot, Phase::Closing(CloseReason::Drained)),
+            Some(Sending::Task) => {
+                let (told, client) = (connection.told, connection.client);
+                self.tasks.sent(self.directory.clients.at(client), told);
+            }
+            None => {}
+        }
+    }
+
+    /// Moves the cursor over `written` bytes of frames.
+    fn frames_written(&mut self, slot: u32, mut written: usize) {
+        let connection = self.directory.connections.at(slot);
+        let (mut cursor, mut offset, until) = (
+            connection.cursor,
+            connection.offset as usize,
+            connection.until,
+        );
+        let mut index = self.log.locate(cursor);
+        while written > 0 {
+            let Some(&entry) = self
+                .log
+                .entry(index)
+                .filter(|entry| entry.sequence <= until)
+            else {
+                break;
+            };
+            index += 1;
+            if !delivery::is_for(&self.directory, &self.log, &entry, slot) {
+                cursor = entry.sequence + 1;
+                continue;
+            }
+            let rest = entry.len as usize - offset;
+            if written < rest {
+                (cursor, offset) = (entry.sequence, offset + written);
+                break;
+            }
+            written -= rest;
+            (cursor, offset) = (entry.sequence + 1, 0);
+            if entry.completes_task {
+                let client = self.directory.connections.at(slot).client;
+                self.tasks
+                    .sent(self.directory.clients.at(client), entry.sequence);
+            }
+        }
+        let connection = self.directory.connections.at_mut(slot);
+        (connection.cursor, connection.offset) = (cursor, offset as u32);
+    }
+
+    /// After bytes were taken: idle if that was all, else time for the next ones starts anew.
+    fn settle(&mut self, slot: u32) {
+        let connection = self.directory.connections.at(slot);
+        if matches!(connection.phase, Phase::Closing(_)) {
+            return;
+        }
+        let phase = if self.has_nothing(slot) {
+            Phase::Idle
+        } else {
+            Phase::Writing
+        };
+        self.enter(slot, phase);
+    }
+
+    fn has_nothing(&self, slot: u32) -> bool {
+        let connection = self.directory.connections.at(slot);
+        connection.notice.is_none()
+            && connection.cursor > connection.until
+            && self.notice_due(slot).is_none()
+    }
+
+    /// Puts the cursor on the next frame for the connection; false when there is none now.
+    fn find_frame(&mut self, slot: u32) -> bool {
+        let connection = self.directory.connections.at_mut(slot);
+        // Completions from here on come with the log.
+        connection.due.tasks = false;
+        if connection.is_overrun(&self.log) {
+            self.overrun(slot);
+            return false;
+        }
+        if connection.offset > 0 {
+            return true;
+        }
+        match delivery::walk(&mut self.directory, &self.log, slot) {
+            Walk::Found => return true,
+            Walk::Unfinished => self.enter(slot, Phase::Ready),
+            Walk::CaughtUp => {
+                if self.notice_due(slot).is_some() {
+                    return true;
+                }
+                self.enter(slot, Phase::Idle);
+            }
+        }
+        false
+    }
+
+    /// The frame at the cursor has left the log.
+    fn overrun(&mut self, slot: u32) {
+        let connection = self.directory.connections.at_mut(slot);
+        if connection.offset > 0 || self.config.overrun == Overrun::Close {
+            return self.enter(slot, Phase::Closing(CloseReason::Overrun));
+        }
+        (connection.gap, connection.cursor) = (GapReason::Overrun, self.log.evicted() + 1);
+        (connection.due.gap, connection.due.report_gap) = (true, true);
+        self.enter(slot, Phase::Ready);
+    }
+
+    fn enter(&mut self, slot: u32, phase: Phase) {
+        self.deadlines
+            .enter::<S>(&mut self.directory.connections, slot, phase);
+    }
+
+    fn connection(&self, conn: ConnId) -> Result<u32, Stale> {
+        self.directory
+            .connections
+            .holds(conn.slot, conn.generation)
+            .then_some(conn.slot)
+            .ok_or(Stale)
+    }
+
+    fn client(&self, key: ClientKey) -> Result<u32, Stale> {
+        let known = self.directory.clients.holds(key.slot, key.generation);
+        let registered = known
+            && matches!(
+                self.directory.clients.at(key.slot).standing,
+                Standing::Registered | Standing::Passing
+            );
+        registered.then_some(key.slot).ok_or(Stale)
+    }
+}

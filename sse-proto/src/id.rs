@@ -1,0 +1,191 @@
+//! Identities: of connections, of clients, of events.
+
+use core::fmt;
+
+/// One open response. A slot and the number of times the slot was used before: the id of a closed connection is never mistaken
+/// for a later one in the same slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl ConnId {
+    /// The slot: below the connection limit, and unique among open connections. A driver keeps its own state per connection in
+    /// a table by slot.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// One client that is known to the engine, like [`ConnId`] for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientKey {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl ClientKey {
+    /// The slot: below the client limit, and unique among known clients.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
+        ((self.slot as u64) << 32 | self.generation as u64).to_be_bytes()
+    }
+}
+
+/// A checked client id: a user name, and after the last `_` a suffix. An id without `_` is a user name alone.
+///
+/// Visible ASCII without `/ ? # % ^ " \`, not starting with `{`: what survives a URL path, a JSON string and the payload
+/// grammar of system M unchanged (PARITY.md, client rules 1 and 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId<'a>(&'a str);
+
+impl<'a> ClientId<'a> {
+    /// Checks `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`]: empty, or which character cannot stand in it.
+    pub fn new(id: &'a str) -> Result<Self, NameError> {
+        check_name(id).map(|()| Self(id))
+    }
+
+    /// The id. It is a capability: whoever knows it can take the client's events. Never log it whole.
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// The user name: everything before the last `_`.
+    pub fn user_name(self) -> &'a str {
+        match self.0.rsplit_once('_') {
+            Some((name, _)) if !name.is_empty() => name,
+            _ => self.0,
+        }
+    }
+}
+
+/// Checks a user name, an id, a task's name: see [`ClientId`] for what may stand in it.
+///
+/// # Errors
+///
+/// [`NameError`]: empty, or which character cannot stand in it and where.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    for (position, character) in name.char_indices() {
+        let refused = match character {
+            '/' | '?' | '#' | '%' | '^' | '"' | '\\' => true,
+            '{' => position == 0,
+            other => !other.is_ascii_graphic(),
+        };
+        if refused {
+            return Err(NameError::Character {
+                character,
+                position,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Why a text cannot be a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// It is empty.
+    Empty,
+    /// `character` at byte `position` cannot stand in a name.
+    Character {
+        /// The character.
+        character: char,
+        /// Its offset in bytes.
+        position: usize,
+    },
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a name must not be empty"),
+            Self::Character {
+                character,
+                position,
+            } => {
+                write!(
+                    f,
+                    "the character {character:?} at byte {position} cannot stand in a name"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for NameError {}
+
+/// How long the random suffix of an allocated id is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdForm {
+    /// 26 characters, 130 random bits: cannot be guessed.
+    #[default]
+    Secure,
+    /// 8 characters, 40 random bits: for networks where everyone may know everyone's id.
+    Short,
+}
+
+impl IdForm {
+    /// Length of the suffix in characters.
+    pub const fn suffix_len(self) -> usize {
+        match self {
+            Self::Secure => 26,
+            Self::Short => 8,
+        }
+    }
+
+    /// The suffix made of `entropy`; another `attempt` gives another suffix. `out` has the length of the suffix.
+    pub(crate) fn write_suffix(self, entropy: &[u8; 32], attempt: u8, out: &mut [u8]) {
+        const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        for (cell, byte) in out.iter_mut().zip(entropy) {
+            *cell = ALPHABET[usize::from(byte.wrapping_add(attempt) % 32)];
+        }
+    }
+}
+
+/// Which life of a hub numbered an event: a hub that lost its log takes another epoch, so that old ids are recognized as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u32);
+
+/// The number of an event: epoch and sequence number. Written `1f3a9c0e-42`: eight hexadecimal digits, a dash, decimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventId {
+    /// Which life of the hub.
+    pub epoch: Epoch,
+    /// Position in the hub's one order of events, from 1.
+    pub sequence: u64,
+}
+
+impl EventId {
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, sequence) = text.split_once('-')?;
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let canonical = sequence.bytes().all(|byte| byte.is_ascii_digit())
+            && (sequence.len() == 1 || !sequence.starts_with('0'));
+        if epoch.len() != 8 || !epoch.bytes().all(hex) || !canonical {
+            return None;
+        }
+        let epoch = Epoch(u32::from_str_radix(epoch, 16).ok()?);
+        Some(Self {
+            epoch,
+            sequence: sequence.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{}", self.epoch.0, self.sequence)
+    }
+}

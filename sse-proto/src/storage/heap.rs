@@ -1,0 +1,181 @@
+//! Storage on the heap: tables grow on demand, never past their limit.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+
+use super::Storage;
+use super::parts::{Buffer, Index, Queue, Sealed, Table, Text};
+
+/// Growable storage. Memory follows use; the limits of [`Limits`](crate::Limits) bound it.
+#[derive(Debug)]
+pub enum Heap {}
+
+impl Sealed for Heap {}
+
+impl Storage for Heap {
+    type Text = Box<str>;
+    type Value = Box<str>;
+    type Connections<T> = Rows<T>;
+    type Clients<T> = Rows<T>;
+    type ClientIndex = SlotIndex;
+    type Labels<T> = Rows<T>;
+    type LabelIndex = SlotIndex;
+    type Subscriptions<T> = Rows<T>;
+    type Tasks<T> = Rows<T>;
+    type Entries<T> = Ring<T>;
+    type EventIndex = SlotIndex;
+    type Bytes = Vec<u8>;
+}
+
+impl Text for Box<str> {
+    fn copy_of(text: &str) -> Option<Self> {
+        Some(text.into())
+    }
+
+    fn as_str(&self) -> &str {
+        self
+    }
+}
+
+/// Rows on the heap.
+#[derive(Debug)]
+pub struct Rows<T> {
+    rows: Vec<T>,
+    limit: usize,
+}
+
+impl<T> Table<T> for Rows<T> {
+    fn with_limit(limit: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            limit,
+        }
+    }
+
+    fn push(&mut self, row: T) -> Result<(), T> {
+        if self.rows.len() == self.limit {
+            return Err(row);
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn rows(&self) -> &[T] {
+        &self.rows
+    }
+
+    fn rows_mut(&mut self) -> &mut [T] {
+        &mut self.rows
+    }
+}
+
+/// A double-ended queue on the heap.
+#[derive(Debug)]
+pub struct Ring<T> {
+    items: VecDeque<T>,
+    limit: usize,
+}
+
+impl<T> Queue<T> for Ring<T> {
+    fn with_limit(limit: usize) -> Self {
+        Self {
+            items: VecDeque::new(),
+            limit,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() == self.limit
+    }
+
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn push_back(&mut self, item: T) -> Result<(), T> {
+        if self.is_full() {
+            return Err(item);
+        }
+        self.items.push_back(item);
+        Ok(())
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
+        self.items.pop_front()
+    }
+
+    fn at(&self, index: usize) -> Option<&T> {
+        self.items.get(index)
+    }
+}
+
+/// A hash table of slots. It keeps 32 bits of each hash, so that growing it needs no look at what the slots hold.
+#[derive(Debug)]
+pub struct SlotIndex {
+    table: HashTable<(u32, u32)>,
+}
+
+impl Index for SlotIndex {
+    fn with_limit(_limit: usize) -> Self {
+        Self {
+            table: HashTable::new(),
+        }
+    }
+
+    fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let found = self
+            .table
+            .find(spread(hash), |&(other, slot)| other == hash && is_it(slot));
+        found.map(|&(_, slot)| slot)
+    }
+
+    fn insert(&mut self, hash: u32, slot: u32) {
+        self.table
+            .insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
+    }
+
+    fn remove(&mut self, hash: u32, slot: u32) {
+        if let Ok(entry) = self
+            .table
+            .find_entry(spread(hash), |&(_, other)| other == slot)
+        {
+            entry.remove();
+        }
+    }
+}
+
+/// The table looks at the lowest and at the highest bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Buffer for Vec<u8> {
+    fn new() -> Self {
+        Vec::new()
+    }
+
+    fn resize(&mut self, len: usize) -> bool {
+        if self.is_empty() {
+            *self = vec![0; len];
+        } else {
+            Vec::resize(self, len, 0);
+        }
+        true
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the engine's tables live.
+//!
+//! One engine body runs over two kinds of storage: [`Heap`] grows on demand up to the configured limits, and a fixed-capacity
+//! storage needs no allocator. Everything the engine keeps goes through the traits below; nothing outside this folder names a
+//! growable collection.
+
+#[cfg(feature = "alloc")]
+mod heap;
+pub(crate) mod slab;
+
+#[cfg(feature = "alloc")]
+pub use heap::Heap;
+
+/// A kind of storage for an [`Engine`](crate::Engine). Sealed: the implementors are this crate's own.
+pub trait Storage: parts::Sealed {
+    /// A short string: an id, a topic, a task's name.
+    type Text: parts::Text;
+    /// A piece of JSON kept with a task.
+    type Value: parts::Text;
+    /// Open connections.
+    type Connections<T>: parts::Table<T>;
+    /// Clients, issued ids included.
+    type Clients<T>: parts::Table<T>;
+    /// From a client's id to its slot.
+    type ClientIndex: parts::Index;
+    /// Groups, user names and topics.
+    type Labels<T>: parts::Table<T>;
+    /// From a label's text to its slot.
+    type LabelIndex: parts::Index;
+    /// One for each topic a client listens to.
+    type Subscriptions<T>: parts::Table<T>;
+    /// One for each task a client waits for.
+    type Tasks<T>: parts::Table<T>;
+    /// Headers of the log's frames, oldest first.
+    type Entries<T>: parts::Queue<T>;
+    /// From an application's event id to its frame.
+    type EventIndex: parts::Index;
+    /// Byte buffers: the log and the place where the engine's own frames are made.
+    type Bytes: parts::Buffer;
+}
+
+/// What a storage is made of. Public because [`Storage`](super::Storage) names it, unreachable from outside.
+#[expect(
+    unreachable_pub,
+    reason = "a sealed trait's parts are public and out of reach"
+)]
+pub mod parts {
+    /// Keeps [`Storage`](super::Storage) closed.
+    pub trait Sealed {}
+
+    /// A string of bounded length.
+    pub trait Text: Sized {
+        /// A copy of `text`, or `None` when it is too long for this storage.
+        fn copy_of(text: &str) -> Option<Self>;
+        /// The string.
+        fn as_str(&self) -> &str;
+    }
+
+    /// A table that grows at its end up to a limit.
+    pub trait Table<T> {
+        /// An empty table for at most `limit` rows (fewer, where the storage itself is smaller).
+        fn with_limit(limit: usize) -> Self;
+        /// Adds a row; `Err` gives it back when the table is full.
+        fn push(&mut self, row: T) -> Result<(), T>;
+        /// How many rows it may have.
+        fn limit(&self) -> usize;
+        /// The rows.
+        fn rows(&self) -> &[T];
+        /// The rows, to change.
+        fn rows_mut(&mut self) -> &mut [T];
+    }
+
+    /// A queue of bounded length that can be read anywhere.
+    pub trait Queue<T> {
+        /// An empty queue for at most `limit` items.
+        fn with_limit(limit: usize) -> Self;
+        /// Whether it holds as many items as it may.
+        fn is_full(&self) -> bool;
+        /// Number of items.
+        fn len(&self) -> usize;
+        /// Adds an item at the back; `Err` gives it back when the queue is full.
+        fn push_back(&mut self, item: T) -> Result<(), T>;
+        /// Takes the oldest item.
+        fn pop_front(&mut self) -> Option<T>;
+        /// The item at `index`, counted from the oldest.
+        fn at(&self, index: usize) -> Option<&T>;
+    }
+
+    /// A hash table from a hash to slots.
+    pub trait Index {
+        /// An empty index for at most `limit` slots.
+        fn with_limit(limit: usize) -> Self;
+        /// The slot stored under `hash` for which `is_it` holds.
+        fn find(&self, hash: u32, is_it: impl FnMut(u32) -> bool) -> Option<u32>;
+        /// Stores `slot` under `hash`. The caller keeps to the limit.
+        fn insert(&mut self, hash: u32, slot: u32);
+        /// Removes `slot` stored under `hash`.
+        fn remove(&mut self, hash: u32, slot: u32);
+    }
+
+    /// Bytes of a length chosen at run time, up to a limit.
+    pub trait Buffer {
+        /// An empty buffer.
+        fn new() -> Self;
+        /// Makes it `len` bytes long, new bytes zero; false when that is more than this storage has.
+        fn resize(&mut self, len: usize) -> bool;
+        /// The bytes.
+        fn bytes(&self) -> &[u8];
+        /// The bytes, to change.
+        fn bytes_mut(&mut self) -> &mut [u8];
+    }
+}
