@@ -144,8 +144,8 @@ impl IdForm {
         }
     }
 
-    /// The suffix made of `entropy`; another `attempt` gives another suffix. `out` has the length of the suffix.
-    pub(crate) fn write_suffix(self, entropy: &[u8; 32], attempt: u8, out: &mut [u8]) {
+    /// Writes the suffix made of `entropy` into `out`, which has the length of the suffix; another `attempt` gives another one.
+    pub fn write_suffix(self, entropy: &[u8; 32], attempt: u8, out: &mut [u8]) {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         for (cell, byte) in out.iter_mut().zip(entropy) {
             *cell = ALPHABET[usize::from(byte.wrapping_add(attempt) % 32)];

@@ -47,6 +47,7 @@ pub(super) struct Connection {
     pub(super) notice_id: Option<u64>,
     pub(super) gap: GapReason,
     pub(super) greeting: Greeting,
+    pub(super) resumes: Resumes,
     pub(super) farewell_retry: u32,
 }
 
@@ -70,6 +71,17 @@ pub(super) enum Listed {
     Ready,
     Heartbeat,
     Stall,
+}
+
+/// What the greeting says of the stream before this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resumes {
+    /// There was none.
+    Nothing,
+    /// The client has everything.
+    CaughtUp,
+    /// Frames follow that the client has not.
+    Behind,
 }
 
 /// A notice of the engine's own.

@@ -7,7 +7,7 @@
 use crate::id::{ClientKey, ConnId, Epoch};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
-use crate::wire::{Encode, IdField, decimal, decimal_len, id_line_len, line, put};
+use crate::wire::{Encode, decimal, decimal_len, id_line_len, line, put};
 
 /// Who a frame in the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(super) struct Log<S: Storage> {
     last_sequence: u64,
     /// The highest sequence number that is gone; 0 when nothing is.
     evicted: u64,
+    /// Bytes of all frames in the log.
+    held: usize,
 }
 
 impl<S: Storage> Log<S> {
@@ -70,6 +72,7 @@ impl<S: Storage> Log<S> {
             own_ids: S::EventIndex::with_limit(max_entries),
             last_sequence: 0,
             evicted: 0,
+            held: 0,
         }
     }
 
@@ -87,6 +90,10 @@ impl<S: Storage> Log<S> {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held
     }
 
     /// Sequence numbers up to `sequence` were given out, if not here then by whoever orders several logs.
@@ -134,6 +141,7 @@ impl<S: Storage> Log<S> {
         }
         self.evicted_entries = self.evicted_entries.wrapping_add(1);
         self.evicted = entry.sequence;
+        self.held -= entry.len as usize;
         Some(entry)
     }
 
@@ -158,9 +166,12 @@ impl<S: Storage> Log<S> {
             *cell = member.to_bytes();
         }
         cells.sort_unstable();
-        let out = &mut ring[start..start + len];
-        let body = write_id(out, self.epoch, sequence, frame.id());
-        frame.encode_body(&mut out[body..]);
+        encode_numbered(
+            &mut ring[start..start + len],
+            self.epoch,
+            Some(sequence),
+            frame,
+        );
 
         let own_id = frame.id().map(|id| id.as_str().len() as u16);
         let entry = Entry {
@@ -187,6 +198,7 @@ impl<S: Storage> Log<S> {
         }
         if self.entries.push_back(entry).is_ok() {
             self.write_at = start + len;
+            self.held += len;
             self.observe(sequence);
         }
     }
@@ -285,27 +297,33 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Writes the `id` line for `sequence`, or the application's own, to the front of `out`; returns its length.
-pub(super) fn write_id(
+/// Writes `frame` into `out`, which has exactly the length that takes. Its own `id` line comes first. A number of the hub's own
+/// comes last: clients exist that take an id as received when its line ends, and would miss the event if they were cut off
+/// between the two.
+pub(super) fn encode_numbered(
     out: &mut [u8],
     epoch: Epoch,
-    sequence: u64,
-    own: Option<IdField<'_>>,
-) -> usize {
-    if let Some(id) = own {
-        return line(out, 0, b"id:", id.as_str().as_bytes());
+    sequence: Option<u64>,
+    frame: &impl Encode,
+) {
+    if let Some(id) = frame.id() {
+        let body = line(out, 0, b"id:", id.as_str().as_bytes());
+        return frame.encode_body(&mut out[body..]);
     }
-    let mut at = put(out, 0, b"id:");
+    let body = frame.body_len();
+    frame.encode_body(&mut out[..body]);
+    let Some(sequence) = sequence else { return };
+    let mut at = put(out, body - 1, b"id:");
     for shift in (0..8).rev() {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         at = put(out, at, &[HEX[(epoch.0 >> (4 * shift)) as usize & 15]]);
     }
     at = put(out, at, b"-");
     at = decimal(out, at, sequence);
-    put(out, at, b"\n")
+    put(out, at, b"\n\n");
 }
 
-/// Length of the `id` line that [`write_id`] writes for a number of the hub's own.
+/// Length of the `id` line with a number of the hub's own.
 pub(super) fn numbered_id_len(sequence: u64) -> usize {
     "id:00000000-\n".len() + decimal_len(sequence)
 }

@@ -66,7 +66,8 @@ use crate::wire::Encode;
 ///         engine.handle_written(now, conn, written.len()).unwrap();
 ///     }
 /// }
-/// assert_eq!(wire, b"id:00000001-0\nevent:connected\ndata:{\"client\":\"bob_1\"}\n\nid:00000001-1\ndata:hello\n\n");
+/// let greeting = "event:connected\ndata:{\"client\":\"bob_1\"}\nid:00000001-0\n\n";
+/// assert_eq!(String::from_utf8(wire).unwrap(), format!("{greeting}data:hello\nid:00000001-1\n\n"));
 /// ```
 pub struct Engine<S: Storage> {
     config: Config,
@@ -208,6 +209,8 @@ pub struct Usage {
     pub tasks: u32,
     /// Frames in the log.
     pub log_entries: u32,
+    /// Bytes of those frames.
+    pub log_bytes: u32,
 }
 
 /// A client that lost its last connection, or a connection that was not its last.
@@ -380,6 +383,7 @@ impl<S: Storage> Engine<S> {
             topics: self.directory.topic_count(),
             tasks: self.tasks.len(),
             log_entries: self.log.len() as u32,
+            log_bytes: self.log.held_bytes() as u32,
         }
     }
 
@@ -549,6 +553,7 @@ impl<S: Storage> Engine<S> {
         let notice = match connection.notice? {
             Sending::Greeting => Notice::Greeting {
                 form: connection.greeting,
+                resumes: connection.resumes,
                 id: client.id.as_str(),
                 retry: self.config.retry,
             },
@@ -577,10 +582,7 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         let out = &mut self.notices.bytes_mut()[..len];
-        if let Some(sequence) = connection.notice_id {
-            log::write_id(out, self.log.epoch(), sequence, None);
-        }
-        notice.encode_body(&mut out[id_len..]);
+        log::encode_numbered(out, self.log.epoch(), connection.notice_id, &notice);
         Some(len)
     }
 

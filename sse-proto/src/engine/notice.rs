@@ -7,6 +7,7 @@ use crate::time::Instant;
 use crate::wire::measure::{JsonEscaped, OneLine, fill, measure};
 use crate::wire::{Encode, IdField};
 
+use super::delivery::Resumes;
 use super::{Dialect, GapReason, Greeting, TaskState};
 
 /// One frame of the engine's own, by reference.
@@ -14,6 +15,7 @@ use super::{Dialect, GapReason, Greeting, TaskState};
 pub(super) enum Notice<'a> {
     Greeting {
         form: Greeting,
+        resumes: Resumes,
         id: &'a str,
         retry: Option<u32>,
     },
@@ -54,7 +56,27 @@ impl Encode for Notice<'_> {
 impl Notice<'_> {
     fn write(&self, out: &mut impl Write) -> fmt::Result {
         match *self {
-            Self::Greeting { form, id, retry } => {
+            Self::Greeting {
+                form,
+                resumes,
+                id,
+                retry,
+            } => {
+                // A client of system M may still hold the data of a frame it was cut off in. If that frame comes again,
+                // what it holds must go; if the cut was in the blank line, it must be dispatched. A client that follows
+                // the standard holds nothing, and sees nothing of this.
+                match resumes {
+                    Resumes::Nothing => {}
+                    Resumes::CaughtUp => out.write_str(
+                        "
+",
+                    )?,
+                    Resumes::Behind => out.write_str(
+                        "event:resume
+
+",
+                    )?,
+                }
                 if let Some(retry) = retry {
                     writeln!(out, "retry:{retry}")?;
                 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::delivery::{Connection, Due, Listed, Phase};
+use super::delivery::{self, Connection, Due, Listed, Phase, Resumes, Walk};
 use super::directory::{Full, LabelKind, OfClient, Standing};
 use super::log::{Entry, Scope};
 use super::notice::{Notice, TaskNotice};
@@ -375,12 +375,23 @@ impl<S: Storage> Engine<S> {
             notice_id: None,
             gap: gap.unwrap_or(GapReason::Unknown),
             greeting,
+            resumes: Resumes::Nothing,
             farewell_retry: 0,
         };
         let conn = self
             .directory
             .add_connection(slot, connection)
             .map_err(RegisterError::Full)?;
+        let came_back = !matches!(resume, Resume::Live | Resume::Earliest | Resume::After(""));
+        if greeting == Greeting::Registered && came_back {
+            let found = delivery::walk(&mut self.directory, &self.log, conn) == Walk::Found;
+            let behind = found && shown.is_some();
+            self.directory.connections.at_mut(conn).resumes = if behind {
+                Resumes::Behind
+            } else {
+                Resumes::CaughtUp
+            };
+        }
         self.enter(conn, Phase::Ready);
         let conn = self.directory.connection_id(conn);
         Ok(Registered {
@@ -699,6 +710,18 @@ impl<S: Storage> Engine<S> {
             registered: client.registered,
             connections: client.connection_count,
         })
+    }
+
+    /// Whose connection `conn` is. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the connection is gone.
+    pub fn client_of(&self, conn: ConnId) -> Result<ClientKey, Stale> {
+        let slot = self.connection(conn)?;
+        Ok(self
+            .directory
+            .client_key(self.directory.connections.at(slot).client))
     }
 
     /// The registered clients, in no particular order that stays.
