@@ -288,6 +288,83 @@ test('a hub that wants a token is given it, from memory, and not asked twice', a
   assert.deepEqual(complaints.splice(0).filter((line) => !line.includes('401')), []);
 });
 
+test('the hub is stopped politely and started anew: it ends with code 0, and the page comes back', async () => {
+  const tab = await open();
+  await connect(tab, 'kay');
+  await button('listen', tab).click();
+  await shown(tab.locator('#keys .chip', { hasText: 'news' }));
+  hubIsDown = true;
+  assert.equal(await hub.stop(), 0);
+  await shown(tab.locator('#state[data-state="waiting"]'));
+  hub = await startHub({ port: hub.port });
+  await tab.locator('#state[data-state="open"]').waitFor({ timeout: 30_000 });
+  hubIsDown = false;
+  await shown(tab.locator('#who-rows tr', { hasText: 'news' }));
+  await ask(hub, 'POST', 'publish', { to: { topic: 'news' }, data: 'after the stop' });
+  await shown(arrived('after the stop', tab));
+  await tab.close();
+  clean();
+});
+
+test('heartbeats, markup and every kind of gap are shown as what they are', async () => {
+  const tab = await open();
+  const gaps = ['epoch', 'evicted', 'unknown', 'overrun', 'news to this page'];
+  await tab.route(/\/events\?/, (route) => route.fulfill({
+    status: 200,
+    contentType: 'text/event-stream',
+    body: `:heartbeat\n\nevent:connected\ndata:{}\n\ndata:<img src=x onerror=alert(1)>\n\n${
+      gaps.map((reason) => `event:gap\ndata:${JSON.stringify({ reason })}\n\n`).join('')}retry:600000\n\n`,
+  }));
+  await tab.getByRole('button', { name: 'Connect', exact: true }).click();
+  await shown(onWire(':heartbeat', tab));
+  await shown(tab.locator('#wire-count', { hasText: '1 heartbeat' }));
+  await shown(arrived('<img src=x onerror=alert(1)>', tab));
+  assert.equal(await tab.locator('#feed .tag', { hasText: 'gap' }).count(), gaps.length);
+  // It waits as long as the hub asked; a person may cut that short.
+  await shown(tab.locator('#state', { hasText: 'Reconnecting in 600 s' }));
+  await tab.unroute(/\/events\?/);
+  await tab.getByRole('button', { name: 'Try now' }).click();
+  await shown(tab.locator('#state[data-state="open"]'));
+  await tab.close();
+  clean();
+});
+
+test('an id the hub does not know is replaced; a refusal is shown and ends the trying', async () => {
+  const tab = await open();
+  let answers = 0;
+  await tab.route(/\/events\?/, (route) => {
+    answers += 1;
+    return answers === 1 ? route.fulfill({ status: 404, contentType: 'application/json', body: '{"error":"no such client"}' }) : route.continue();
+  });
+  const [given] = await Promise.all([
+    tab.waitForResponse((answer) => answer.url().includes('/make-id/')), tab.getByRole('button', { name: 'Connect', exact: true }).click(),
+  ]);
+  await shown(tab.locator('#state[data-state="open"]'));
+  assert.notEqual(await tab.locator('#my-id').textContent(), await given.text());
+  await tab.getByRole('button', { name: 'Disconnect' }).click();
+  await tab.unroute(/\/events\?/);
+  await tab.route(/\/events\?/, (route) => route.fulfill({ status: 403, contentType: 'application/json', body: '{"error":"not from this host"}' }));
+  await tab.getByRole('button', { name: 'Connect', exact: true }).click();
+  await shown(tab.locator('#state[data-state="refused"]'));
+  await shown(arrived('not from this host', tab));
+  await tab.close();
+  assert.deepEqual(complaints.splice(0).filter((line) => !/40[34]/.test(line)), []);
+});
+
+test('M1 under another prefix the page finds its routes', async () => {
+  const other = await startHub({ args: ['--prefix', '/x/y/'] });
+  const tab = await open('/', other.origin);
+  try {
+    await connect(tab, 'ada');
+    await shown(tab.locator('#who-rows tr', { hasText: 'this page' }));
+    assert.match(await tab.locator('#curl-publish').textContent(), /\/x\/y\/publish$/);
+  } finally {
+    await tab.close();
+    await other.kill();
+  }
+  clean();
+});
+
 test('its parser gives the same frames however the bytes are cut', async () => {
   const differing = await page.evaluate(async () => {
     const { SseParser } = await import('/app.js');
