@@ -8,7 +8,7 @@ use sse_proto::ConnId;
 use sse_proto::manager::Payload;
 use sse_proto::wire::{Encode, EventName, FieldError, Frame, IdField};
 
-use crate::error::EventError;
+use crate::hub::EventError;
 
 /// An event: what the client dispatches.
 ///
@@ -91,8 +91,18 @@ impl Event {
     pub(crate) fn encode(&self) -> Result<SharedFrame, EventError> {
         let field = |name| move |error: FieldError| EventError::field(name, error);
         let event = sse_proto::wire::Event {
-            id: self.id.as_deref().map(IdField::new).transpose().map_err(field("id"))?,
-            event: self.event.as_deref().map(EventName::new).transpose().map_err(field("event"))?,
+            id: self
+                .id
+                .as_deref()
+                .map(IdField::new)
+                .transpose()
+                .map_err(field("id"))?,
+            event: self
+                .event
+                .as_deref()
+                .map(EventName::new)
+                .transpose()
+                .map_err(field("event"))?,
             retry: self.retry,
             data: self.data.as_deref(),
             comment: self.comment.as_deref(),
@@ -111,7 +121,11 @@ pub(crate) fn share(frame: &impl Encode) -> SharedFrame {
 
 /// The payload `notify^KEY`, or the key alone where that is what clients expect.
 pub(crate) fn notification(key: &str, bare: bool) -> SharedFrame {
-    share(&if bare { Payload::Bare(key) } else { Payload::Notify(key) })
+    share(&if bare {
+        Payload::Bare(key)
+    } else {
+        Payload::Notify(key)
+    })
 }
 
 /// A client, by its id and the group the id is unique in.

@@ -37,7 +37,8 @@ impl TaskState {
         }
     }
 
-    pub(super) const fn has_ended(self) -> bool {
+    /// Whether the task has ended, well or badly.
+    pub const fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
     }
 }

@@ -118,7 +118,10 @@ impl Mailbox {
         if state.ended {
             return Poll::Ready(None);
         }
-        let known = state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        let known = state
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()));
         if !known {
             state.waker = Some(context.waker().clone());
         }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sse_proto::wire::Encode;
 use sse_proto::{
-    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output, RegisterError, Registration,
-    Resume,
+    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output,
+    RegisterError, Registration, Resume,
 };
 use tokio::sync::{Notify, broadcast, mpsc};
 
@@ -43,9 +43,20 @@ const RUNS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
     pub(crate) queue: mpsc::Sender<Command>,
-    thread: Thread,
+    /// Behind the queue, so that the shard is woken once its queue is closed.
+    wake: Wake,
     /// Bytes and frames of the log and rows of the tables, as of the last turn.
     pub(crate) gauges: Arc<Gauges>,
+}
+
+/// Wakes the shard when dropped.
+#[derive(Debug)]
+struct Wake(Thread);
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
 }
 
 /// What a shard tells of itself.
@@ -126,7 +137,12 @@ pub(crate) struct Admitted {
 
 impl ShardHandle {
     /// Starts a shard. It ends when the last sender of its queue is gone.
-    pub(crate) fn start(name: String, engine: Engine<Heap>, queue_len: usize, shared: Shared) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        name: String,
+        engine: Engine<Heap>,
+        queue_len: usize,
+        shared: Shared,
+    ) -> std::io::Result<Self> {
         let (queue, commands) = mpsc::channel(queue_len);
         let gauges = Arc::new(Gauges::default());
         let own_gauges = gauges.clone();
@@ -146,14 +162,14 @@ impl ShardHandle {
         })?;
         Ok(Self {
             queue,
-            thread: join.thread().clone(),
+            wake: Wake(join.thread().clone()),
             gauges,
         })
     }
 
     /// Something was put into the queue.
     pub(crate) fn wake(&self) {
-        self.thread.unpark();
+        self.wake.0.unpark();
     }
 }
 
@@ -180,7 +196,9 @@ impl Shard {
             self.publish_gauges();
             match self.engine.poll_timeout() {
                 None => thread::park(),
-                Some(deadline) => thread::park_timeout(deadline.since(self.now()).max(Duration::from_millis(1))),
+                Some(deadline) => {
+                    thread::park_timeout(deadline.since(self.now()).max(Duration::from_millis(1)))
+                }
             }
         }
     }
@@ -246,7 +264,9 @@ impl Shard {
 
     /// Gives up a client's id.
     pub(crate) fn unregister(&mut self, client: &ClientRef, end_streams: bool) -> bool {
-        let Some(key) = self.engine.find(&client.group, &client.id) else { return false };
+        let Some(key) = self.engine.find(&client.group, &client.id) else {
+            return false;
+        };
         let now = self.now();
         let known = self.engine.unregister(now, key, end_streams).is_ok();
         if let Some(member) = self.members.get_mut(key.slot()).and_then(Option::as_mut) {
@@ -264,7 +284,10 @@ impl Shard {
     }
 
     /// The clients for whom `chosen` holds.
-    pub(crate) fn choose(&self, mut chosen: impl FnMut(&ClientRef, &str, Option<&Metadata>) -> bool) -> Vec<ClientKey> {
+    pub(crate) fn choose(
+        &self,
+        mut chosen: impl FnMut(&ClientRef, &str, Option<&Metadata>) -> bool,
+    ) -> Vec<ClientKey> {
         let clients = self.engine.clients();
         let chosen = clients.filter(|info| match self.member(info.key) {
             Some(member) => chosen(&member.client, info.user_name, member.metadata.as_ref()),
@@ -275,7 +298,12 @@ impl Shard {
 
     pub(crate) fn set_metadata(&mut self, client: &ClientRef, metadata: Metadata) -> bool {
         let key = self.engine.find(&client.group, &client.id);
-        let member = key.and_then(|key| self.members.get_mut(key.slot())?.as_mut().filter(|member| member.key == key));
+        let member = key.and_then(|key| {
+            self.members
+                .get_mut(key.slot())?
+                .as_mut()
+                .filter(|member| member.key == key)
+        });
         if let Some(member) = member {
             member.metadata = Some(metadata);
             return true;
@@ -285,11 +313,15 @@ impl Shard {
 
     /// When a client first registered, among all clients of the hub, and what the application knows of it.
     pub(crate) fn known(&self, key: ClientKey) -> Option<(u64, Option<Metadata>)> {
-        self.member(key).map(|member| (member.ordinal, member.metadata.clone()))
+        self.member(key)
+            .map(|member| (member.ordinal, member.metadata.clone()))
     }
 
     fn member(&self, key: ClientKey) -> Option<&Member> {
-        self.members.get(key.slot())?.as_ref().filter(|member| member.key == key)
+        self.members
+            .get(key.slot())?
+            .as_ref()
+            .filter(|member| member.key == key)
     }
 
     /// Streams that took their chunk get the next one; those that were dropped are gone.
@@ -298,18 +330,26 @@ impl Shard {
         self.returns.take(&mut returned);
         let now = self.now();
         for conn in returned.drain(..) {
-            let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut).filter(|seat| seat.conn == conn) else {
+            let Some(seat) = self
+                .seats
+                .get_mut(conn.slot())
+                .and_then(Option::as_mut)
+                .filter(|seat| seat.conn == conn)
+            else {
                 continue;
             };
             let progress = seat.mailbox.progress();
             if progress.taken > 0 {
                 seat.in_flight = false;
-                self.shared.metrics.bytes_written.inc_by(progress.taken as u64);
+                self.shared
+                    .metrics
+                    .bytes_written
+                    .inc_by(progress.taken as u64);
                 let _ = self.engine.handle_written(now, conn, progress.taken);
             }
             if progress.dropped {
                 if let Ok(left) = self.engine.handle_disconnect(now, conn) {
-                    self.leave(conn, left.client, left.last, metrics::CloseReason::ClientLeft);
+                    self.leave(conn, left.client, left.last, None);
                 }
             } else if progress.taken > 0 {
                 self.fill(conn);
@@ -321,10 +361,17 @@ impl Shard {
     /// True when there may be more.
     fn look_after_outputs(&mut self) -> bool {
         for _ in 0..OUTPUTS {
-            let Some(output) = self.engine.poll_output() else { return false };
+            let Some(output) = self.engine.poll_output() else {
+                return false;
+            };
             match output {
                 Output::Write(conn) => self.fill(conn),
-                Output::Close { conn, client, reason, last } => self.close(conn, client, reason, last),
+                Output::Close {
+                    conn,
+                    client,
+                    reason,
+                    last,
+                } => self.close(conn, client, reason, last),
                 Output::Gap { conn, reason } => {
                     self.shared.metrics.gaps.of(gap_label(reason)).inc();
                     tracing::info!(slot = conn.slot(), %reason, "a stream missed events and is told so");
@@ -336,11 +383,15 @@ impl Shard {
                 Output::Expired { client, id } => {
                     tracing::debug!(client = %short(&id), "expired");
                     if let Some(member) = self.forget(client) {
-                        self.tell(HubEvent::Expired { client: member.client });
+                        self.tell(HubEvent::Expired {
+                            client: member.client,
+                        });
                     }
                     self.shared.changed.notify_one();
                 }
-                Output::Unused { id } => tracing::trace!(client = %short(&id), "the id was not used in time"),
+                Output::Unused { id } => {
+                    tracing::trace!(client = %short(&id), "the id was not used in time")
+                }
             }
         }
         true
@@ -348,19 +399,24 @@ impl Shard {
 
     /// Puts the next bytes for `conn` into its mailbox, if it is empty.
     fn fill(&mut self, conn: ConnId) {
-        let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut) else { return };
+        let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut) else {
+            return;
+        };
         if seat.in_flight {
             return;
         }
         let mut slices = [&b""[..]; RUNS];
-        let Ok(filled) = self.engine.transmit(conn, &mut slices) else { return };
+        let Ok(filled) = self.engine.transmit(conn, &mut slices) else {
+            return;
+        };
         if filled == 0 {
             return;
         }
         self.scratch.clear();
         for slice in &slices[..filled] {
             let room = CHUNK - self.scratch.len();
-            self.scratch.extend_from_slice(&slice[..slice.len().min(room)]);
+            self.scratch
+                .extend_from_slice(&slice[..slice.len().min(room)]);
             if self.scratch.len() == CHUNK {
                 break;
             }
@@ -374,23 +430,36 @@ impl Shard {
 
     fn close(&mut self, conn: ConnId, client: ClientKey, reason: CloseReason, last: bool) {
         let seat = self.seats.get(conn.slot()).and_then(Option::as_ref);
-        if let Some(abort) = seat.and_then(|seat| seat.abort.as_ref()).filter(|_| reason == CloseReason::Stalled) {
+        if let Some(abort) = seat
+            .and_then(|seat| seat.abort.as_ref())
+            .filter(|_| reason == CloseReason::Stalled)
+        {
             abort.abort();
         }
         tracing::debug!(slot = conn.slot(), ?reason, "a stream was ended");
-        self.leave(conn, client, last, close_label(reason));
+        self.leave(conn, client, last, Some(reason));
     }
 
     /// The connection is gone from the engine.
-    fn leave(&mut self, conn: ConnId, client: ClientKey, last: bool, reason: metrics::CloseReason) {
+    fn leave(&mut self, conn: ConnId, client: ClientKey, last: bool, reason: Option<CloseReason>) {
         if let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::take) {
             seat.mailbox.end();
         }
         self.shared.metrics.connections.dec();
-        self.shared.metrics.closed.of(reason).inc();
-        let Some(member) = self.member(client) else { return };
+        self.shared
+            .metrics
+            .closed
+            .of(reason.map_or(metrics::CloseReason::ClientLeft, close_label))
+            .inc();
+        let Some(member) = self.member(client) else {
+            return;
+        };
         let name = member.client.clone();
-        self.tell(HubEvent::Left { client: name, last });
+        self.tell(HubEvent::Left {
+            client: name,
+            last,
+            reason,
+        });
         if self.engine.client_info(client).is_none() && last {
             self.forget(client);
             self.shared.changed.notify_one();
@@ -399,7 +468,11 @@ impl Shard {
 
     fn forget(&mut self, client: ClientKey) -> Option<Member> {
         let member = self.members.get_mut(client.slot())?;
-        if member.as_ref().is_some_and(|member| member.key == client) { member.take() } else { None }
+        if member.as_ref().is_some_and(|member| member.key == client) {
+            member.take()
+        } else {
+            None
+        }
     }
 
     fn owner(&self, conn: ConnId) -> Option<&Member> {

@@ -1,0 +1,195 @@
+//! Building a hub.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::RandomState;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use serde_json::Value;
+use sse_proto::{Config, Engine, Epoch, Heap};
+use tokio::sync::{Notify, Semaphore, broadcast};
+
+use super::{Hub, Inner, Seats};
+use crate::clock::Clock;
+use crate::event::{SharedFrame, notification};
+use crate::metrics::Metrics;
+use crate::sequencer::Sequencer;
+use crate::shard::{Shard, ShardHandle, Shared};
+use crate::tasks::{Task, TaskRun, Upstream};
+
+/// How a hub behaves.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// The engines' configuration; limits hold for the whole hub, but for those of the log, which every shard has its own of.
+    pub engine: Config,
+    /// How many threads own connections. Default: as many as the machine runs at once.
+    pub shards: usize,
+    /// Commands that may wait for one shard; whoever wants to add another one waits. Default 4,096.
+    pub queue: usize,
+    /// The topic that is notified when clients come or go. Default `listeners-changed`.
+    pub listeners_changed: Option<String>,
+    /// Notifications are the bare key, as in the first version of system M. Default false.
+    pub bare_payloads: bool,
+    /// Tasks that may run at once, upstream requests included. Default 1,024.
+    pub running_tasks: usize,
+    /// Numbers this life of the hub. Default: random.
+    pub epoch: Epoch,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        let mut epoch = [0; 4];
+        // Without entropy an epoch is still an epoch.
+        let _ = getrandom::fill(&mut epoch);
+        Self {
+            engine: Config::default(),
+            shards: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            queue: 4096,
+            listeners_changed: Some("listeners-changed".to_owned()),
+            bare_payloads: false,
+            running_tasks: 1024,
+            epoch: Epoch(u32::from_ne_bytes(epoch)),
+        }
+    }
+}
+
+/// Builds a [`Hub`].
+#[derive(Default)]
+pub struct HubBuilder {
+    config: HubConfig,
+    tasks: HashMap<String, Task>,
+}
+
+impl HubBuilder {
+    /// Replaces the configuration.
+    #[must_use]
+    pub fn config(mut self, config: HubConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Changes the configuration.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut HubConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Clients may submit `name`, and `handler` does it: what it returns is the result, or the reason why it failed.
+    #[must_use]
+    pub fn task<F, R>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(TaskRun) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Value, String>> + Send + 'static,
+    {
+        let handler =
+            Arc::new(move |run: TaskRun| -> crate::tasks::Work { Box::pin(handler(run)) });
+        self.tasks.insert(name.into(), Task::Handler(handler));
+        self
+    }
+
+    /// Clients may submit `name`, and each submission is POSTed to `upstream`, which reports the end over HTTP.
+    #[must_use]
+    pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
+        self.tasks
+            .insert(name.into(), Task::Upstream(Arc::new(upstream)));
+        self
+    }
+
+    /// Clients may submit `name`; someone who knows of it reports the end with [`Hub::complete`] or over HTTP.
+    #[must_use]
+    pub fn worker(mut self, name: impl Into<String>) -> Self {
+        self.tasks.insert(name.into(), Task::Worker);
+        self
+    }
+
+    /// Starts the hub's threads. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When limits do not fit each other, the operating system gives no random bytes, or a thread cannot be started.
+    pub fn build(self) -> io::Result<Hub> {
+        let Self { config, tasks } = self;
+        let invalid = |error: &dyn std::error::Error| {
+            io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
+        };
+        let metrics = Arc::new(Metrics::new());
+        let changed = Arc::new(Notify::new());
+        let clock = Clock::start();
+        let (events, _) = broadcast::channel(1024);
+        let shared = Shared {
+            clock,
+            metrics: metrics.clone(),
+            events: events.clone(),
+            changed: changed.clone(),
+        };
+        let mut shards = Vec::new();
+        for index in 0..config.shards.max(1) {
+            let mut key = [0; 16];
+            getrandom::fill(&mut key).map_err(|error| invalid(&error))?;
+            let (halves, _) = key.as_chunks::<8>();
+            let key = [u64::from_ne_bytes(halves[0]), u64::from_ne_bytes(halves[1])];
+            let engine = Engine::<Heap>::new(config.engine.clone(), config.epoch, key)
+                .map_err(|error| invalid(&error))?;
+            let name = format!("sse-shard-{index}");
+            shards.push(ShardHandle::start(
+                name,
+                engine,
+                config.queue.max(1),
+                shared.clone(),
+            )?);
+        }
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
+            announcer: config.listeners_changed.clone().map(|key| {
+                let frame = notification(&key, config.bare_payloads);
+                tokio::spawn(announce(inner.clone(), changed, key, frame)).abort_handle()
+            }),
+            shards,
+            sequencer: Sequencer::default(),
+            route: RandomState::new(),
+            clock,
+            metrics,
+            events,
+            tasks,
+            running: Arc::new(Semaphore::new(config.running_tasks)),
+            seats: Arc::new(Seats::default()),
+            ordinals: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            config,
+        });
+        Ok(Hub { inner })
+    }
+}
+
+/// Changes within this time are told as one.
+const COALESCE: Duration = Duration::from_millis(20);
+
+/// Notifies `key` whenever clients came or went, if anybody listens to it.
+async fn announce(inner: Weak<Inner>, changed: Arc<Notify>, key: String, frame: SharedFrame) {
+    loop {
+        changed.notified().await;
+        let Some(hub) = inner.upgrade().map(|inner| Hub { inner }) else {
+            return;
+        };
+        let (key, frame) = (key.clone(), frame.clone());
+        let tell = move |shard: &mut Shard, sequence: u64| {
+            if shard.engine.listeners(&key).next().is_some() {
+                let target = sse_proto::Target::Topic(&key);
+                // The frame and the topic were checked when the hub was configured.
+                let _ = shard
+                    .engine
+                    .publish_at(shard.now(), sequence, target, &frame);
+            }
+        };
+        if hub.sequenced(hub.all_shards(), tell).await.is_err() {
+            return;
+        }
+        drop(hub);
+        tokio::time::sleep(COALESCE).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! `GET events`: everything in one request.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::manager::{start_at, stream_abort};
+use super::{Web, answer};
+use crate::error::ApiError;
+use crate::event::ClientRef;
+use crate::hub::Register;
+
+/// What the query may hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    topics: Vec<String>,
+    client: Option<String>,
+    group: Option<String>,
+    name: Option<String>,
+    last_event_id: Option<String>,
+}
+
+/// The user name of a client that gives none.
+const ANONYMOUS: &str = "anonymous";
+
+/// A stream of topics and of what is for the client itself. A client that names neither itself nor its user is forgotten when its
+/// last stream ends.
+pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<Response, ApiError> {
+    let query = Query::parse(request.uri().query().unwrap_or(""))?;
+    let group = query.group.as_deref().unwrap_or("");
+    let passing = query.client.is_none() && query.name.is_none();
+    let id = match query.client {
+        Some(id) => Ok(id),
+        None => {
+            web.hub
+                .allocate_id_in(group, query.name.as_deref().unwrap_or(ANONYMOUS))
+                .await
+        }
+    };
+    let id = match id {
+        Ok(id) => id,
+        Err(error) => return Ok(answer::stream(Err(error))),
+    };
+    let mut register = Register::new(ClientRef::from((group, id.as_str())))
+        .start_at(start_at(request.headers(), query.last_event_id))
+        .passing(passing);
+    for topic in query.topics {
+        register = register.topic(topic);
+    }
+    if let Some(abort) = stream_abort(&request) {
+        register = register.abort(abort);
+    }
+    Ok(answer::stream(web.hub.register(register).await))
+}
+
+impl Query {
+    /// Parameters that begin with `_` are left alone: pages add such against caches.
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed = Self::default();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let value = value.into_owned();
+            let single = match &*key {
+                "topic" => {
+                    parsed.topics.push(value);
+                    continue;
+                }
+                "client" => &mut parsed.client,
+                "group" => &mut parsed.group,
+                "name" => &mut parsed.name,
+                "lastEventId" => &mut parsed.last_event_id,
+                other if other.starts_with('_') => continue,
+                other => {
+                    let known = "topic, client, group, name and lastEventId";
+                    return Err(ApiError::malformed(format!(
+                        "there is no such parameter; there are {known}"
+                    ))
+                    .field(other.to_owned()));
+                }
+            };
+            if single.replace(value).is_some() {
+                return Err(ApiError::malformed("the parameter is given more than once")
+                    .field(key.into_owned()));
+            }
+        }
+        if parsed.client.is_some() && parsed.name.is_some() {
+            return Err(ApiError::malformed(
+                "give a client, or a name to make an id for, not both",
+            )
+            .field("name"));
+        }
+        Ok(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_repeat_and_the_rest_does_not() {
+        let query = Query::parse("topic=a&topic=b%20c&group=g&_=1&lastEventId=earliest").unwrap();
+        assert_eq!(query.topics, ["a", "b c"]);
+        assert_eq!(
+            (query.group.as_deref(), query.last_event_id.as_deref()),
+            (Some("g"), Some("earliest"))
+        );
+        let check = |query: &str, field: &str| {
+            assert_eq!(
+                Query::parse(query).unwrap_err().field_name(),
+                Some(field),
+                "{query}"
+            );
+        };
+        check("name=a&name=b", "name");
+        check("topics=a", "topics");
+        check("client=a&name=b", "name");
+    }
+}
