@@ -124,7 +124,7 @@ fn hub(config: &ServerConfig) -> io::Result<Hub> {
         builder = match &task.url {
             Some(url) => {
                 let upstream =
-                    Upstream::new(url.uri().clone(), task.timeout, task.attempts, task.backoff);
+                    Upstream::new(url.uri().clone(), task.timeout, task.attempts, task.backoff)?;
                 builder.upstream(&task.name, upstream)
             }
             None => builder.worker(&task.name),

@@ -1,5 +1,6 @@
 //! Tasks that someone else does: each submission is POSTed to a URL.
 
+use std::io;
 use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode, Uri, header};
@@ -23,7 +24,13 @@ pub struct Upstream {
     timeout: Duration,
     attempts: usize,
     backoff: Duration,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Plain(Client<HttpConnector, Full<Bytes>>),
+    Encrypted(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
 /// What one attempt came to.
@@ -35,20 +42,35 @@ enum Attempt {
 
 impl Upstream {
     /// Sends submissions to `url`: `attempts` times at most, each with `timeout` for the answer, `backoff` between the first
-    /// two and twice as long each time after.
-    pub fn new(url: Uri, timeout: Duration, attempts: usize, backoff: Duration) -> Self {
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Self {
+    /// two and twice as long each time after. An `https` upstream is checked against the certificates this machine trusts.
+    ///
+    /// # Errors
+    ///
+    /// When the upstream is `https` and the machine's certificates cannot be read.
+    pub fn new(
+        url: Uri,
+        timeout: Duration,
+        attempts: usize,
+        backoff: Duration,
+    ) -> io::Result<Self> {
+        let client = Client::builder(TokioExecutor::new());
+        let client = if url.scheme_str() == Some("https") {
+            let connector = HttpsConnectorBuilder::new()
+                .with_native_roots()?
+                .https_only()
+                .enable_http1()
+                .build();
+            Sender::Encrypted(client.build(connector))
+        } else {
+            Sender::Plain(client.build_http())
+        };
+        Ok(Self {
             url,
             timeout,
             attempts: attempts.max(1),
             backoff,
-            client: Client::builder(TokioExecutor::new()).build(connector),
-        }
+            client,
+        })
     }
 
     /// Hands a submission over; `Err` is the reason to tell the client.
@@ -82,7 +104,11 @@ impl Upstream {
         let Ok(request) = request else {
             return Attempt::Refused("the task's upstream has no usable URL".to_owned());
         };
-        match tokio::time::timeout(self.timeout, self.client.request(request)).await {
+        let response = match &self.client {
+            Sender::Plain(client) => client.request(request),
+            Sender::Encrypted(client) => client.request(request),
+        };
+        match tokio::time::timeout(self.timeout, response).await {
             Err(_) => Attempt::Again("the task's upstream did not answer in time".to_owned()),
             Ok(Err(_)) => Attempt::Again("the task's upstream cannot be reached".to_owned()),
             Ok(Ok(response)) => match response.status() {
