@@ -31,3 +31,7 @@ pub use tasks::TaskRun;
 
 /// The engine, for its configuration and the types that appear here.
 pub use sse_proto as proto;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

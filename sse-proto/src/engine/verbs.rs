@@ -712,6 +712,11 @@ impl<S: Storage> Engine<S> {
         })
     }
 
+    /// Whether the key is not stale: the client is registered, or was given up and has connections still. O(1).
+    pub fn is_known(&self, key: ClientKey) -> bool {
+        self.directory.clients.holds(key.slot, key.generation)
+    }
+
     /// Whose connection `conn` is. O(1).
     ///
     /// # Errors

@@ -269,9 +269,9 @@ impl Shard {
         };
         let now = self.now();
         let known = self.engine.unregister(now, key, end_streams).is_ok();
-        if let Some(member) = self.members.get_mut(key.slot()).and_then(Option::as_mut) {
-            // Its streams may go on, and are nobody's.
-            member.metadata = None;
+        // It stays known for as long as it has streams.
+        if !self.engine.is_known(key) {
+            self.forget(key);
         }
         self.shared.changed.notify_one();
         known
@@ -280,6 +280,14 @@ impl Shard {
     pub(crate) fn clear(&mut self, end_streams: bool) {
         let now = self.now();
         self.engine.clear(now, end_streams);
+        for member in &mut self.members {
+            if member
+                .as_ref()
+                .is_some_and(|member| !self.engine.is_known(member.key))
+            {
+                *member = None;
+            }
+        }
         self.shared.changed.notify_one();
     }
 
