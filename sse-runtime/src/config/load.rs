@@ -136,7 +136,7 @@ struct Flags {
     /// Read the token of privileged requests from here (or set SSE_HUB_TOKEN)
     #[arg(long, value_name = "PATH", help_heading = "Security")]
     token_file: Option<String>,
-    /// Open all routes to this origin's pages; * opens streams only [default: *]
+    /// Pages of this origin may use all routes; * opens streams [default: *]
     #[arg(long, value_name = "ORIGIN", help_heading = "Security")]
     cors_origin: Vec<String>,
     /// Answer to this Host too, besides localhost
@@ -153,7 +153,7 @@ struct Flags {
     /// The most streams at once [default: 100000]
     #[arg(long, value_name = "N", help_heading = "Streams")]
     max_streams: Option<String>,
-    /// Events kept by a shard, for slow and returning readers [default: 16MiB]
+    /// Events kept by a shard for slow and returning readers [default: 16MiB]
     #[arg(long, value_name = "SIZE", help_heading = "Streams")]
     log_bytes: Option<String>,
     /// error, warn, info, debug, trace, or target=level [default: info]

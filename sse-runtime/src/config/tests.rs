@@ -139,6 +139,48 @@ fn every_key_is_known_to_the_environment_and_to_set() {
 }
 
 #[test]
+fn every_key_sets_its_own_field_and_no_other() {
+    let print = |args: &[&str]| {
+        toml::from_str::<toml::Table>(&Start::new(args, &[]).run().config.to_toml().unwrap())
+            .unwrap()
+    };
+    let at = |table: &toml::Table, key: &str| match key.split_once('.') {
+        Some((section, key)) => table[section][key].clone(),
+        None => table[key].clone(),
+    };
+    let defaults = print(&[]);
+    for key in setting_keys().filter(|key| !key.starts_with("token")) {
+        let value = match at(&defaults, key) {
+            toml::Value::Integer(count) => (count + 1).to_string(),
+            toml::Value::Boolean(on) => (!on).to_string(),
+            _ => match key {
+                "listen" => "127.0.0.1:9".to_owned(),
+                "prefix" => "/x/".to_owned(),
+                "cors_origins" => "https://a".to_owned(),
+                "allowed_hosts" => "a".to_owned(),
+                "log" => "debug".to_owned(),
+                "log_format" => "json".to_owned(),
+                "http.max_body" | "limits.log_bytes" => "2MiB".to_owned(),
+                "limits.frame_bytes" => "63KiB".to_owned(),
+                "policy.overrun" => "skip".to_owned(),
+                "policy.age" => "registration".to_owned(),
+                "policy.id_form" => "compatible".to_owned(),
+                "policy.payloads" => "legacy".to_owned(),
+                _ => "7s".to_owned(),
+            },
+        };
+        let changed = print(&["--set", &format!("{key}={value}")]);
+        for other in setting_keys().filter(|key| !key.starts_with("token")) {
+            assert_eq!(
+                at(&changed, other) != at(&defaults, other),
+                other == key,
+                "--set {key}={value} and {other}"
+            );
+        }
+    }
+}
+
+#[test]
 fn each_kind_of_value_is_read_from_the_environment_and_by_set() {
     let pairs = [
         ("cors_origins", "https://a.example, *"),
