@@ -16,15 +16,15 @@ mod config;
 mod engine;
 mod id;
 pub mod manager;
-mod storage;
+pub mod storage;
 mod time;
 pub mod wire;
 
 pub use config::{Age, Config, ConfigError, Limits, Overrun};
 pub use engine::{
-    ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, Left,
-    ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registered,
-    Registration, Resume, Stale, Target, TaskError, TaskInfo, TaskState, Usage, check_topic,
+    ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, Left, ListenError, MAX_EVENT_ID, Outcome,
+    Output, PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError, TaskInfo, TaskState,
+    Usage, check_topic,
 };
 pub use id::{ClientId, ClientKey, ConnId, Epoch, EventId, IdForm, NameError, check_name};
 #[cfg(feature = "alloc")]

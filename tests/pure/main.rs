@@ -1,3 +1,6 @@
 //! Pure tests: no socket, no clock, no sleep.
+#![allow(clippy::unwrap_used)]
 
+mod allocation;
+mod decode;
 mod encode;

@@ -1,1 +1,3 @@
 //! What the test levels share: the naive model, the laws, the simulator.
+
+pub mod decoding;

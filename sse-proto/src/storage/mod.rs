@@ -6,10 +6,17 @@
 
 #[cfg(feature = "alloc")]
 mod heap;
+#[cfg(feature = "alloc")]
+mod put;
+mod scratch;
 pub(crate) mod slab;
 
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
+#[cfg(feature = "alloc")]
+pub use scratch::HeapScratch;
+pub use scratch::{FixedScratch, Scratch};
+pub(crate) use scratch::{Full, Slot};
 
 /// A kind of storage for an [`Engine`](crate::Engine). Sealed: the implementors are this crate's own.
 pub trait Storage: parts::Sealed {
@@ -40,11 +47,7 @@ pub trait Storage: parts::Sealed {
 }
 
 /// What a storage is made of. Public because [`Storage`](super::Storage) names it, unreachable from outside.
-#[expect(
-    unreachable_pub,
-    reason = "a sealed trait's parts are public and out of reach"
-)]
-pub mod parts {
+pub(crate) mod parts {
     /// Keeps [`Storage`](super::Storage) closed.
     pub trait Sealed {}
 

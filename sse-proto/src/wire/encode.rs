@@ -74,24 +74,12 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// An unnamed event with `data`.
     pub const fn data(data: &'a str) -> Self {
-        Self {
-            id: None,
-            event: None,
-            retry: None,
-            data: Some(data),
-            comment: None,
-        }
+        Self { id: None, event: None, retry: None, data: Some(data), comment: None }
     }
 
     /// A comment: what a keep-alive is made of.
     pub const fn comment(comment: &'a str) -> Self {
-        Self {
-            id: None,
-            event: None,
-            retry: None,
-            data: None,
-            comment: Some(comment),
-        }
+        Self { id: None, event: None, retry: None, data: None, comment: Some(comment) }
     }
 
     fn data_to_send(&self) -> Option<&'a str> {
@@ -102,48 +90,114 @@ impl<'a> Event<'a> {
     }
 }
 
+impl Event<'_> {
+    /// Hands out the frame piece by piece, in order. Each value is looked through once.
+    #[inline]
+    pub(crate) fn pieces(&self, put: impl FnMut(&[u8])) {
+        self.pieces_by(Lines::of, put);
+    }
+
+    #[inline(always)]
+    fn pieces_by<'v>(&'v self, lines: impl Fn(&'v str) -> Lines<'v>, mut put: impl FnMut(&[u8])) {
+        if let Some(id) = self.id {
+            put_line(&mut put, b"id:", id.as_str().as_bytes());
+        }
+        self.body_pieces(lines, put);
+    }
+
+    #[inline(always)]
+    fn body_pieces<'v>(&'v self, lines: impl Fn(&'v str) -> Lines<'v>, mut put: impl FnMut(&[u8])) {
+        if let Some(name) = self.event {
+            put_line(&mut put, b"event:", name.as_str().as_bytes());
+        }
+        if let Some(ms) = self.retry {
+            let mut digits = [0; MAX_RETRY_LEN];
+            let len = decimal(&mut digits, 0, u64::from(ms));
+            put_line(&mut put, b"retry:", &digits[..len]);
+        }
+        if let Some(data) = self.data_to_send() {
+            lines(data).for_each(|line| put_line(&mut put, b"data:", line));
+        }
+        if let Some(comment) = self.comment {
+            lines(comment).for_each(|line| put_line(&mut put, b":", line));
+        }
+        put(b"\n");
+    }
+
+    /// Length of what is one line each, and of the closing blank line.
+    fn fields_len(&self) -> usize {
+        self.id.map_or(0, id_line_len)
+            + self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
+            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
+            + 1
+    }
+
+    /// What the frame takes at most, found without looking through the values: as if each byte were a line.
+    #[inline]
+    fn at_most(&self) -> usize {
+        "id: \n".len()
+            + self.id.map_or(0, |id| id.as_str().len())
+            + "event: \n".len()
+            + self.event.map_or(0, |name| name.as_str().len())
+            + "retry:\n".len()
+            + MAX_RETRY_LEN
+            + self.data.map_or(0, str::len).saturating_add(1).saturating_mul("data: x\n".len())
+            + self.comment.map_or(0, str::len).saturating_add(1).saturating_mul(": x\n".len())
+            + 1
+    }
+
+    /// `encode` when `out` may be too short: looks for the lines first.
+    #[inline(never)]
+    fn encode_within(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let needed = self.encoded_len();
+        let Some(out) = out.get_mut(..needed) else { return Err(BufferTooSmall { needed }) };
+        // Shorter than any second line would make it: the values are one line each, and are not looked through again.
+        let one_line_each = self.fields_len()
+            + self.data_to_send().map_or(0, |data| "data:\n".len() + padded_len(data.as_bytes()))
+            + self.comment.map_or(0, |comment| ":\n".len() + padded_len(comment.as_bytes()));
+        let lines = if needed == one_line_each && self.comment.is_none() { Lines::one } else { Lines::of };
+        let mut at = 0;
+        self.pieces_by(lines, |piece| at = put(out, at, piece));
+        Ok(at)
+    }
+}
+
 impl Encode for Event<'_> {
     fn id(&self) -> Option<IdField<'_>> {
         self.id
     }
 
     fn body_len(&self) -> usize {
-        self.event.map_or(0, |name| {
-            "event:\n".len() + padded_len(name.as_str().as_bytes())
-        }) + self
-            .retry
-            .map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
-            + self
-                .data_to_send()
-                .map_or(0, |data| lines_len("data:".len(), data))
-            + self
-                .comment
-                .map_or(0, |comment| lines_len(":".len(), comment))
-            + 1
+        self.fields_len() - self.id.map_or(0, id_line_len)
+            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data))
+            + self.comment.map_or(0, |comment| lines_len(":".len(), comment))
     }
 
     fn encode_body(&self, out: &mut [u8]) {
         let mut at = 0;
-        if let Some(name) = self.event {
-            at = line(out, at, b"event:", name.as_str().as_bytes());
-        }
-        if let Some(ms) = self.retry {
-            at = put(out, at, b"retry:");
-            at = decimal(out, at, u64::from(ms));
-            at = put(out, at, b"\n");
-        }
-        if let Some(data) = self.data_to_send() {
-            for part in Lines::of(data) {
-                at = line(out, at, b"data:", part);
-            }
-        }
-        if let Some(comment) = self.comment {
-            for part in Lines::of(comment) {
-                at = line(out, at, b":", part);
-            }
-        }
-        put(out, at, b"\n");
+        self.body_pieces(Lines::of, |piece| at = put(out, at, piece));
     }
+
+    #[inline]
+    fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        if out.len() < self.at_most() {
+            return self.encode_within(out);
+        }
+        let mut at = 0;
+        self.pieces(|piece| at = put(out, at, piece));
+        Ok(at)
+    }
+}
+
+/// One line: its name, another space where a client takes one off, the value.
+#[inline(always)]
+fn put_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
+    put(prefix);
+    if value.first() == Some(&b' ') {
+        put(b" ");
+    }
+    put(value);
+    put(b"\n");
 }
 
 /// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
@@ -165,29 +219,33 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Frame<B> {
             put(out, 0, id.as_str().as_bytes());
         }
         event.encode_body(&mut out[start..]);
-        Self {
-            bytes,
-            id_len: id_len.map(|len| len as u32),
+        Self { bytes, id_len: id_len.map(|len| len as u32) }
+    }
+}
+
+impl<B: AsRef<[u8]>> Frame<B> {
+    /// Hands out the frame piece by piece, in order.
+    #[inline]
+    pub(crate) fn pieces(&self, mut put: impl FnMut(&[u8])) {
+        let (id, body) = self.bytes.as_ref().split_at(self.id_len.unwrap_or(0) as usize);
+        if self.id_len.is_some() {
+            put_line(&mut put, b"id:", id);
         }
+        put(body);
     }
 }
 
 impl<B> Frame<B> {
     /// The same frame in another kind of buffer, for example one that can be shared.
     pub fn map<C>(self, convert: impl FnOnce(B) -> C) -> Frame<C> {
-        Frame {
-            bytes: convert(self.bytes),
-            id_len: self.id_len,
-        }
+        Frame { bytes: convert(self.bytes), id_len: self.id_len }
     }
 }
 
 impl<B: AsRef<[u8]>> Encode for Frame<B> {
     fn id(&self) -> Option<IdField<'_>> {
         let id = &self.bytes.as_ref()[..self.id_len? as usize];
-        core::str::from_utf8(id)
-            .ok()
-            .and_then(|id| IdField::new(id).ok())
+        core::str::from_utf8(id).ok().and_then(|id| IdField::new(id).ok())
     }
 
     fn body_len(&self) -> usize {
@@ -195,11 +253,7 @@ impl<B: AsRef<[u8]>> Encode for Frame<B> {
     }
 
     fn encode_body(&self, out: &mut [u8]) {
-        put(
-            out,
-            0,
-            &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..],
-        );
+        put(out, 0, &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..]);
     }
 }
 
@@ -221,39 +275,48 @@ impl core::error::Error for BufferTooSmall {}
 /// The lines a client would see in a value: split at CR, LF and CRLF. There is always at least one.
 struct Lines<'a> {
     rest: Option<&'a [u8]>,
+    /// It is known to be one line.
+    one: bool,
 }
 
 impl<'a> Lines<'a> {
     fn of(value: &'a str) -> Self {
-        Self {
-            rest: Some(value.as_bytes()),
-        }
+        Self { rest: Some(value.as_bytes()), one: false }
+    }
+
+    /// For a value that is known to hold no line break.
+    fn one(value: &'a str) -> Self {
+        Self { rest: Some(value.as_bytes()), one: true }
     }
 }
 
 impl<'a> Iterator for Lines<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
-        let Some(end) = memchr::memchr2(b'\r', b'\n', rest) else {
+        let end = if self.one { None } else { first_break(rest) };
+        let Some(end) = end else {
             self.rest = None;
             return Some(rest);
         };
-        let after = if rest[end..].starts_with(b"\r\n") {
-            end + 2
-        } else {
-            end + 1
-        };
+        let after = if rest[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
         self.rest = Some(&rest[after..]);
         Some(&rest[..end])
     }
 }
 
+#[inline]
+fn first_break(value: &[u8]) -> Option<usize> {
+    if value.len() < FEW {
+        return value.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+    }
+    memchr::memchr2(b'\r', b'\n', value)
+}
+
 fn lines_len(prefix: usize, value: &str) -> usize {
-    Lines::of(value)
-        .map(|part| prefix + padded_len(part) + 1)
-        .sum()
+    Lines::of(value).map(|part| prefix + padded_len(part) + 1).sum()
 }
 
 /// A client strips one space after the colon: a value that starts with one is sent with another before it.
@@ -282,15 +345,17 @@ pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 
 pub(crate) fn decimal(out: &mut [u8], at: usize, mut value: u64) -> usize {
     let end = at + decimal_len(value);
-    let mut cell = end;
-    loop {
-        cell -= 1;
-        out[cell] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return end;
-        }
+    let mut digits = &mut out[at..end];
+    while let [rest @ .., tens, ones] = digits {
+        let pair = (value % 100) as usize * 2;
+        (*tens, *ones) = (PAIRS[pair], PAIRS[pair + 1]);
+        value /= 100;
+        digits = rest;
     }
+    if let [ones] = digits {
+        *ones = b'0' + (value % 10) as u8;
+    }
+    end
 }
 
 pub(crate) const fn decimal_len(value: u64) -> usize {
@@ -299,3 +364,21 @@ pub(crate) const fn decimal_len(value: u64) -> usize {
         Some(log) => log as usize + 1,
     }
 }
+
+/// Below this length a loop is done before a search has begun.
+const FEW: usize = 8;
+
+/// Digits of the longest retry.
+const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);
+
+/// `00` to `99`.
+const PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value * 2] = b'0' + (value / 10) as u8;
+        pairs[value * 2 + 1] = b'0' + (value % 10) as u8;
+        value += 1;
+    }
+    pairs
+};

@@ -3,10 +3,14 @@
 //!
 //! This module owns no connection and knows no clock; it turns values into bytes and bytes into values.
 
+mod decode;
 mod encode;
 mod field;
 pub(crate) mod measure;
+mod scan;
+pub(crate) mod utf8;
 
+pub use decode::{DecodeError, Decoder, Feed, Item, Limits, MessageEvent};
 pub use encode::{BufferTooSmall, Encode, Event, Frame};
 pub(crate) use encode::{decimal, decimal_len, id_line_len, line, put};
 pub use field::{EventName, FieldError, FieldErrorKind, IdField};

@@ -1,0 +1,874 @@
+//! Bytes to events: a push parser for WHATWG HTML 9.2.5 and 9.2.6.
+//!
+//! [`Decoder`] is what lives as long as the stream; [`Feed`] is one chunk of it. An event that lies whole in the chunk is borrowed
+//! from there. What a chunk leaves unfinished is kept, as the bytes it came as, in the decoder's [`Scratch`]:
+//!
+//! ```text
+//!   text:  | data lines so far, joined | unfinished line |
+//!          ^ data.start       data.end ^ line_start      ^ text.len()
+//! ```
+//!
+//! A line is interpreted once, when its end has come, wherever it lies by then. UTF-8 is decoded after that, value by value: line
+//! ends and field names are ASCII, so it makes no difference to decoding the stream first.
+//!
+//! The decoder owns no connection, keeps no time and dispatches nothing at the end of a stream: an unfinished event is dropped, as
+//! the standard wants it.
+
+use core::fmt;
+
+use super::IdField;
+use super::scan::{LineEnds, any_line_end};
+use super::utf8::{Checked, last_boundary};
+use crate::storage::{FixedScratch, Full, Scratch, Slot};
+
+/// Decodes one event stream, fed chunk by chunk in whatever pieces it arrives.
+///
+/// ```
+/// use sse_proto::storage::FixedScratch;
+/// use sse_proto::wire::{Decoder, Item, Limits};
+///
+/// let mut decoder = Decoder::with_scratch(Limits::default(), FixedScratch::new([0; 512]));
+/// let mut seen = 0;
+/// for chunk in [&b"event: tick\nda"[..], b"ta: 1\n\n: still here\n", b"data: 2\n\n"] {
+///     let mut feed = decoder.feed(chunk);
+///     while let Some(item) = feed.next_item()? {
+///         match item {
+///             Item::Event(event) => {
+///                 seen += 1;
+///                 assert!(event.event == "tick" && event.data == "1" || event.event == "message" && event.data == "2");
+///             }
+///             Item::Comment(comment) => assert_eq!(comment, "still here"),
+///             Item::Retry(_) | Item::IdChanged(_) => unreachable!(),
+///         }
+///     }
+/// }
+/// assert_eq!(seen, 2);
+/// # Ok::<(), sse_proto::wire::DecodeError>(())
+/// ```
+///
+/// With the `alloc` feature, `Decoder::new(limits)` keeps what straddles chunks on the heap.
+///
+/// Memory: nothing while events lie whole in their chunks on one `data` line each; otherwise at most `max_event` plus one line
+/// for the unfinished event, one line each for its name and the two ids, and three times the longer of both limits when the event
+/// is ill-formed UTF-8. Time: linear in the bytes fed, for every chunking.
+#[derive(Clone, Debug)]
+pub struct Decoder<S> {
+    scratch: S,
+    limits: Limits,
+    phase: Phase,
+    state: State,
+    /// Where the unfinished line begins in the text, or would.
+    line_start: usize,
+    /// Where the event's data lies in the text, if it has any.
+    data: Span,
+    /// How the lines were of late: see [`LineEnds`].
+    long_lines: bool,
+}
+
+/// How much a decoder is willing to hold, counted in bytes as they are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest line, its end not counted. Default 16 MiB: whole files travel as one line of JSON or base64.
+    pub max_line: usize,
+    /// The longest `data` of one event, the breaks between its lines counted. Default 16 MiB, for the same reason.
+    pub max_event: usize,
+}
+
+impl Limits {
+    /// What a `data` line may carry without asking further.
+    #[inline]
+    const fn max_plain(self) -> usize {
+        let max_value = self.max_line.saturating_sub("data:".len());
+        if max_value < self.max_event { max_value } else { self.max_event }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_line: 16 << 20, max_event: 16 << 20 }
+    }
+}
+
+/// Something the stream said. `T` is what data and comments come as: `str` from [`Feed::next_item`], `[u8]` from
+/// [`Feed::next_raw`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Item<'a, T: ?Sized = str> {
+    /// An event was dispatched.
+    Event(MessageEvent<'a, T>),
+    /// A comment line, often a keep-alive. One leading space is taken off, as the encoder puts it there.
+    Comment(&'a T),
+    /// The reconnection time, in milliseconds; more than `u64::MAX` counts as that.
+    Retry(u64),
+    /// The last event id became another one, without an event.
+    IdChanged(&'a str),
+}
+
+/// An event as a client dispatches it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MessageEvent<'a, T: ?Sized = str> {
+    /// The type: `message` when the stream gave none.
+    pub event: &'a str,
+    /// The data, its lines joined by LF.
+    pub data: &'a T,
+    /// The last event id, of this event or of an earlier one; empty when there is none.
+    pub last_event_id: &'a str,
+}
+
+/// Why an event was not decoded. What is left of it is passed over: go on calling to go on at the event after it, or drop the
+/// stream. The id of the event is not taken over, so a client that reconnects asks for the event again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The peer sent a line longer than [`Limits::max_line`].
+    LineTooLong,
+    /// The peer sent an event with more data than [`Limits::max_event`].
+    EventTooLong,
+    /// The memory given to the decoder does not hold the event; with heap memory this does not happen.
+    BufferFull,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LineTooLong => "the peer sent a line longer than the limit",
+            Self::EventTooLong => "the peer sent an event with more data than the limit",
+            Self::BufferFull => "the event does not fit the decoder's memory",
+        })
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+impl From<Full> for DecodeError {
+    fn from(Full: Full) -> Self {
+        Self::BufferFull
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<FixedScratch<B>> {
+    /// A decoder for a new stream that assembles what straddles chunks in `buffer`; see [`FixedScratch`] for what fits.
+    pub const fn with_buffer(limits: Limits, buffer: B) -> Self {
+        Self::with_scratch(limits, FixedScratch::new(buffer))
+    }
+}
+
+impl<S> Decoder<S> {
+    /// A decoder for a new stream that assembles what straddles chunks in `scratch`.
+    pub const fn with_scratch(limits: Limits, scratch: S) -> Self {
+        Self {
+            scratch,
+            limits,
+            phase: Phase::Start { matched: 0 },
+            state: State::OUTSIDE,
+            line_start: 0,
+            data: Span { start: 0, end: 0 },
+            long_lines: false,
+        }
+    }
+}
+
+impl<S: Scratch> Decoder<S> {
+    /// Begins with the next chunk of the stream. Take the items out of the [`Feed`] until there are none.
+    #[inline]
+    pub fn feed<'d, 'i>(&'d mut self, input: &'i [u8]) -> Feed<'d, 'i, S> {
+        let between_events = self.state == State::BETWEEN_EVENTS;
+        let ends = LineEnds::new(self.long_lines);
+        Feed { decoder: self, input, position: 0, ends, checked: Checked::new(), between_events, wants_text: false }
+    }
+
+    /// Makes ready for another stream, as after a reconnection: drops the unfinished event, keeps the last event id.
+    pub fn restart(&mut self) {
+        self.abandon_event();
+        self.state = State::OUTSIDE;
+        self.phase = Phase::Start { matched: 0 };
+    }
+
+    /// Sets the last event id, as a client does that was told it elsewhere. Events without an id will carry it.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::BufferFull`] when the memory has no room for it; the id is empty then.
+    pub fn set_last_event_id(&mut self, id: IdField<'_>) -> Result<(), DecodeError> {
+        self.scratch.set(Slot::LastId, b"")?;
+        Ok(self.scratch.set(Slot::LastId, id.as_str().as_bytes())?)
+    }
+
+    /// The last event id: that of the last block that had one and was ended by a blank line. What a client sends as
+    /// `Last-Event-ID`; empty when there is none.
+    pub fn last_event_id(&self) -> &str {
+        self.scratch.get(Slot::LastId)
+    }
+
+    fn abandon_event(&mut self) {
+        self.scratch.truncate(0);
+        self.line_start = 0;
+        self.state.clear(State::IN_LINE | State::HAS_DATA | State::HAS_NAME | State::HAS_ID);
+    }
+}
+
+/// One chunk being decoded.
+///
+/// Dropping it loses what has not been decoded; [`remaining`](Self::remaining) is what to feed again later. What has been decoded
+/// is kept by the decoder, also in the middle of an event.
+#[derive(Debug)]
+#[must_use = "the chunk is decoded by taking the items out"]
+pub struct Feed<'d, 'i, S> {
+    decoder: &'d mut Decoder<S>,
+    input: &'i [u8],
+    /// Everything before it is decoded or kept.
+    position: usize,
+    ends: LineEnds,
+    checked: Checked<'i>,
+    /// Nothing is kept of the next event.
+    between_events: bool,
+    /// The caller wants text: what is kept had better be checked while it is at hand.
+    wants_text: bool,
+}
+
+impl<'i, S: Scratch> Feed<'_, 'i, S> {
+    /// The next item of this chunk, as text: ill-formed UTF-8 is replaced as the Encoding Standard says. `None` when the chunk is
+    /// used up. An item comes with the byte that completes it: a CR ends a line, whether an LF follows or not.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]; calling again goes on behind the event that was in error.
+    #[inline]
+    pub fn next_item(&mut self) -> Result<Option<Item<'_>>, DecodeError> {
+        if self.absorb() {
+            return Ok(None);
+        }
+        if self.between_events
+            && let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end))
+        {
+            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
+        }
+        self.wants_text = true;
+        Ok(Some(match self.step()? {
+            None => return Ok(None),
+            Some(Step::Event { data: Value::Input(data), name }) => {
+                let scratch = &mut self.decoder.scratch;
+                match self.checked.get(self.input, data.start, data.end) {
+                    Some(data) => Item::Event(MessageEvent {
+                        event: name.resolve(scratch.get(Slot::Name)),
+                        data,
+                        last_event_id: scratch.get(Slot::LastId),
+                    }),
+                    None => {
+                        let texts = scratch.decode(&self.input[data.start..data.end])?;
+                        Item::Event(MessageEvent {
+                            event: name.resolve(texts.name),
+                            data: texts.text,
+                            last_event_id: texts.last_id,
+                        })
+                    }
+                }
+            }
+            Some(Step::Event { data: Value::Kept(data), name }) => {
+                let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
+                Item::Event(MessageEvent { event: name.resolve(texts.name), data: texts.text, last_event_id: texts.last_id })
+            }
+            Some(Step::Comment(Value::Input(comment))) => {
+                Item::Comment(match self.checked.get(self.input, comment.start, comment.end) {
+                    Some(comment) => comment,
+                    None => self.decoder.scratch.decode(&self.input[comment.start..comment.end])?.text,
+                })
+            }
+            Some(Step::Comment(Value::Kept(comment))) => {
+                Item::Comment(self.decoder.scratch.decode_text(comment.start..comment.end)?.text)
+            }
+            Some(Step::Retry(ms)) => Item::Retry(ms),
+            Some(Step::IdChanged) => Item::IdChanged(self.decoder.last_event_id()),
+        }))
+    }
+
+    /// The same with data and comments as the bytes that were sent, unchecked. Names and ids are text here too: they are compared
+    /// and sent back.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_item`](Self::next_item).
+    #[inline]
+    pub fn next_raw(&mut self) -> Result<Option<Item<'_, [u8]>>, DecodeError> {
+        if self.absorb() {
+            return Ok(None);
+        }
+        if self.between_events
+            && let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end]))
+        {
+            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
+        }
+        self.wants_text = false;
+        let step = self.step()?;
+        let scratch = &self.decoder.scratch;
+        let bytes = |value| match value {
+            Value::Input(span) => &self.input[span.start..span.end],
+            Value::Kept(span) => &scratch.text()[span.start..span.end],
+        };
+        Ok(step.map(|step| match step {
+            Step::Event { data, name } => Item::Event(MessageEvent {
+                event: name.resolve(scratch.get(Slot::Name)),
+                data: bytes(data),
+                last_event_id: scratch.get(Slot::LastId),
+            }),
+            Step::Comment(comment) => Item::Comment(bytes(comment)),
+            Step::Retry(ms) => Item::Retry(ms),
+            Step::IdChanged => Item::IdChanged(scratch.get(Slot::LastId)),
+        }))
+    }
+
+    /// What of the chunk has not been decoded yet.
+    pub fn remaining(&self) -> &'i [u8] {
+        &self.input[self.position..]
+    }
+
+    /// The common case at one stroke: one `data` line and the blank line, both ended alike. Takes it or leaves everything as it is.
+    #[inline(always)]
+    fn next_plain<T: ?Sized>(
+        &mut self,
+        value: impl FnOnce(&mut Checked<'i>, &'i [u8], Span) -> Option<&'i T>,
+    ) -> Option<&'i T> {
+        let end = self.ends.peek_pair(self.input)?;
+        // A CR may have an LF behind it, which the general way knows to take.
+        let [b'd', b'a', b't', b'a', b':', line @ .., b'\n', b'\n'] = self.input.get(self.position..end + 2)? else {
+            return None;
+        };
+        if line.len() > self.decoder.limits.max_plain() {
+            return None;
+        }
+        let start = end - line.len() + usize::from(line.first() == Some(&b' '));
+        let value = value(&mut self.checked, self.input, Span { start, end })?;
+        self.ends.take_pair();
+        self.position = end + 2;
+        Some(value)
+    }
+
+    /// Nothing is left, or few bytes without a line end, which it keeps. Otherwise leaves everything as it is.
+    #[inline(always)]
+    fn absorb(&mut self) -> bool {
+        if self.position == self.input.len() {
+            return true;
+        }
+        let rest = &self.input[self.position..];
+        if rest.len() > FEW || if self.position == 0 { any_line_end(rest) } else { !self.ends.are_taken(self.input) } {
+            return false;
+        }
+        let decoder = &mut *self.decoder;
+        if !decoder.state.any(State::IN_LINE) {
+            if decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
+                return false;
+            }
+            decoder.scratch.truncate(decoder.line_start);
+        }
+        if rest.len() > decoder.line_room() || decoder.scratch.push(rest).is_err() {
+            return false;
+        }
+        decoder.state.set(State::IN_LINE);
+        self.position = self.input.len();
+        true
+    }
+
+    #[inline(never)]
+    fn step(&mut self) -> Result<Option<Step<'i>>, DecodeError> {
+        self.between_events = false;
+        if self.decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
+            self.begin()?;
+        }
+        if !self.decoder.state.any(State::IN_LINE) && self.decoder.scratch.text().len() > self.decoder.line_start {
+            self.decoder.scratch.truncate(self.decoder.line_start);
+        }
+        let mut found = Found { data: None, name: None };
+        while let Some(line) = self.next_line() {
+            let step = if self.decoder.state.any(State::IN_LINE) {
+                self.end_kept_line(line)
+            } else if line.len() == 0 {
+                Ok(self.end_event(&mut found))
+            } else {
+                self.interpret(line, &mut found)
+            };
+            match step {
+                Ok(None) => {}
+                Ok(Some(step)) => {
+                    self.between_events = self.decoder.state == State::BETWEEN_EVENTS;
+                    return Ok(Some(step));
+                }
+                Err(error) => return Err(self.fail(error, true)),
+            }
+        }
+        if let Err(error) = self.keep_found(&mut found) {
+            return Err(self.fail(error, true));
+        }
+        match self.keep_rest() {
+            Ok(()) => Ok(None),
+            Err(error) => Err(self.fail(error, false)),
+        }
+    }
+
+    /// The next whole line, without its end.
+    #[inline]
+    fn next_line(&mut self) -> Option<Span> {
+        let end = self.ends.take(self.input)?;
+        let line = Span { start: self.position, end };
+        self.position = end + 1;
+        if self.input[end] == b'\r' {
+            match self.input.get(end + 1) {
+                Some(b'\n') => {
+                    self.position += 1;
+                    self.ends.skip_to(self.position);
+                }
+                Some(_) => {}
+                None => self.decoder.state.set(State::AFTER_CR),
+            }
+        }
+        Some(line)
+    }
+
+    /// What a whole line of the input means that is not blank.
+    #[inline(always)]
+    fn interpret(&mut self, line: Span, found: &mut Found<'i>) -> Result<Option<Step<'i>>, DecodeError> {
+        let bytes = &self.input[line.start..line.end];
+        if bytes.len() > self.decoder.limits.max_line {
+            return Err(DecodeError::LineTooLong);
+        }
+        let (field, skipped) = Field::of(bytes);
+        let value = Span { start: line.start + skipped, end: line.end };
+        match field {
+            Field::Data if found.data.is_none() && !self.decoder.state.any(State::HAS_DATA) => {
+                if value.len() > self.decoder.limits.max_event {
+                    return Err(DecodeError::EventTooLong);
+                }
+                found.data = Some(value);
+            }
+            Field::Data => {
+                if let Some(first) = found.data.take() {
+                    self.keep_data(first)?;
+                }
+                self.keep_data(value)?;
+            }
+            Field::Event => match self.checked.get(self.input, value.start, value.end) {
+                Some(name) => found.name = Some(name),
+                None => {
+                    self.decoder.scratch.set(Slot::Name, &bytes[skipped..])?;
+                    self.decoder.state.set(State::HAS_NAME);
+                    found.name = None;
+                }
+            },
+            Field::Id => {
+                if !has_nul(&bytes[skipped..]) {
+                    match self.checked.get(self.input, value.start, value.end) {
+                        Some(id) => self.decoder.scratch.set_str(Slot::NextId, id)?,
+                        None => self.decoder.scratch.set(Slot::NextId, &bytes[skipped..])?,
+                    }
+                    self.decoder.state.set(State::HAS_ID);
+                }
+            }
+            Field::Retry => {
+                if let Some(ms) = milliseconds(&bytes[skipped..]) {
+                    self.keep_found(found)?;
+                    return Ok(Some(Step::Retry(ms)));
+                }
+            }
+            Field::Comment => {
+                self.keep_found(found)?;
+                return Ok(Some(Step::Comment(Value::Input(value))));
+            }
+            Field::Unknown => {}
+        }
+        Ok(None)
+    }
+
+    /// A blank line: section 9.2.6, "dispatch the event".
+    #[inline]
+    fn end_event(&mut self, found: &mut Found<'i>) -> Option<Step<'i>> {
+        let decoder = &mut *self.decoder;
+        let state = decoder.state;
+        decoder.state.clear(State::HAS_ID | State::HAS_NAME | State::HAS_DATA);
+        if state.any(State::HAS_ID) {
+            decoder.scratch.swap_ids();
+        }
+        let name = match found.name.take() {
+            Some(name) => Name::Found(name),
+            None if state.any(State::HAS_NAME) => Name::Kept,
+            None => Name::Found(""),
+        };
+        decoder.line_start = 0;
+        let data = match found.data.take() {
+            Some(data) => Value::Input(data),
+            None if state.any(State::HAS_DATA) => Value::Kept(decoder.data),
+            // The slots have been swapped: the next id is the one before.
+            None if state.any(State::HAS_ID) && !same(decoder.scratch.get(Slot::NextId), decoder.scratch.get(Slot::LastId)) => {
+                return Some(Step::IdChanged);
+            }
+            None => return None,
+        };
+        Some(Step::Event { data, name })
+    }
+
+    /// The end of a line that began in an earlier chunk.
+    fn end_kept_line(&mut self, rest: Span) -> Result<Option<Step<'i>>, DecodeError> {
+        self.keep_line(rest)?;
+        let decoder = &mut *self.decoder;
+        decoder.state.clear(State::IN_LINE);
+        let start = decoder.line_start;
+        let end = decoder.scratch.text().len();
+        let bytes = &decoder.scratch.text()[start..];
+        let (field, skipped) = Field::of(bytes);
+        let value = Span { start: start + skipped, end };
+        match field {
+            Field::Data => return decoder.keep_data_in_place(value).map(|()| None),
+            Field::Event => {
+                decoder.scratch.set_from_text(Slot::Name, value.start..value.end)?;
+                decoder.state.set(State::HAS_NAME);
+            }
+            Field::Id => {
+                if !has_nul(&bytes[skipped..]) {
+                    decoder.scratch.set_from_text(Slot::NextId, value.start..value.end)?;
+                    decoder.state.set(State::HAS_ID);
+                }
+            }
+            Field::Retry => {
+                let ms = milliseconds(&bytes[skipped..]);
+                decoder.scratch.truncate(start);
+                return Ok(ms.map(Step::Retry));
+            }
+            // The next step takes it out of the text.
+            Field::Comment => return Ok(Some(Step::Comment(Value::Kept(value)))),
+            Field::Unknown => {}
+        }
+        decoder.scratch.truncate(start);
+        Ok(None)
+    }
+
+    /// The chunk is used up: its unfinished line goes to the decoder.
+    fn keep_rest(&mut self) -> Result<(), DecodeError> {
+        self.decoder.long_lines = self.ends.long_lines();
+        let rest = Span { start: self.position, end: self.input.len() };
+        if rest.len() == 0 {
+            return Ok(());
+        }
+        self.position = self.input.len();
+        self.decoder.state.set(State::IN_LINE);
+        self.keep_line(rest)
+    }
+
+    /// Appends to the unfinished line.
+    #[inline]
+    fn keep_line(&mut self, part: Span) -> Result<(), DecodeError> {
+        if part.len() > FEW {
+            return self.keep_long_line(part);
+        }
+        self.decoder.keep_line(&self.input[part.start..part.end])
+    }
+
+    #[inline(never)]
+    fn keep_long_line(&mut self, part: Span) -> Result<(), DecodeError> {
+        let bytes = &self.input[part.start..part.end];
+        if self.wants_text && self.decoder.scratch.wants_text() {
+            let whole = last_boundary(bytes);
+            if let Some(text) = self.checked.get(self.input, part.start, part.start + whole) {
+                self.decoder.has_line_room(bytes.len())?;
+                self.decoder.scratch.push_text(text)?;
+                return if whole < bytes.len() { Ok(self.decoder.scratch.push(&bytes[whole..])?) } else { Ok(()) };
+            }
+        }
+        self.decoder.keep_line(bytes)
+    }
+
+    /// Appends a data line to the event. There is no unfinished line.
+    fn keep_data(&mut self, value: Span) -> Result<(), DecodeError> {
+        let decoder = &mut *self.decoder;
+        let first = !decoder.state.any(State::HAS_DATA);
+        let start = if first { decoder.line_start } else { decoder.data.start };
+        let text = match self.wants_text && decoder.scratch.wants_text() {
+            true => self.checked.get(self.input, value.start, value.end),
+            false => None,
+        };
+        match text {
+            Some(text) => {
+                if !first {
+                    decoder.scratch.push_text("\n")?;
+                }
+                decoder.scratch.push_text(text)?;
+            }
+            None => {
+                if !first {
+                    decoder.scratch.push(b"\n")?;
+                }
+                decoder.scratch.push(&self.input[value.start..value.end])?;
+            }
+        }
+        decoder.has_data(Span { start, end: decoder.scratch.text().len() })
+    }
+
+    /// What the chunk gave of an event that is not whole yet goes to the decoder.
+    fn keep_found(&mut self, found: &mut Found<'i>) -> Result<(), DecodeError> {
+        if let Some(data) = found.data.take() {
+            self.keep_data(data)?;
+        }
+        if let Some(name) = found.name.take() {
+            self.decoder.scratch.set_str(Slot::Name, name)?;
+            self.decoder.state.set(State::HAS_NAME);
+        }
+        Ok(())
+    }
+
+    /// Drops the event and passes over what is left of it.
+    #[cold]
+    fn fail(&mut self, error: DecodeError, at_line_start: bool) -> DecodeError {
+        self.decoder.abandon_event();
+        self.decoder.phase = Phase::Skip { at_line_start };
+        self.decoder.state.set(State::OUTSIDE);
+        error
+    }
+
+    /// What is not the body of an event: the byte order mark, the LF of a CRLF, the rest of an event in error.
+    #[cold]
+    fn begin(&mut self) -> Result<(), DecodeError> {
+        if self.decoder.state.any(State::OUTSIDE)
+            && let Phase::Start { matched } = self.decoder.phase
+        {
+            self.match_byte_order_mark(usize::from(matched))?;
+        }
+        if self.decoder.state.any(State::AFTER_CR)
+            && let Some(first) = self.input.get(self.position)
+        {
+            self.decoder.state.clear(State::AFTER_CR);
+            if *first == b'\n' {
+                self.position += 1;
+                self.ends.skip_to(self.position);
+            }
+        }
+        if self.decoder.state.any(State::OUTSIDE)
+            && let Phase::Skip { mut at_line_start } = self.decoder.phase
+        {
+            while let Some(line) = self.next_line() {
+                if at_line_start && line.len() == 0 {
+                    self.decoder.state.clear(State::OUTSIDE);
+                    return Ok(());
+                }
+                at_line_start = true;
+            }
+            if self.position < self.input.len() {
+                self.position = self.input.len();
+                at_line_start = false;
+            }
+            self.decoder.phase = Phase::Skip { at_line_start };
+        }
+        Ok(())
+    }
+
+    /// One byte order mark at the very start is not part of the stream.
+    fn match_byte_order_mark(&mut self, mut matched: usize) -> Result<(), DecodeError> {
+        while let Some(byte) = self.input.get(self.position) {
+            if *byte != BYTE_ORDER_MARK[matched] {
+                self.decoder.state.clear(State::OUTSIDE);
+                if matched > 0 {
+                    // It was the beginning of a line instead; it may lie in chunks gone by.
+                    self.decoder.state.set(State::IN_LINE);
+                    if let Err(error) = self.decoder.keep_line(&BYTE_ORDER_MARK[..matched]) {
+                        return Err(self.fail(error, false));
+                    }
+                }
+                return Ok(());
+            }
+            self.position += 1;
+            matched += 1;
+            if matched == BYTE_ORDER_MARK.len() {
+                self.ends.skip_to(self.position);
+                self.decoder.state.clear(State::OUTSIDE);
+                return Ok(());
+            }
+        }
+        self.decoder.phase = Phase::Start { matched: matched as u8 };
+        Ok(())
+    }
+}
+
+impl<S: Scratch> Decoder<S> {
+    /// Appends to the unfinished line.
+    #[inline]
+    fn keep_line(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.has_line_room(bytes.len())?;
+        Ok(self.scratch.push(bytes)?)
+    }
+
+    #[inline]
+    fn has_line_room(&self, more: usize) -> Result<(), DecodeError> {
+        if more > self.line_room() { Err(DecodeError::LineTooLong) } else { Ok(()) }
+    }
+
+    /// How much longer the unfinished line may get.
+    #[inline]
+    fn line_room(&self) -> usize {
+        self.limits.max_line.saturating_sub(self.scratch.text().len() - self.line_start)
+    }
+
+    /// The unfinished line turned out to be a data line with this value: makes it part of the data where it lies.
+    fn keep_data_in_place(&mut self, value: Span) -> Result<(), DecodeError> {
+        let start = if self.state.any(State::HAS_DATA) {
+            self.scratch.join(self.data.end, value.start);
+            self.data.start
+        } else {
+            value.start
+        };
+        self.has_data(Span { start, end: self.scratch.text().len() })
+    }
+
+    fn has_data(&mut self, data: Span) -> Result<(), DecodeError> {
+        self.data = data;
+        self.state.set(State::HAS_DATA);
+        self.line_start = data.end;
+        if data.len() > self.limits.max_event { Err(DecodeError::EventTooLong) } else { Ok(()) }
+    }
+}
+
+/// Outside the body: why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing but the first `matched` bytes of a byte order mark has come.
+    Start { matched: u8 },
+    /// After an error, up to the next blank line.
+    Skip { at_line_start: bool },
+}
+
+/// What is kept between two lines, as a set in one byte: asking for several at once is one comparison, which a decoder fed byte by
+/// byte does for every byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State(u8);
+
+impl State {
+    const BETWEEN_EVENTS: Self = Self(0);
+    /// What comes is not the body of an event: see [`Phase`].
+    const OUTSIDE: Self = Self(1);
+    /// The last byte taken was a CR: an LF that follows belongs to it.
+    const AFTER_CR: Self = Self(1 << 1);
+    /// The text ends in an unfinished line.
+    const IN_LINE: Self = Self(1 << 2);
+    const HAS_DATA: Self = Self(1 << 3);
+    const HAS_NAME: Self = Self(1 << 4);
+    const HAS_ID: Self = Self(1 << 5);
+
+    const fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    const fn set(&mut self, what: Self) {
+        self.0 |= what.0;
+    }
+
+    const fn clear(&mut self, what: Self) {
+        self.0 &= !what.0;
+    }
+}
+
+impl core::ops::BitOr for State {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    const fn len(self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// Where a value lies: in the chunk, or in the text kept by the decoder.
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Input(Span),
+    Kept(Span),
+}
+
+/// What a chunk has given of the current event, borrowed from it.
+struct Found<'i> {
+    data: Option<Span>,
+    name: Option<&'i str>,
+}
+
+enum Step<'i> {
+    Event { data: Value, name: Name<'i> },
+    Comment(Value),
+    Retry(u64),
+    IdChanged,
+}
+
+enum Name<'i> {
+    Found(&'i str),
+    Kept,
+}
+
+impl<'a> Name<'a> {
+    #[inline]
+    fn resolve<'k>(self, kept: &'k str) -> &'k str
+    where
+        'a: 'k,
+    {
+        match self {
+            Name::Found("") => "message",
+            Name::Found(name) => name,
+            Name::Kept if kept.is_empty() => "message",
+            Name::Kept => kept,
+        }
+    }
+}
+
+enum Field {
+    Data,
+    Event,
+    Id,
+    Retry,
+    Comment,
+    Unknown,
+}
+
+impl Field {
+    /// What a line that is not blank sets, and where in it the value begins.
+    #[inline(always)]
+    fn of(line: &[u8]) -> (Self, usize) {
+        let (field, name) = match line {
+            [b'd', b'a', b't', b'a', ..] => (Self::Data, 4),
+            [b'e', b'v', b'e', b'n', b't', ..] => (Self::Event, 5),
+            [b'i', b'd', ..] => (Self::Id, 2),
+            [b'r', b'e', b't', b'r', b'y', ..] => (Self::Retry, 5),
+            [b':', ..] => (Self::Comment, 0),
+            _ => return (Self::Unknown, 0),
+        };
+        match &line[name..] {
+            [b':', b' ', ..] => (field, name + 2),
+            [b':', ..] => (field, name + 1),
+            [] => (field, name),
+            _ => (Self::Unknown, 0),
+        }
+    }
+}
+
+fn has_nul(value: &[u8]) -> bool {
+    value.iter().fold(false, |any, byte| any | (*byte == 0))
+}
+
+/// A reconnection time: ASCII digits and nothing else.
+fn milliseconds(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value
+        .iter()
+        .try_fold(0u64, |ms, byte| byte.is_ascii_digit().then(|| ms.saturating_mul(10).saturating_add(u64::from(byte - b'0'))))
+}
+
+/// Comparing two empty strings by `memcmp` can be slow out of all proportion: their pointers dangle.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
+}
+
+/// Up to this length, bytes are looked at without a mask.
+const FEW: usize = 64;
+
+const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
