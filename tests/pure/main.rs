@@ -4,3 +4,4 @@
 mod allocation;
 mod decode;
 mod encode;
+mod engine;
