@@ -5,3 +5,4 @@ mod allocation;
 mod decode;
 mod encode;
 mod engine;
+mod engine_stories;

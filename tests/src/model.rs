@@ -393,7 +393,7 @@ impl Model {
         self.time(now);
         check_name(name).map_err(IdError::Name)?;
         if !group.is_empty() {
-            check_topic(group).map_err(IdError::Name)?;
+            check_topic(group).map_err(IdError::Group)?;
         }
         let limit = self.config.limits.name_bytes;
         let len = name.len() + 1 + self.config.id_form.suffix_len();

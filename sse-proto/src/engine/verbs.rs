@@ -111,7 +111,9 @@ pub enum Outcome<'a> {
 pub enum IdError {
     /// The user name cannot stand in an id.
     Name(NameError),
-    /// The id would be longer than `limit` bytes.
+    /// The group cannot be one.
+    Group(NameError),
+    /// The id would be longer than `limit` bytes, or the group is.
     TooLong {
         /// The limit `name_bytes`.
         limit: u32,
@@ -235,7 +237,13 @@ impl<S: Storage> Engine<S> {
     ) -> Result<S::Text, IdError> {
         self.deadlines.advance(now);
         check_name(name).map_err(IdError::Name)?;
+        if !group.is_empty() {
+            check_topic(group).map_err(IdError::Group)?;
+        }
         let limit = self.config.limits.name_bytes;
+        if group.len() > limit as usize {
+            return Err(IdError::TooLong { limit });
+        }
         let suffix_len = self.config.id_form.suffix_len();
         let len = name.len() + 1 + suffix_len;
         let mut buffer = [0; 1024];
@@ -1145,9 +1153,10 @@ impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
+            Self::Group(error) => write!(f, "the group: {error}"),
             Self::TooLong { limit } => write!(
                 f,
-                "the id would be longer than {limit} bytes; take a shorter name"
+                "the id or the group would be longer than {limit} bytes; take a shorter name"
             ),
             Self::Entropy => f.write_str("the entropy gives only ids that exist"),
             Self::Full(full) => full.fmt(f),
