@@ -283,7 +283,7 @@ impl<S: Storage> Engine<S> {
 
     /// Opens a connection for a client, which comes into being if it is not known.
     ///
-    /// O(topics asked for × topics of the client + tasks of the client).
+    /// O(topics asked for × (those and the topics of the client) + tasks of the client).
     ///
     /// # Errors
     ///
@@ -314,7 +314,7 @@ impl<S: Storage> Engine<S> {
             return Err(RegisterError::Full(Full::ConnectionsOfClient));
         }
         self.directory
-            .can_listen(known, topics.iter().copied())
+            .can_listen(known, topics)
             .map_err(RegisterError::Full)?;
         let Start { cursor, gap, shown } = self.start(resume);
 
