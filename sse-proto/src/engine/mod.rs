@@ -689,7 +689,10 @@ impl<S: Storage> Engine<S> {
                 if self.notice_due(slot).is_some() {
                     return true;
                 }
-                self.enter(slot, Phase::Idle);
+                // Who looks in vain does not postpone a heartbeat.
+                if self.directory.connections.at(slot).phase != Phase::Idle {
+                    self.enter(slot, Phase::Idle);
+                }
             }
         }
         false
