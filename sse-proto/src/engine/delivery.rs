@@ -14,7 +14,7 @@
 
 use super::directory::{Directory, OfClient};
 use super::log::{Entry, Log, Scope};
-use super::{CloseReason, GapReason, Greeting};
+use super::{CloseReason, Dialect, GapReason, Greeting};
 use crate::id::ClientKey;
 use crate::storage::Storage;
 use crate::storage::slab::{Link, linked};
@@ -48,6 +48,8 @@ pub(super) struct Connection {
     pub(super) gap: GapReason,
     pub(super) greeting: Greeting,
     pub(super) resumes: Resumes,
+    /// What it registered with: a notice that was begun is finished in it.
+    pub(super) dialect: Dialect,
     pub(super) farewell_retry: u32,
 }
 

@@ -562,7 +562,7 @@ impl<S: Storage> Engine<S> {
                     .tasks
                     .at(self.tasks.completion_at(client, connection.told)?);
                 Notice::Task(TaskNotice {
-                    dialect: client.dialect,
+                    dialect: connection.dialect,
                     state: task.state,
                     task: task.name.as_str(),
                     client: client.id.as_str(),

@@ -384,6 +384,7 @@ impl<S: Storage> Engine<S> {
             gap: gap.unwrap_or(GapReason::Unknown),
             greeting,
             resumes: Resumes::Nothing,
+            dialect,
             farewell_retry: 0,
         };
         let conn = self
