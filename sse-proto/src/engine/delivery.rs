@@ -101,11 +101,11 @@ pub(super) enum Sending {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Due {
     pub(super) greeting: bool,
+    pub(super) gap: bool,
     /// Completions that may not have arrived.
     pub(super) tasks: bool,
     /// The client has shown what it has: completions after that are due even when they were sent once.
     pub(super) tasks_sent_too: bool,
-    pub(super) gap: bool,
     pub(super) heartbeat: bool,
     /// After everything else, and the last thing sent.
     pub(super) farewell: bool,

@@ -498,20 +498,21 @@ impl<S: Storage> Engine<S> {
                 told,
             });
         }
+        // A completion carries an id that may lie behind the gap: who is cut off after it was told of the gap before.
+        if due.gap {
+            return Some(NoticeDue {
+                notice: Sending::Gap,
+                id: task.is_none().then_some(position),
+                told,
+            });
+        }
         if let Some(sequence) = task {
-            let last = self.completion_due(slot, sequence).is_none() && !due.gap;
+            let last = self.completion_due(slot, sequence).is_none();
             let id = Some(if last { position } else { sequence });
             return Some(NoticeDue {
                 notice: Sending::Task,
                 id,
                 told: sequence,
-            });
-        }
-        if due.gap {
-            return Some(NoticeDue {
-                notice: Sending::Gap,
-                id: Some(position),
-                told,
             });
         }
         if due.heartbeat {
