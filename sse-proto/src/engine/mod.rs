@@ -705,6 +705,10 @@ impl<S: Storage> Engine<S> {
         if connection.offset > 0 || self.config.overrun == Overrun::Close {
             return self.enter(slot, Phase::Closing(CloseReason::Overrun));
         }
+        // Completions among what the log lost are still in the client's table.
+        let has_tasks = self.directory.clients.at(connection.client).task_count > 0;
+        (connection.due.tasks, connection.due.tasks_sent_too) = (has_tasks, true);
+        connection.told = connection.told.max(connection.cursor - 1);
         (connection.gap, connection.cursor) = (GapReason::Overrun, self.log.evicted() + 1);
         (connection.due.gap, connection.due.report_gap) = (true, true);
         self.enter(slot, Phase::Ready);
