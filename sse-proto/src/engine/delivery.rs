@@ -90,9 +90,11 @@ pub(super) enum Resumes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sending {
     Greeting,
+    Gap,
     /// The completion with the sequence number `told`.
     Task,
-    Gap,
+    /// Nothing but where the connection stands.
+    Position,
     Heartbeat,
     Farewell,
 }
@@ -106,6 +108,8 @@ pub(super) struct Due {
     pub(super) tasks: bool,
     /// The client has shown what it has: completions after that are due even when they were sent once.
     pub(super) tasks_sent_too: bool,
+    /// None of the notices above has carried the connection's position: the one that should have may be gone.
+    pub(super) position: bool,
     pub(super) heartbeat: bool,
     /// After everything else, and the last thing sent.
     pub(super) farewell: bool,

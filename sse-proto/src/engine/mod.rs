@@ -229,6 +229,8 @@ struct NoticeDue {
     id: Option<u64>,
     /// The completion told last, this one included.
     told: u64,
+    /// The position it carries is the connection's.
+    places: bool,
 }
 
 impl<S: Storage> Engine<S> {
@@ -473,9 +475,15 @@ impl<S: Storage> Engine<S> {
             if connection.offset > 0 {
                 return None;
             }
-            let NoticeDue { notice, id, told } = self.notice_due(slot)?;
+            let NoticeDue {
+                notice,
+                id,
+                told,
+                places,
+            } = self.notice_due(slot)?;
             let connection = self.directory.connections.at_mut(slot);
             (connection.notice, connection.notice_id, connection.told) = (Some(notice), id, told);
+            connection.due.position &= !places;
         }
         let len = self.make_notice(slot);
         if len.is_none() {
@@ -496,6 +504,7 @@ impl<S: Storage> Engine<S> {
                 notice: Sending::Greeting,
                 id: last.then_some(position),
                 told,
+                places: last,
             });
         }
         // A completion carries an id that may lie behind the gap: who is cut off after it was told of the gap before.
@@ -504,6 +513,7 @@ impl<S: Storage> Engine<S> {
                 notice: Sending::Gap,
                 id: task.is_none().then_some(position),
                 told,
+                places: task.is_none(),
             });
         }
         if let Some(sequence) = task {
@@ -513,6 +523,15 @@ impl<S: Storage> Engine<S> {
                 notice: Sending::Task,
                 id,
                 told: sequence,
+                places: last,
+            });
+        }
+        if due.position {
+            return Some(NoticeDue {
+                notice: Sending::Position,
+                id: Some(position),
+                told,
+                places: true,
             });
         }
         if due.heartbeat {
@@ -520,6 +539,7 @@ impl<S: Storage> Engine<S> {
                 notice: Sending::Heartbeat,
                 id: None,
                 told,
+                places: false,
             });
         }
         let farewell = due.farewell && connection.cursor > connection.until;
@@ -527,6 +547,7 @@ impl<S: Storage> Engine<S> {
             notice: Sending::Farewell,
             id: None,
             told,
+            places: false,
         })
     }
 
@@ -572,6 +593,11 @@ impl<S: Storage> Engine<S> {
                 })
             }
             Sending::Gap => Notice::Gap(connection.gap),
+            Sending::Position => Notice::Greeting {
+                form: Greeting::Position,
+                id: "",
+                retry: None,
+            },
             Sending::Heartbeat => Notice::Heartbeat(self.config.heartbeat_comment),
             Sending::Farewell => Notice::Farewell {
                 retry: connection.farewell_retry,
@@ -601,6 +627,7 @@ impl<S: Storage> Engine<S> {
         match connection.notice.take() {
             Some(Sending::Greeting) => connection.due.greeting = false,
             Some(Sending::Gap) => connection.due.gap = false,
+            Some(Sending::Position) => {}
             Some(Sending::Heartbeat) => connection.due.heartbeat = false,
             Some(Sending::Farewell) => self.enter(slot, Phase::Closing(CloseReason::Drained)),
             Some(Sending::Task) => {
@@ -711,6 +738,7 @@ impl<S: Storage> Engine<S> {
         connection.told = connection.told.max(connection.cursor - 1);
         (connection.gap, connection.cursor) = (GapReason::Overrun, self.log.evicted() + 1);
         (connection.due.gap, connection.due.report_gap) = (true, true);
+        connection.due.position = true;
         self.enter(slot, Phase::Ready);
     }
 

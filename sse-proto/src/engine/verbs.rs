@@ -360,6 +360,7 @@ impl<S: Storage> Engine<S> {
             tasks: client.task_count > 0,
             tasks_sent_too: shown.is_some(),
             gap: gap.is_some(),
+            position: true,
             ..Due::default()
         };
         if self.config.age == Age::SinceRegistered {
