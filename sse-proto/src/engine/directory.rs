@@ -38,6 +38,13 @@ pub(super) struct Label<S: Storage> {
     frames: u32,
 }
 
+impl<S: Storage> Label<S> {
+    /// Nobody stands under it.
+    fn is_deserted(&self) -> bool {
+        self.in_group.is_empty() && self.of_name.is_empty() && self.listeners.is_empty()
+    }
+}
+
 /// What a client record stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -175,6 +182,8 @@ pub(super) struct Directory<S: Storage> {
     label_index: S::LabelIndex,
     groups: u32,
     topics: u32,
+    /// Labels of each kind that someone stands under.
+    present: [u32; 3],
     pub(super) issued: u32,
     subscriptions: Subscriptions<S>,
 }
@@ -196,6 +205,7 @@ impl<S: Storage> Directory<S> {
             label_index: S::LabelIndex::with_limit(labels),
             groups: 0,
             topics: 0,
+            present: [0; 3],
             issued: 0,
             subscriptions: Slab::with_limit(limits.subscriptions as usize),
         }
@@ -254,6 +264,10 @@ impl<S: Storage> Directory<S> {
         };
         let slot = self.clients.insert(client).ok_or(Full::Clients)?;
         self.client_index.insert(hash, slot);
+        for label in [group, user_name] {
+            self.present[self.labels.at(label).kind as usize] +=
+                u32::from(self.labels.at(label).is_deserted());
+        }
         self.labels
             .at_mut(group)
             .in_group
@@ -284,6 +298,10 @@ impl<S: Storage> Directory<S> {
             .at_mut(user_name)
             .of_name
             .remove(&mut self.clients, slot);
+        for label in [group, user_name] {
+            self.present[self.labels.at(label).kind as usize] -=
+                u32::from(self.labels.at(label).is_deserted());
+        }
         self.release_label(group);
         self.release_label(user_name);
         while let Some(subscription) = self.clients.at(slot).topics.first() {
@@ -372,6 +390,7 @@ impl<S: Storage> Directory<S> {
             .subscriptions
             .insert(subscription)
             .ok_or(Full::Subscriptions)?;
+        self.present[LabelKind::Topic as usize] += u32::from(self.labels.at(topic).is_deserted());
         self.labels
             .at_mut(topic)
             .listeners
@@ -487,6 +506,17 @@ impl<S: Storage> Directory<S> {
         Ok(slot)
     }
 
+    /// Whether there would be room for one more label of that kind if no frame in the log named any.
+    pub(super) fn history_can_give_way(&self, kind: LabelKind) -> bool {
+        let limit = match kind {
+            LabelKind::Group => self.limits.groups,
+            LabelKind::Topic => self.limits.topics,
+            LabelKind::UserName => u32::MAX,
+        };
+        let here = self.present.iter().sum::<u32>();
+        self.present[kind as usize] < limit && here < self.labels.len() + self.labels.free()
+    }
+
     /// A frame in the log names `label`.
     pub(super) fn frame_added(&mut self, label: u32) {
         self.labels.at_mut(label).frames += 1;
@@ -501,11 +531,7 @@ impl<S: Storage> Directory<S> {
     /// Lets go of `label` if nothing refers to it any more.
     pub(super) fn release_label(&mut self, slot: u32) {
         let label = self.labels.at(slot);
-        let used = label.frames > 0
-            || !(label.in_group.is_empty()
-                && label.of_name.is_empty()
-                && label.listeners.is_empty());
-        if used {
+        if label.frames > 0 || !label.is_deserted() {
             return;
         }
         let (kind, hash) = (label.kind, label.hash);
@@ -557,6 +583,7 @@ impl<S: Storage> Directory<S> {
             .at_mut(topic)
             .listeners
             .remove(&mut self.subscriptions, slot);
+        self.present[LabelKind::Topic as usize] -= u32::from(self.labels.at(topic).is_deserted());
         let client = self.clients.at_mut(client);
         client.topics.remove(&mut self.subscriptions, slot);
         client.topic_count -= 1;

@@ -977,10 +977,11 @@ impl<S: Storage> Engine<S> {
                     return Ok(Scope::Label(label));
                 }
                 // Labels that only history knows give way to the present.
-                Err(full) => match self.log.evict() {
+                Err(full) if self.directory.history_can_give_way(kind) => match self.log.evict() {
                     Some(entry) => self.let_go(entry),
                     None => return Err(PublishError::Full(full)),
                 },
+                Err(full) => return Err(PublishError::Full(full)),
             }
         }
     }
