@@ -605,6 +605,7 @@ impl<S: Storage> Engine<S> {
         progress: &str,
     ) -> Result<(), TaskError> {
         self.deadlines.advance(now);
+        let sequence = sequence.max(self.log.last_sequence() + 1);
         let slot = self
             .client(client)
             .map_err(|Stale| TaskError::UnknownTask)?;
