@@ -147,8 +147,9 @@ impl IdForm {
     /// Writes the suffix made of `entropy` into `out`, which has the length of the suffix; another `attempt` gives another one.
     pub fn write_suffix(self, entropy: &[u8; 32], attempt: u8, out: &mut [u8]) {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        for (cell, byte) in out.iter_mut().zip(entropy) {
-            *cell = ALPHABET[usize::from(byte.wrapping_add(attempt) % 32)];
+        let of_attempt = [attempt % 32, attempt / 32].into_iter().chain([0; 30]);
+        for ((cell, byte), more) in out.iter_mut().zip(entropy).zip(of_attempt) {
+            *cell = ALPHABET[usize::from(byte.wrapping_add(more) % 32)];
         }
     }
 }
