@@ -140,6 +140,7 @@ impl Config {
         let all = [
             ("connections", limits.connections),
             ("clients", limits.clients),
+            ("issued_ids", limits.issued_ids),
             ("connections_per_client", limits.connections_per_client),
             ("groups", limits.groups),
             ("topics", limits.topics),
@@ -154,6 +155,22 @@ impl Config {
                 return Err(ConfigError {
                     limit: all[at].0,
                     must_be: "at least 1",
+                });
+            }
+            at += 1;
+        }
+        let times = [
+            ("heartbeat", self.heartbeat),
+            ("write_stall", self.write_stall),
+        ];
+        let mut at = 0;
+        while at < times.len() {
+            if let Some(time) = times[at].1
+                && time.as_millis() == 0
+            {
+                return Err(ConfigError {
+                    limit: times[at].0,
+                    must_be: "at least 1 ms, or none",
                 });
             }
             at += 1;
