@@ -8,7 +8,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_engine_is_what_the_model_says((config, ops) in ops::runs(120)) {
+    fn the_engine_is_what_the_model_says((config, ops) in ops::runs(400)) {
         Harness::run(config, &ops);
     }
 }

@@ -66,7 +66,10 @@ fn a_topic_asked_for_twice_counts_once() {
 #[test]
 fn writing_when_there_is_nothing_does_not_postpone_the_heartbeat() {
     let heartbeat = Some(Duration::from_secs(15));
-    let mut hub = Harness::new(Config { heartbeat, ..quiet() });
+    let mut hub = Harness::new(Config {
+        heartbeat,
+        ..quiet()
+    });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -96,8 +99,12 @@ fn a_notice_is_finished_in_the_dialect_it_was_begun_in() {
     hub.write(first.conn, usize::MAX, 1).unwrap();
     hub.write(first.conn, 20, 1).unwrap();
     let dialect = Dialect::Manager;
-    hub.register(&Registration { dialect, ..wish("bob_1") }).unwrap();
-    hub.drive();
+    hub.register(&Registration {
+        dialect,
+        ..wish("bob_1")
+    })
+    .unwrap();
+    hub.flush(first.conn);
     assert!(hub.read(first.conn).ends_with(",\"result\":1}\n\n"));
 }
 
@@ -128,7 +135,10 @@ fn a_gap_is_told_before_the_completions_that_lie_in_it() {
 #[test]
 fn a_slow_reader_that_skips_is_told_the_completions_it_skipped() {
     let overrun = Overrun::Skip;
-    let mut hub = Harness::new(Config { overrun, ..log_of(2) });
+    let mut hub = Harness::new(Config {
+        overrun,
+        ..log_of(2)
+    });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -154,7 +164,7 @@ fn a_stream_carries_an_id_even_if_the_completion_that_should_bring_it_is_gone() 
     while hub.poll().is_some() {}
     hub.write(conn, usize::MAX, 1).unwrap();
     hub.submit(bob.client, "k").unwrap();
-    hub.drive();
+    hub.flush(conn);
     assert_eq!(
         hub.read(conn),
         "event:connected\ndata:{\"client\":\"bob_1\"}\n\nid:00000007-1\n\n"
@@ -163,7 +173,10 @@ fn a_stream_carries_an_id_even_if_the_completion_that_should_bring_it_is_gone() 
 
 #[test]
 fn a_publish_that_fails_leaves_history_alone() {
-    let limits = Limits { topics: 1, ..quiet().limits };
+    let limits = Limits {
+        topics: 1,
+        ..quiet().limits
+    };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     let bob = hub.connect("bob_1");
     hub.listen(bob.client, "t").unwrap();
@@ -175,7 +188,10 @@ fn a_publish_that_fails_leaves_history_alone() {
 
 #[test]
 fn a_topic_that_only_history_knows_gives_way() {
-    let limits = Limits { topics: 1, ..quiet().limits };
+    let limits = Limits {
+        topics: 1,
+        ..quiet().limits
+    };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     hub.publish(Target::All, "gone");
     hub.publish(Target::Topic("t"), "gone");
@@ -211,9 +227,24 @@ fn issued_ids_are_unique_whatever_the_entropy() {
 #[test]
 fn what_could_not_work_is_no_configuration() {
     let refused = |config: Config| config.check().unwrap_err().limit;
-    let limits = Limits { issued_ids: 0, ..Limits::default() };
+    let limits = Limits {
+        issued_ids: 0,
+        ..Limits::default()
+    };
     assert_eq!(refused(Config { limits, ..quiet() }), "issued_ids");
     let zero = Some(Duration::from_micros(999));
-    assert_eq!(refused(Config { heartbeat: zero, ..quiet() }), "heartbeat");
-    assert_eq!(refused(Config { write_stall: zero, ..quiet() }), "write_stall");
+    assert_eq!(
+        refused(Config {
+            heartbeat: zero,
+            ..quiet()
+        }),
+        "heartbeat"
+    );
+    assert_eq!(
+        refused(Config {
+            write_stall: zero,
+            ..quiet()
+        }),
+        "write_stall"
+    );
 }

@@ -88,7 +88,11 @@ impl Harness {
                     let _ = self.disconnect(conn);
                 }
             }
-            Op::Publish { target, event, skip } => self.apply_publish(target, event, skip),
+            Op::Publish {
+                target,
+                event,
+                skip,
+            } => self.apply_publish(target, event, skip),
             Op::Listen { client, topic } => {
                 if let Some(client) = self.pick_client(client) {
                     let _ = self.listen(client, topic);
@@ -99,13 +103,20 @@ impl Harness {
                     let _ = self.unlisten(client, topic);
                 }
             }
-            Op::Unregister { client, end_streams } => {
+            Op::Unregister {
+                client,
+                end_streams,
+            } => {
                 if let Some(client) = self.pick_client(client) {
                     let _ = self.unregister(client, end_streams);
                 }
             }
             Op::Clear { end_streams } => self.clear(end_streams),
-            Op::Allocate { group, name, entropy } => {
+            Op::Allocate {
+                group,
+                name,
+                entropy,
+            } => {
                 let _ = self.allocate(group, name, [entropy; 32]);
             }
             Op::Submit { client, task } => {
@@ -118,13 +129,25 @@ impl Harness {
                     self.withdraw(client, task);
                 }
             }
-            Op::Progress { client, task, detail, skip } => {
+            Op::Progress {
+                client,
+                task,
+                detail,
+                skip,
+            } => {
                 if let Some(client) = self.pick_client(client) {
                     let sequence = self.next_sequence(skip);
                     let _ = self.progress_at(sequence, client, task, detail);
                 }
             }
-            Op::Complete { client, owned, task, detail, failed, skip } => {
+            Op::Complete {
+                client,
+                owned,
+                task,
+                detail,
+                failed,
+                skip,
+            } => {
                 let Some(key) = self.pick_client(client) else {
                     return;
                 };
@@ -141,7 +164,10 @@ impl Harness {
             }
             Op::Observe { skip } => self.observe(skip),
             Op::Sweep => self.sweep(),
-            Op::Drain { min_retry, max_retry } => self.drain(min_retry, max_retry),
+            Op::Drain {
+                min_retry,
+                max_retry,
+            } => self.drain(min_retry, max_retry),
         }
     }
 
@@ -199,7 +225,12 @@ impl Harness {
     pub fn poll(&mut self) -> Option<Output<Box<str>>> {
         let due = self.is_due();
         let output = self.engine.poll_output();
-        assert_eq!(output.is_some(), due, "{output:?} at {:?}", self.engine.poll_timeout());
+        assert_eq!(
+            output.is_some(),
+            due,
+            "{output:?} at {:?}",
+            self.engine.poll_timeout()
+        );
         assert_eq!(output, self.model.poll());
         self.outputs.extend(output.clone());
         self.check();
@@ -212,7 +243,10 @@ impl Harness {
         let filled = self.engine.transmit(conn, &mut given[..slices]);
         let given = filled.map(|filled| {
             let given = &given[..filled];
-            assert!(given.iter().all(|slice| !slice.is_empty()), "an empty slice");
+            assert!(
+                given.iter().all(|slice| !slice.is_empty()),
+                "an empty slice"
+            );
             (filled, given.concat())
         });
         let expected = self.model.transmit(conn);
@@ -228,7 +262,10 @@ impl Harness {
                         let retry = text(&bytes);
                         let retry = retry.strip_prefix("retry:").map(str::trim_end);
                         let retry: Option<u32> = retry.and_then(|ms| ms.parse().ok());
-                        assert!(retry.is_some_and(|ms| (min..=max).contains(&ms)), "{bytes:?}");
+                        assert!(
+                            retry.is_some_and(|ms| (min..=max).contains(&ms)),
+                            "{bytes:?}"
+                        );
                         self.model.farewell(conn, &bytes);
                     }
                     Next::Frames(frames) => {
@@ -269,20 +306,29 @@ impl Harness {
         Ok(taken)
     }
 
+    /// The peer of `conn`, which was asked to be written before, takes all there is.
+    pub fn flush(&mut self, conn: ConnId) {
+        while let Ok(1..) = self.write(conn, usize::MAX, 4) {}
+    }
+
     // ---- the verbs
 
     /// A stream for `id`, with everything at its default.
     pub fn connect(&mut self, id: &str) -> Registered {
         let id = ClientId::new(id).expect("a checked id");
-        self.register(&Registration::new(id)).expect("there is room")
+        self.register(&Registration::new(id))
+            .expect("there is room")
     }
 
     /// A stream for `id` that goes on after `last_event_id`.
     pub fn resume(&mut self, id: &str, last_event_id: &str) -> Registered {
         let id = ClientId::new(id).expect("a checked id");
         let resume = Resume::After(last_event_id);
-        self.register(&Registration { resume, ..Registration::new(id) })
-            .expect("there is room")
+        self.register(&Registration {
+            resume,
+            ..Registration::new(id)
+        })
+        .expect("there is room")
     }
 
     /// See [`Engine::register`].
@@ -291,7 +337,12 @@ impl Harness {
         let expected = self.model.can_register(self.clock, wish);
         assert_eq!(answer.map(|_| ()), expected);
         if let Ok(registered) = answer {
-            let Registered { conn, client, returning, gap } = registered;
+            let Registered {
+                conn,
+                client,
+                returning,
+                gap,
+            } = registered;
             let first = self.wires.insert(conn, Wire::default()).is_none();
             assert!(first, "{conn:?} was in use before");
             let expected = self.model.registered(wish, conn, client);
@@ -304,7 +355,12 @@ impl Harness {
     }
 
     /// See [`Engine::allocate_id`].
-    pub fn allocate(&mut self, group: &str, name: &str, entropy: [u8; 32]) -> Result<String, IdError> {
+    pub fn allocate(
+        &mut self,
+        group: &str,
+        name: &str,
+        entropy: [u8; 32],
+    ) -> Result<String, IdError> {
         let answer = self.engine.allocate_id(self.now(), group, name, &entropy);
         let answer = answer.map(String::from);
         let taken = self.model.issued_ids().len();
@@ -313,7 +369,9 @@ impl Harness {
             (Ok(id), Ok(())) => self.model.allocated(group, id),
             // The entropy of a run is poor.
             (Err(IdError::Entropy), Ok(())) => assert!(taken >= 256),
-            (answer, expected) => assert_eq!(answer.as_ref().map(|_| ()), expected.as_ref().map(|_| ())),
+            (answer, expected) => {
+                assert_eq!(answer.as_ref().map(|_| ()), expected.as_ref().map(|_| ()))
+            }
         }
         self.check();
         answer
@@ -322,7 +380,10 @@ impl Harness {
     /// See [`Engine::unregister`].
     pub fn unregister(&mut self, client: ClientKey, end_streams: bool) -> Result<(), Stale> {
         let answer = self.engine.unregister(self.now(), client, end_streams);
-        assert_eq!(answer, self.model.unregister(self.clock, client, end_streams));
+        assert_eq!(
+            answer,
+            self.model.unregister(self.clock, client, end_streams)
+        );
         self.check();
         answer
     }
@@ -375,7 +436,10 @@ impl Harness {
             0 => self.engine.publish(self.now(), target, event),
             _ => self.engine.publish_at(self.now(), sequence, target, event),
         };
-        assert_eq!(answer, self.model.publish(self.clock, sequence, target, event));
+        assert_eq!(
+            answer,
+            self.model.publish(self.clock, sequence, target, event)
+        );
         self.check();
         answer
     }
@@ -412,8 +476,14 @@ impl Harness {
         task: &str,
         detail: &str,
     ) -> Result<(), TaskError> {
-        let answer = self.engine.progress_at(self.now(), sequence, client, task, detail);
-        assert_eq!(answer, self.model.progress(self.clock, sequence, client, task, detail));
+        let answer = self
+            .engine
+            .progress_at(self.now(), sequence, client, task, detail);
+        assert_eq!(
+            answer,
+            self.model
+                .progress(self.clock, sequence, client, task, detail)
+        );
         self.check();
         answer
     }
@@ -481,7 +551,8 @@ impl Harness {
 
     /// What was polled since this was asked last, writes left out.
     pub fn outputs(&mut self) -> Vec<Output<Box<str>>> {
-        self.outputs.retain(|output| !matches!(output, Output::Write(_)));
+        self.outputs
+            .retain(|output| !matches!(output, Output::Write(_)));
         std::mem::take(&mut self.outputs)
     }
 
@@ -526,15 +597,31 @@ impl Harness {
         assert_eq!(infos.len(), known.len());
         for (info, known) in infos.iter().zip(&known) {
             assert_eq!(
-                (info.key, info.id, info.group, info.user_name, info.registered.as_millis()),
-                (known.key, &*known.id, &*known.group, &*known.user_name, known.registered)
+                (
+                    info.key,
+                    info.id,
+                    info.group,
+                    info.user_name,
+                    info.registered.as_millis()
+                ),
+                (
+                    known.key,
+                    &*known.id,
+                    &*known.group,
+                    &*known.user_name,
+                    known.registered
+                )
             );
             assert_eq!(engine.find(info.group, info.id), Some(info.key));
             assert_eq!(engine.client_info(info.key), Some(*info));
             let connections: Vec<_> = engine.connections(info.key).collect();
             assert_eq!(connections, known.connections);
             assert_eq!(info.connections as usize, connections.len());
-            assert!(engine.topics(info.key).eq(known.topics.iter().map(String::as_str)));
+            assert!(
+                engine
+                    .topics(info.key)
+                    .eq(known.topics.iter().map(String::as_str))
+            );
             let tasks = engine.tasks(info.key);
             let tasks = tasks.map(|t| (t.name.into(), t.state.name(), t.detail.map(Into::into)));
             assert_eq!(tasks.collect::<Vec<_>>(), known.tasks);
@@ -554,7 +641,11 @@ impl Harness {
 
     /// Law 4: what is gone is gone, and nothing happens by it.
     pub fn check_stale(&mut self) {
-        let before = (self.engine.usage(), self.engine.poll_timeout(), self.engine.last_event_id());
+        let before = (
+            self.engine.usage(),
+            self.engine.poll_timeout(),
+            self.engine.last_event_id(),
+        );
         let now = self.now();
         let open = self.model.open();
         let engine = &mut self.engine;
@@ -570,7 +661,10 @@ impl Harness {
         for &key in self.keys.difference(&known) {
             assert_eq!(engine.client_info(key), None);
             assert_eq!(engine.unregister(now, key, true), Err(Stale));
-            assert_eq!(engine.listen(now, key, "t0"), Err(ListenError::UnknownClient));
+            assert_eq!(
+                engine.listen(now, key, "t0"),
+                Err(ListenError::UnknownClient)
+            );
             assert_eq!(engine.unlisten(now, key, "t0"), Err(Stale));
             assert_eq!(engine.submit(now, key, "k0"), Err(TaskError::UnknownTask));
             assert!(!engine.withdraw(key, "k0"));
@@ -585,7 +679,11 @@ impl Harness {
             assert_eq!(engine.connections(key).count(), 0);
             assert_eq!(engine.tasks(key).count(), 0);
         }
-        let after = (self.engine.usage(), self.engine.poll_timeout(), self.engine.last_event_id());
+        let after = (
+            self.engine.usage(),
+            self.engine.poll_timeout(),
+            self.engine.last_event_id(),
+        );
         assert_eq!(before, after);
     }
 
@@ -606,7 +704,10 @@ impl Harness {
             self.publish(Target::All, &filler);
         }
         let usage = self.engine.usage();
-        let expected = sse_proto::Usage { log_entries: usage.log_entries, ..Default::default() };
+        let expected = sse_proto::Usage {
+            log_entries: usage.log_entries,
+            ..Default::default()
+        };
         assert_eq!(usage, expected, "something was not let go of");
 
         let before = usage.log_entries;
@@ -617,7 +718,10 @@ impl Harness {
             }
         }
         self.clear(true);
-        if self.register(&Registration::new(ClientId::new("last_1").expect("a name"))).is_err() {
+        if self
+            .register(&Registration::new(ClientId::new("last_1").expect("a name")))
+            .is_err()
+        {
             return; // drained
         }
         self.clear(true);
@@ -664,9 +768,16 @@ impl Harness {
     /// One that is open, or now and then one that is not.
     fn pick_connection(&self, number: u8) -> Option<ConnId> {
         let open = self.model.open();
-        let pick = |conns: Vec<ConnId>| conns.get(usize::from(number) % conns.len().max(1)).copied();
+        let pick =
+            |conns: Vec<ConnId>| conns.get(usize::from(number) % conns.len().max(1)).copied();
         if number >= 250 {
-            return pick(self.wires.keys().copied().filter(|c| !open.contains(c)).collect());
+            return pick(
+                self.wires
+                    .keys()
+                    .copied()
+                    .filter(|c| !open.contains(c))
+                    .collect(),
+            );
         }
         pick(open)
     }
@@ -674,9 +785,16 @@ impl Harness {
     /// One that is registered, or now and then one that is not.
     fn pick_client(&self, number: u8) -> Option<ClientKey> {
         let known: Vec<_> = self.model.known().iter().map(|known| known.key).collect();
-        let pick = |keys: Vec<ClientKey>| keys.get(usize::from(number) % keys.len().max(1)).copied();
+        let pick =
+            |keys: Vec<ClientKey>| keys.get(usize::from(number) % keys.len().max(1)).copied();
         if number >= 250 {
-            return pick(self.keys.iter().copied().filter(|k| !known.contains(k)).collect());
+            return pick(
+                self.keys
+                    .iter()
+                    .copied()
+                    .filter(|k| !known.contains(k))
+                    .collect(),
+            );
         }
         pick(known)
     }
@@ -692,15 +810,25 @@ impl Harness {
         };
         let last = self.engine.last_event_id();
         let at = |sequence| EventId { sequence, ..last }.to_string();
-        let seen: Vec<_> = self.wires.values().filter_map(|wire| wire.last_id.clone()).collect();
+        let seen: Vec<_> = self
+            .wires
+            .values()
+            .filter_map(|wire| wire.last_id.clone())
+            .collect();
         let after = match register.resume {
             From::Live | From::Earliest => String::new(),
             From::Seen(number) => {
                 let recent = usize::from(number) % seen.len().clamp(1, 8);
-                seen.len().checked_sub(1 + recent).map_or(String::new(), |at| seen[at].clone())
+                seen.len()
+                    .checked_sub(1 + recent)
+                    .map_or(String::new(), |at| seen[at].clone())
             }
             From::Back(number) => at(last.sequence.saturating_sub(u64::from(number) % 16)),
-            From::OtherEpoch => EventId { epoch: Epoch(6), ..last }.to_string(),
+            From::OtherEpoch => EventId {
+                epoch: Epoch(6),
+                ..last
+            }
+            .to_string(),
             From::Future => at(last.sequence + 1),
             From::Own(id) => id.into(),
         };
@@ -745,11 +873,17 @@ impl Harness {
             },
             To::Clients(numbers, count) => {
                 let numbers = numbers.into_iter().take(count);
-                members = numbers.filter_map(|number| self.pick_client(number)).collect();
+                members = numbers
+                    .filter_map(|number| self.pick_client(number))
+                    .collect();
                 Target::Clients(&members)
             }
         };
-        let sequence = if skip == 0 { 0 } else { self.next_sequence(skip) };
+        let sequence = if skip == 0 {
+            0
+        } else {
+            self.next_sequence(skip)
+        };
         let _ = self.publish_at(sequence, target, &event);
     }
 }

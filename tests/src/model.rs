@@ -249,8 +249,8 @@ impl Model {
             self.enter(conn, Phase::Writing);
             return Some(Output::Write(conn));
         }
-        if let Some(conn) =
-            first(|phase| phase == Phase::Writing).and_then(|first| due(first, self.config.write_stall))
+        if let Some(conn) = first(|phase| phase == Phase::Writing)
+            .and_then(|first| due(first, self.config.write_stall))
         {
             return Some(self.close(conn, CloseReason::Stalled));
         }
@@ -401,7 +401,10 @@ impl Model {
             return Err(IdError::TooLong { limit });
         }
         if self.issued() as u32 >= self.config.limits.issued_ids {
-            let oldest = self.clients.iter().position(|c| c.standing == Standing::Issued);
+            let oldest = self
+                .clients
+                .iter()
+                .position(|c| c.standing == Standing::Issued);
             self.clients.remove(oldest.expect("one is issued"));
         }
         self.room_for_client(group, name).map_err(IdError::Full)
@@ -462,7 +465,10 @@ impl Model {
             .iter()
             .filter(|topic| !labels.contains(&(Kind::Topic, topic.to_string())))
             .count();
-        let topics = labels.iter().filter(|(kind, _)| *kind == Kind::Topic).count();
+        let topics = labels
+            .iter()
+            .filter(|(kind, _)| *kind == Kind::Topic)
+            .count();
         if topics + new_topics > limits.topics as usize
             || labels.len() + new_topics > self.label_limit()
         {
@@ -1057,7 +1063,10 @@ impl Model {
 
     /// Those that someone stands under.
     fn labels_here(&self) -> BTreeSet<(Kind, String)> {
-        let here = self.clients.iter().filter(|c| c.standing != Standing::Detached);
+        let here = self
+            .clients
+            .iter()
+            .filter(|c| c.standing != Standing::Detached);
         here.flat_map(|client| {
             let topics = client.topics.iter().map(|s| (Kind::Topic, s.topic.clone()));
             topics.chain([
@@ -1214,7 +1223,11 @@ impl Model {
             Resume::Earliest => return (oldest, None, None),
             Resume::After(id) => id,
         };
-        let own = self.kept().iter().rev().find(|f| f.own_id.as_deref() == Some(id));
+        let own = self
+            .kept()
+            .iter()
+            .rev()
+            .find(|f| f.own_id.as_deref() == Some(id));
         if let Some(frame) = own {
             return (frame.sequence + 1, None, Some(frame.sequence));
         }
@@ -1302,7 +1315,10 @@ impl Model {
         };
         let needed = list + bytes.len();
         let start = loop {
-            let halved = self.kept().first().is_some_and(|f| f.sequence <= self.evicted);
+            let halved = self
+                .kept()
+                .first()
+                .is_some_and(|f| f.sequence <= self.evicted);
             let full = self.kept().len() >= self.config.limits.log_entries as usize;
             if let (false, false, Some(start)) = (halved, full, self.place(needed)) {
                 break start;
@@ -1511,7 +1527,10 @@ impl Model {
         let connection = &self.connections[&conn];
         let sending = connection.sending.as_ref()?;
         if let Notice::Completion(sequence) = sending.notice {
-            let mut owner = self.clients.iter().filter(|c| c.key == Some(connection.client));
+            let mut owner = self
+                .clients
+                .iter()
+                .filter(|c| c.key == Some(connection.client));
             let kept = |c: &Client| c.tasks.iter().any(|t| t.sequence == sequence);
             if !owner.any(kept) {
                 self.enter(conn, Phase::Closing(CloseReason::Unregistered));
@@ -1529,7 +1548,10 @@ impl Model {
     /// The next notice, and whether it carries the connection's position.
     fn choose(&self, connection: &Connection) -> Option<(Sending, bool)> {
         let position = connection.position - 1;
-        let client = self.clients.iter().find(|c| c.key == Some(connection.client));
+        let client = self
+            .clients
+            .iter()
+            .find(|c| c.key == Some(connection.client));
         let client = client.expect("a connection has a client");
         let completion = self.completion(connection, client, connection.told);
         let make = |notice, id: Option<u64>, body: String, last| {
@@ -1549,7 +1571,12 @@ impl Model {
                 Greeting::Registered => format!("data:\"registered^{id}\"\n\n"),
                 Greeting::Position => "\n".into(),
             };
-            return make(Notice::Greeting, last.then_some(position), retry + &body, last);
+            return make(
+                Notice::Greeting,
+                last.then_some(position),
+                retry + &body,
+                last,
+            );
         }
         if let Some(reason) = connection.gap {
             let last = completion.is_none();
@@ -1657,7 +1684,8 @@ fn task_body(
         (_, None) => String::new(),
     };
     let name = state.name();
-    let data = format!("{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{at}{detail}}}");
+    let data =
+        format!("{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{at}{detail}}}");
     serde_json::from_str::<serde_json::Value>(&data).expect("what is sent is JSON");
     format!("event:{name}\ndata:{data}\n\n")
 }

@@ -94,7 +94,10 @@ pub const OWN_IDS: [&str; 6] = ["own-1", "own-2", " own", "", "00000007-3", "x-1
 #[expect(missing_docs, reason = "the fields are those of the verbs")]
 pub enum Op {
     /// Ask for output until there is none, and let every peer take its bytes, `take` at a time.
-    Drive { take: usize, slices: usize },
+    Drive {
+        take: usize,
+        slices: usize,
+    },
     /// Write to a connection, asked or not, as far as its peer takes bytes.
     Write {
         conn: u8,
@@ -102,29 +105,54 @@ pub enum Op {
         slices: usize,
     },
     /// Ask for output a few times, and write nothing.
-    Poll { outputs: u8 },
+    Poll {
+        outputs: u8,
+    },
     /// Time passes.
-    Wait { millis: u64 },
+    Wait {
+        millis: u64,
+    },
     /// The clock steps back, and forward again with the next step.
-    StepBack { millis: u64 },
+    StepBack {
+        millis: u64,
+    },
     Register(Register),
-    Disconnect { conn: u8 },
+    Disconnect {
+        conn: u8,
+    },
     Publish {
         target: To,
         event: What,
         skip: u64,
     },
-    Listen { client: u8, topic: &'static str },
-    Unlisten { client: u8, topic: &'static str },
-    Unregister { client: u8, end_streams: bool },
-    Clear { end_streams: bool },
+    Listen {
+        client: u8,
+        topic: &'static str,
+    },
+    Unlisten {
+        client: u8,
+        topic: &'static str,
+    },
+    Unregister {
+        client: u8,
+        end_streams: bool,
+    },
+    Clear {
+        end_streams: bool,
+    },
     Allocate {
         group: &'static str,
         name: &'static str,
         entropy: u8,
     },
-    Submit { client: u8, task: &'static str },
-    Withdraw { client: u8, task: &'static str },
+    Submit {
+        client: u8,
+        task: &'static str,
+    },
+    Withdraw {
+        client: u8,
+        task: &'static str,
+    },
     Progress {
         client: u8,
         task: &'static str,
@@ -139,9 +167,14 @@ pub enum Op {
         failed: bool,
         skip: u64,
     },
-    Observe { skip: u64 },
+    Observe {
+        skip: u64,
+    },
     Sweep,
-    Drain { min_retry: u32, max_retry: u32 },
+    Drain {
+        min_retry: u32,
+        max_retry: u32,
+    },
 }
 
 /// A registration to be.
@@ -259,8 +292,11 @@ impl Op {
                     10 => From::Future,
                     _ => From::Own(pick(&OWN_IDS, g)),
                 },
-                greeting: [Greeting::Connected, Greeting::Registered, Greeting::Position]
-                    [usize::from(e >> 2) % 3],
+                greeting: [
+                    Greeting::Connected,
+                    Greeting::Registered,
+                    Greeting::Position,
+                ][usize::from(e >> 2) % 3],
                 dialect: if e < 192 {
                     Dialect::Named
                 } else {
@@ -282,8 +318,7 @@ impl Op {
                 },
                 event: What {
                     id: (c > 192).then(|| pick(&OWN_IDS, d)),
-                    event: [None, None, Some("tick"), Some(" lead"), Some("")]
-                        [usize::from(d) % 5],
+                    event: [None, None, Some("tick"), Some(" lead"), Some("")][usize::from(d) % 5],
                     retry: (e > 224).then_some(u32::from(f) * 1_000),
                     data: (f < 240).then(|| pick(&DATA, f)),
                     comment: (e & 7 == 7).then(|| pick(&DATA, e >> 3)),
