@@ -58,12 +58,13 @@ impl Harness {
     }
 
     /// Does a whole run, and at its end lets everyone go and everything expire, to find what was forgotten.
-    pub fn run(config: Config, ops: &[Op]) {
+    pub fn run(config: Config, ops: &[Op]) -> Self {
         let mut harness = Self::new(config);
         for op in ops {
             harness.apply(op);
         }
         harness.everything_ends();
+        harness
     }
 
     /// Does one step.
@@ -542,6 +543,11 @@ impl Harness {
         let new = text(&wire.bytes[wire.read..]).to_owned();
         wire.read = wire.bytes.len();
         new
+    }
+
+    /// Everything that was ever sent, by connection.
+    pub fn sent(&self) -> Vec<&str> {
+        self.wires.values().map(|wire| text(&wire.bytes)).collect()
     }
 
     /// The id that the peer of `conn` saw last, in a whole frame.
