@@ -248,3 +248,1004 @@ fn what_could_not_work_is_no_configuration() {
         "write_stall"
     );
 }
+
+// ---- streams
+
+#[test]
+fn every_greeting_says_where_the_stream_starts() {
+    let retry = Some(1_000);
+    let mut hub = Harness::new(Config { retry, ..quiet() });
+    hub.publish(Target::All, "before");
+    let mut greet = |greeting| {
+        let wish = Registration {
+            greeting,
+            ..wish("bob_1")
+        };
+        let conn = hub.register(&wish).unwrap().conn;
+        hub.drive();
+        hub.read(conn)
+    };
+    assert_eq!(
+        greet(Greeting::Connected),
+        "id:00000007-1\nretry:1000\nevent:connected\ndata:{\"client\":\"bob_1\"}\n\n"
+    );
+    assert_eq!(
+        greet(Greeting::Registered),
+        "id:00000007-1\nretry:1000\ndata:\"registered^bob_1\"\n\n"
+    );
+    assert_eq!(greet(Greeting::Position), "id:00000007-1\nretry:1000\n\n");
+}
+
+#[test]
+fn a_burst_of_broadcasts_goes_out_in_one_slice() {
+    let mut hub = Harness::new(quiet());
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    let before = hub.read(bob.conn).len();
+    for number in 0..100 {
+        hub.publish(Target::All, &number.to_string());
+    }
+    assert_eq!(hub.poll(), Some(Output::Write(bob.conn)));
+    let taken = hub.write(bob.conn, usize::MAX, 1).unwrap();
+    assert!(taken > 100 * before / 10);
+    assert_eq!(hub.read(bob.conn).matches("\n\n").count(), 100);
+    assert_eq!(hub.poll(), None);
+}
+
+#[test]
+fn a_stream_cut_in_mid_frame_resumes_exactly() {
+    let mut hub = Harness::new(quiet());
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    for data in ["one", "two", "three"] {
+        hub.publish(Target::All, data);
+    }
+    assert_eq!(hub.poll(), Some(Output::Write(bob.conn)));
+    hub.read(bob.conn);
+    let cut = "id:00000007-1\ndata:one\n\nid:00000007-2\ndata:t";
+    hub.write(bob.conn, cut.len(), 4).unwrap();
+    assert_eq!(hub.read(bob.conn), cut);
+    let last_id = hub.last_id(bob.conn).unwrap();
+    hub.disconnect(bob.conn).unwrap();
+    let bob = hub.resume("bob_1", &last_id);
+    assert_eq!((bob.returning, bob.gap), (true, None));
+    hub.drive();
+    assert_eq!(
+        hub.read(bob.conn),
+        "id:00000007-1\nevent:connected\ndata:{\"client\":\"bob_1\"}\n\n\
+         id:00000007-2\ndata:two\n\nid:00000007-3\ndata:three\n\n"
+    );
+}
+
+/// What is told in band when `last_event_id` cannot be found; the log holds events 3 and 4 of 4.
+fn told_of_a_gap(last_event_id: &str) -> (Harness, ConnId) {
+    let mut hub = Harness::new(log_of(2));
+    for data in ["1", "2", "3", "4"] {
+        hub.publish(Target::All, data);
+    }
+    let bob = hub.resume("bob_1", last_event_id);
+    assert!(bob.gap.is_some());
+    (hub, bob.conn)
+}
+
+#[test]
+fn a_gap_is_told_in_band_and_with_the_position_from_which_the_stream_goes_on() {
+    for (last_event_id, reason) in [
+        ("00000007-1", "evicted"),
+        ("00000006-4", "epoch"),
+        ("00000007-5", "unknown"),
+        ("their-own", "unknown"),
+        ("00000007-04", "unknown"),
+    ] {
+        let (mut hub, conn) = told_of_a_gap(last_event_id);
+        hub.drive();
+        let expected = format!(
+            "event:connected\ndata:{{\"client\":\"bob_1\"}}\n\n\
+             id:00000007-2\nevent:gap\ndata:{{\"reason\":\"{reason}\"}}\n\n\
+             id:00000007-3\ndata:3\n\nid:00000007-4\ndata:4\n\n"
+        );
+        assert_eq!(hub.read(conn), expected);
+    }
+}
+
+#[test]
+fn a_cut_after_any_notice_of_a_gap_loses_and_repeats_nothing() {
+    // Cut after the greeting: it carried no id, so the client comes back with what it had, and is told the same again.
+    let (mut hub, conn) = told_of_a_gap("00000007-1");
+    assert_eq!(hub.poll(), Some(Output::Write(conn)));
+    hub.write(conn, usize::MAX, 1).unwrap();
+    assert_eq!(hub.last_id(conn), None);
+
+    // Cut after the notice: its id is where the stream goes on, without a gap.
+    hub.write(conn, usize::MAX, 1).unwrap();
+    let last_id = hub.last_id(conn).unwrap();
+    hub.disconnect(conn).unwrap();
+    let bob = hub.resume("bob_1", &last_id);
+    assert_eq!(bob.gap, None);
+    hub.drive();
+    let sent = hub.read(bob.conn);
+    assert!(sent.ends_with("\n\nid:00000007-3\ndata:3\n\nid:00000007-4\ndata:4\n\n"));
+}
+
+#[test]
+fn the_id_just_before_the_log_is_no_gap() {
+    let mut hub = Harness::new(log_of(2));
+    for data in ["1", "2", "3", "4"] {
+        hub.publish(Target::All, data);
+    }
+    assert_eq!(hub.resume("bob_1", "00000007-2").gap, None);
+    assert_eq!(
+        hub.resume("bob_1", "00000007-1").gap,
+        Some(GapReason::Evicted)
+    );
+}
+
+#[test]
+fn ids_of_the_applications_own_are_what_resume_finds() {
+    let mut hub = Harness::new(quiet());
+    let publish = |hub: &mut Harness, id, data| {
+        let id = Some(IdField::new(id).unwrap());
+        let event = Event {
+            id,
+            ..Event::data(data)
+        };
+        hub.publish_at(0, Target::All, &event).unwrap();
+    };
+    publish(&mut hub, "a", "1");
+    publish(&mut hub, "b", "2");
+    publish(&mut hub, " a", "3");
+    publish(&mut hub, "b", "4");
+    publish(&mut hub, "", "5");
+    let tail = |hub: &mut Harness, id| {
+        let bob = hub.resume("bob_1", id);
+        assert_eq!(bob.gap, None, "after {id:?}");
+        hub.drive();
+        let sent = hub.read(bob.conn);
+        let (_, tail) = sent.split_once("\n\n").unwrap();
+        tail.to_owned()
+    };
+    let five = "id:\ndata:5\n\n";
+    assert_eq!(
+        tail(&mut hub, "a"),
+        format!("id:b\ndata:2\n\nid:  a\ndata:3\n\nid:b\ndata:4\n\n{five}")
+    );
+    assert_eq!(tail(&mut hub, " a"), format!("id:b\ndata:4\n\n{five}"));
+    assert_eq!(tail(&mut hub, "b"), five, "the latest of the same");
+    assert_eq!(tail(&mut hub, ""), "", "the empty id means live");
+    // The hub's own numbers find them too.
+    assert_eq!(tail(&mut hub, "00000007-4"), five);
+}
+
+#[test]
+fn numbers_given_out_elsewhere_are_no_gap() {
+    let mut hub = Harness::new(quiet());
+    hub.publish_at(5, Target::All, &Event::data("5")).unwrap();
+    hub.publish_at(9, Target::All, &Event::data("9")).unwrap();
+    hub.observe(3);
+    assert_eq!(hub.engine().last_event_id().sequence, 12);
+    let bob = hub.resume("bob_1", "00000007-7");
+    hub.drive();
+    assert!(
+        hub.read(bob.conn)
+            .ends_with("}\n\nid:00000007-9\ndata:9\n\n")
+    );
+    assert_eq!(hub.resume("bob_1", "00000007-11").gap, None);
+}
+
+#[test]
+fn a_walk_past_many_frames_of_others_comes_in_steps() {
+    let mut hub = Harness::new(Config {
+        limits: Limits {
+            log_bytes: 1024 * 1024,
+            ..quiet().limits
+        },
+        ..quiet()
+    });
+    for _ in 0..1_500 {
+        hub.publish(Target::Topic("others"), "x");
+    }
+    hub.publish(Target::All, "at last");
+    let bob = hub
+        .register(&Registration {
+            resume: Resume::Earliest,
+            ..wish("bob_1")
+        })
+        .unwrap();
+    hub.drive();
+    assert!(
+        hub.read(bob.conn)
+            .ends_with("}\n\nid:00000007-1501\ndata:at last\n\n")
+    );
+}
+
+#[test]
+fn a_client_has_several_connections_and_each_gets_everything() {
+    let mut hub = Harness::new(quiet());
+    let (one, two) = (hub.connect("bob_1"), hub.connect("bob_1"));
+    assert_eq!(one.client, two.client);
+    hub.drive();
+    hub.publish(Target::Client(one.client), "both");
+    hub.publish(Target::Connection(two.conn), "one");
+    hub.drive();
+    assert!(hub.read(one.conn).ends_with("data:both\n\n"));
+    assert!(
+        hub.read(two.conn)
+            .ends_with("data:both\n\nid:00000007-2\ndata:one\n\n")
+    );
+    assert!(!hub.disconnect(one.conn).unwrap().last);
+    assert!(hub.disconnect(two.conn).unwrap().last);
+}
+
+#[test]
+fn registering_again_can_close_the_other_streams() {
+    let mut hub = Harness::new(quiet());
+    let old = hub.connect("bob_1");
+    hub.listen(old.client, "t").unwrap();
+    hub.drive();
+    let new = hub
+        .register(&Registration {
+            replace: true,
+            ..wish("bob_1")
+        })
+        .unwrap();
+    assert!(new.returning);
+    hub.drive();
+    let close = Output::Close {
+        conn: old.conn,
+        client: old.client,
+        reason: CloseReason::Replaced,
+        last: false,
+    };
+    assert_eq!(hub.outputs(), [close]);
+    assert!(hub.engine().topics(new.client).eq(["t"]));
+    assert_eq!(hub.disconnect(old.conn), Err(Stale));
+}
+
+#[test]
+fn a_passing_client_is_forgotten_when_it_leaves_unless_it_waits_for_a_task() {
+    let mut hub = Harness::new(quiet());
+    let passing = |hub: &mut Harness| {
+        hub.register(&Registration {
+            passing: true,
+            ..wish("bob_1")
+        })
+        .unwrap()
+    };
+    let bob = passing(&mut hub);
+    hub.disconnect(bob.conn).unwrap();
+    assert_eq!(hub.engine().find("", "bob_1"), None);
+    let bob = passing(&mut hub);
+    assert!(!bob.returning);
+    hub.submit(bob.client, "k").unwrap();
+    hub.disconnect(bob.conn).unwrap();
+    assert_eq!(hub.engine().find("", "bob_1"), Some(bob.client));
+}
+
+// ---- targets
+
+#[test]
+fn a_user_name_is_matched_exactly() {
+    let mut hub = Harness::new(quiet());
+    let ids = ["bob_1", "bob_2", "bobby_1", "bob", "bob_x_1"];
+    let conns = ids.map(|id| hub.connect(id).conn);
+    hub.drive();
+    let _ = conns.map(|conn| hub.read(conn));
+    hub.publish(Target::UserName("bob"), "bob's");
+    hub.drive();
+    let got = conns.map(|conn| !hub.read(conn).is_empty());
+    assert_eq!(got, [true, true, false, true, false]);
+}
+
+#[test]
+fn groups_are_namespaces() {
+    let mut hub = Harness::new(quiet());
+    let groups = ["", "red", "blue"];
+    let in_group = groups.map(|group| {
+        let wish = Registration {
+            group,
+            ..wish("bob_1")
+        };
+        hub.register(&wish).unwrap()
+    });
+    hub.drive();
+    let _ = in_group.map(|bob| hub.read(bob.conn));
+    hub.publish(Target::Group("red"), "red");
+    hub.publish(Target::Group(""), "default");
+    hub.publish(Target::Group("nobody's"), "nobody");
+    hub.drive();
+    let got = in_group.map(|bob| hub.read(bob.conn));
+    assert_eq!(
+        got,
+        [
+            "id:00000007-2\ndata:default\n\n",
+            "id:00000007-1\ndata:red\n\n",
+            ""
+        ]
+    );
+}
+
+#[test]
+fn a_chosen_set_is_who_was_there_then() {
+    let mut hub = Harness::new(quiet());
+    let ids = ["a_1", "b_1", "c_1"];
+    let clients = ids.map(|id| hub.connect(id));
+    hub.drive();
+    let _ = clients.map(|client| hub.read(client.conn));
+    let (a, c) = (clients[0].client, clients[2].client);
+    hub.publish(Target::Clients(&[c, a, c]), "x");
+    hub.publish(Target::Clients(&[]), "nobody");
+    hub.drive();
+    let got = clients.map(|client| hub.read(client.conn).len());
+    assert_eq!(got, [22, 0, 22]);
+    // Another client of the same id is not in the set, not even when it reads history.
+    hub.unregister(a, true).unwrap();
+    hub.drive();
+    let again = hub.resume("a_1", "00000007-0");
+    hub.drive();
+    assert!(!hub.read(again.conn).contains("data:x"));
+}
+
+#[test]
+fn what_cannot_be_published_says_why() {
+    let mut hub = Harness::new(quiet());
+    let bob = hub.connect("bob_1");
+    hub.unregister(bob.client, true).unwrap();
+    hub.drive();
+    let mut publish = |target, event: &Event<'_>| hub.publish_at(0, target, event).unwrap_err();
+    let event = Event::data("x");
+    let unknown = PublishError::UnknownTarget;
+    assert_eq!(publish(Target::Client(bob.client), &event), unknown);
+    assert_eq!(publish(Target::Connection(bob.conn), &event), unknown);
+    let long = "x".repeat(1_100);
+    assert_eq!(
+        publish(Target::All, &Event::data(&long)),
+        PublishError::TooLarge {
+            len: 14 + 5 + 1_100 + 2,
+            limit: 1024
+        }
+    );
+    let id = Some(IdField::new(&long).unwrap());
+    assert_eq!(
+        publish(Target::All, &Event { id, ..event }),
+        PublishError::IdTooLong
+    );
+    for target in [
+        Target::Topic("a^b"),
+        Target::Topic(""),
+        Target::UserName("a/b"),
+    ] {
+        assert!(matches!(publish(target, &event), PublishError::Name(_)));
+    }
+    let tick = EventName::new("tick").unwrap();
+    let fits = Event {
+        event: Some(tick),
+        ..event
+    };
+    assert!(hub.publish_at(0, Target::All, &fits).is_ok());
+}
+
+// ---- topics
+
+#[test]
+fn listening_starts_with_the_next_event_and_ends_with_what_was_not_sent() {
+    let mut hub = Harness::new(quiet());
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.read(bob.conn);
+    hub.publish(Target::Topic("t"), "before");
+    assert_eq!(hub.listen(bob.client, "t"), Ok(true));
+    assert_eq!(hub.listen(bob.client, "t"), Ok(false));
+    hub.publish(Target::Topic("t"), "heard");
+    hub.drive();
+    hub.publish(Target::Topic("t"), "not sent");
+    assert_eq!(hub.unlisten(bob.client, "t"), Ok(true));
+    assert_eq!(hub.unlisten(bob.client, "t"), Ok(false));
+    hub.drive();
+    assert_eq!(hub.read(bob.conn), "id:00000007-2\ndata:heard\n\n");
+}
+
+#[test]
+fn a_topic_asked_for_at_registration_counts_from_where_the_stream_starts() {
+    let mut hub = Harness::new(quiet());
+    hub.publish(Target::Topic("t"), "1");
+    hub.publish(Target::Topic("t"), "2");
+    let wish = Registration {
+        topics: &["t"],
+        resume: Resume::After("00000007-1"),
+        ..wish("bob_1")
+    };
+    let bob = hub.register(&wish).unwrap();
+    hub.drive();
+    assert!(
+        hub.read(bob.conn)
+            .ends_with("}\n\nid:00000007-2\ndata:2\n\n")
+    );
+}
+
+/// `bob_1` listens to `t`; its peer took half of the frame of one event, and another waits.
+fn in_mid_frame() -> (Harness, Registered) {
+    let mut hub = Harness::new(quiet());
+    let bob = hub.connect("bob_1");
+    hub.listen(bob.client, "t").unwrap();
+    hub.drive();
+    hub.publish(Target::Topic("t"), "begun");
+    hub.publish(Target::Topic("t"), "waiting");
+    while hub.poll().is_some() {}
+    hub.read(bob.conn);
+    hub.write(bob.conn, 16, 1).unwrap();
+    (hub, bob)
+}
+
+#[test]
+fn unlistening_in_mid_frame_finishes_the_frame() {
+    let (mut hub, bob) = in_mid_frame();
+    hub.unlisten(bob.client, "t").unwrap();
+    hub.flush(bob.conn);
+    assert_eq!(hub.read(bob.conn), "id:00000007-1\ndata:begun\n\n");
+}
+
+#[test]
+fn giving_up_in_mid_frame_finishes_the_frame() {
+    let (mut hub, bob) = in_mid_frame();
+    hub.unregister(bob.client, false).unwrap();
+    hub.flush(bob.conn);
+    assert_eq!(hub.read(bob.conn), "id:00000007-1\ndata:begun\n\n");
+    hub.publish(Target::All, "not for it");
+    hub.drive();
+    assert_eq!(hub.read(bob.conn), "");
+}
+
+// ---- tasks
+
+#[test]
+fn a_completion_for_a_client_that_is_away_survives_the_log() {
+    let (mut hub, bob) = an_away_completion(log_of(2));
+    for _ in 0..10 {
+        hub.publish(Target::All, "traffic");
+    }
+    let completed = "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n\n";
+
+    // It missed it: it is told.
+    hub.wait(5);
+    let conn = hub.resume("bob_1", "00000007-0").conn;
+    hub.drive();
+    assert!(hub.read(conn).contains(completed));
+    hub.disconnect(conn).unwrap();
+
+    // It shows that it did not arrive: it is told again.
+    let conn = hub.resume("bob_1", "00000007-0").conn;
+    hub.drive();
+    assert!(hub.read(conn).contains(completed));
+    let last_id = hub.last_id(conn).unwrap();
+    hub.disconnect(conn).unwrap();
+
+    // It shows nothing: what was sent is not told again.
+    let conn = hub.connect("bob_1").conn;
+    hub.drive();
+    assert!(!hub.read(conn).contains(completed));
+    hub.disconnect(conn).unwrap();
+
+    // It shows that it did arrive: the table lets go of it.
+    assert_eq!(hub.engine().tasks(bob.client).count(), 1);
+    let conn = hub.resume("bob_1", &last_id).conn;
+    hub.drive();
+    assert!(!hub.read(conn).contains(completed));
+    assert_eq!(hub.engine().tasks(bob.client).count(), 0);
+}
+
+#[test]
+fn a_completion_is_sent_when_its_last_byte_is() {
+    let (mut hub, bob) = an_away_completion(log_of(1));
+    hub.publish(Target::All, "traffic");
+    let conn = hub.connect("bob_1").conn;
+    while hub.poll().is_some() {}
+    hub.write(conn, usize::MAX, 1).unwrap();
+    // All but the last byte.
+    let len = "id:00000007-2\n".len()
+        + "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n\n".len();
+    hub.write(conn, len - 1, 1).unwrap();
+    hub.disconnect(conn).unwrap();
+    let conn = hub.connect("bob_1").conn;
+    hub.drive();
+    assert!(hub.read(conn).contains("event:completed"));
+    hub.disconnect(conn).unwrap();
+    let conn = hub.connect("bob_1").conn;
+    hub.drive();
+    assert!(!hub.read(conn).contains("event:completed"));
+    assert_eq!(hub.engine().tasks(bob.client).count(), 1);
+}
+
+#[test]
+fn every_client_of_the_user_name_is_told_under_its_own_id() {
+    let mut hub = Harness::new(quiet());
+    let dialect = Dialect::Manager;
+    let register = |hub: &mut Harness, id, group| {
+        let wish = Registration {
+            dialect,
+            group,
+            ..wish(id)
+        };
+        hub.register(&wish).unwrap()
+    };
+    let one = register(&mut hub, "bob_1", "");
+    let two = register(&mut hub, "bob_2", "");
+    let elsewhere = register(&mut hub, "bob_2", "red");
+    let bobby = register(&mut hub, "bobby_1", "");
+    hub.drive();
+    for bob in [one, two, elsewhere, bobby] {
+        hub.read(bob.conn);
+    }
+    hub.submit(one.client, "t").unwrap();
+    hub.complete(one.client, "t", None);
+    hub.drive();
+    let expected = |id| {
+        format!(
+            "id:00000007-1\ndata:\"completed^{{\\\"timestamp\\\":1000,\\\"id\\\":\\\"{id}\\\",\\\"taskid\\\":\\\"t\\\"}}\"\n\n"
+        )
+    };
+    assert_eq!(hub.read(one.conn), expected("bob_1"));
+    assert_eq!(hub.read(two.conn), expected("bob_2"));
+    assert_eq!(hub.read(elsewhere.conn) + &hub.read(bobby.conn), "");
+}
+
+#[test]
+fn progress_and_failure_are_told() {
+    let mut hub = Harness::new(quiet());
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.read(bob.conn);
+    hub.submit(bob.client, "k").unwrap();
+    hub.progress_at(0, bob.client, "k", "{\"percent\":\n50}")
+        .unwrap();
+    let failed = Outcome::Failed("no \"luck\"");
+    hub.complete_at(0, Some(bob.client), "", "bob", "k", failed)
+        .unwrap();
+    let again = hub.progress_at(0, bob.client, "k", "1");
+    assert_eq!(again, Err(TaskError::AlreadyEnded));
+    hub.drive();
+    assert_eq!(
+        hub.read(bob.conn),
+        "id:00000007-1\nevent:progress\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"progress\":{\"percent\": 50}}\n\n\
+         id:00000007-2\nevent:failed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"reason\":\"no \\\"luck\\\"\"}\n\n"
+    );
+}
+
+#[test]
+fn a_full_table_of_tasks_lets_go_of_what_was_sent() {
+    let limits = Limits {
+        tasks_per_client: 2,
+        ..quiet().limits
+    };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.submit(bob.client, "a").unwrap();
+    hub.submit(bob.client, "b").unwrap();
+    let full = Err(TaskError::Full(Full::Tasks));
+    assert_eq!(hub.submit(bob.client, "c"), full);
+    hub.complete(bob.client, "b", None);
+    assert_eq!(hub.submit(bob.client, "c"), full, "it was not sent yet");
+    hub.drive();
+    assert_eq!(hub.submit(bob.client, "c"), Ok(()));
+    assert!(hub.withdraw(bob.client, "a"));
+    assert!(!hub.withdraw(bob.client, "a"));
+}
+
+// ---- slow readers
+
+/// `bob_1` took `taken` bytes of its first event, and the log went on by four.
+fn overrun_after(taken: usize, overrun: Overrun) -> (Harness, Registered) {
+    let mut hub = Harness::new(Config {
+        overrun,
+        ..log_of(3)
+    });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.read(bob.conn);
+    hub.publish(Target::All, "1");
+    assert_eq!(hub.poll(), Some(Output::Write(bob.conn)));
+    hub.write(bob.conn, taken, 1).unwrap();
+    for data in ["2", "3", "4", "5"] {
+        hub.publish(Target::All, data);
+    }
+    hub.write(bob.conn, usize::MAX, 1).unwrap();
+    hub.drive();
+    (hub, bob)
+}
+
+#[test]
+fn a_reader_that_the_log_has_passed_is_closed() {
+    let (mut hub, bob) = overrun_after(0, Overrun::Close);
+    let close = Output::Close {
+        conn: bob.conn,
+        client: bob.client,
+        reason: CloseReason::Overrun,
+        last: true,
+    };
+    assert_eq!(hub.outputs(), [close]);
+    assert_eq!(hub.read(bob.conn), "");
+}
+
+#[test]
+fn a_reader_that_the_log_has_passed_skips() {
+    let (mut hub, bob) = overrun_after(0, Overrun::Skip);
+    let gap = Output::Gap {
+        conn: bob.conn,
+        reason: GapReason::Overrun,
+    };
+    assert_eq!(hub.outputs(), [gap]);
+    assert_eq!(
+        hub.read(bob.conn),
+        "id:00000007-2\nevent:gap\ndata:{\"reason\":\"overrun\"}\n\n\
+         id:00000007-3\ndata:3\n\nid:00000007-4\ndata:4\n\nid:00000007-5\ndata:5\n\n"
+    );
+}
+
+#[test]
+fn a_frame_that_left_the_log_half_sent_is_never_followed_by_another() {
+    let (mut hub, bob) = overrun_after(5, Overrun::Skip);
+    assert_eq!(hub.read(bob.conn), "id:00");
+    assert!(matches!(
+        hub.outputs()[..],
+        [Output::Close {
+            reason: CloseReason::Overrun,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn who_takes_nothing_is_closed_and_who_takes_a_byte_is_not() {
+    let mut hub = Harness::new(Config {
+        write_stall: Some(Duration::from_secs(30)),
+        ..quiet()
+    });
+    let slow = hub.connect("slow_1");
+    let stuck = hub.connect("stuck_1");
+    while hub.poll().is_some() {}
+    for _ in 0..4 {
+        hub.wait(10_000);
+        hub.write(slow.conn, 1, 1).unwrap();
+        hub.write(stuck.conn, 0, 1).ok();
+        while hub.poll().is_some() {}
+    }
+    assert_eq!(hub.read(slow.conn), "id:0");
+    let close = Output::Close {
+        conn: stuck.conn,
+        client: stuck.client,
+        reason: CloseReason::Stalled,
+        last: true,
+    };
+    assert_eq!(hub.outputs(), [close]);
+}
+
+// ---- time
+
+#[test]
+fn heartbeats_go_to_who_got_nothing_for_a_while() {
+    let mut hub = Harness::new(Config {
+        heartbeat: Some(Duration::from_secs(15)),
+        ..quiet()
+    });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.wait(10_000);
+    hub.publish(Target::All, "x");
+    hub.drive();
+    hub.read(bob.conn);
+    hub.wait(14_999);
+    hub.drive();
+    assert_eq!(hub.read(bob.conn), "");
+    hub.wait(1);
+    hub.drive();
+    assert_eq!(hub.read(bob.conn), ":heartbeat\n\n");
+}
+
+const HOUR: u64 = 3_600_000;
+const SWEEP: u64 = 240_000;
+
+/// Sweeps every 240 s, as system M, and counts age from registration too.
+fn like_m(age: Age) -> Harness {
+    Harness::new(Config { age, ..quiet() })
+}
+
+fn expired(hub: &mut Harness) -> Vec<String> {
+    let expired = hub.outputs().into_iter().filter_map(|output| match output {
+        Output::Expired { id, .. } => Some(String::from(id)),
+        _ => None,
+    });
+    expired.collect()
+}
+
+/// M17: exactly 3,600,000 ms stays, 3,600,001 goes.
+#[test]
+fn a_sweep_drops_who_is_older_than_an_hour() {
+    for age in [Age::SinceRegistered, Age::SinceLeft] {
+        let mut hub = like_m(age);
+        let start = 1_000;
+        let away = |hub: &mut Harness, id| {
+            let conn = hub.connect(id).conn;
+            hub.drive();
+            hub.disconnect(conn).unwrap();
+        };
+        // The first registration is where sweeps are counted from: at the fifteenth it is 3,600,000 ms old.
+        away(&mut hub, "exact_1");
+        hub.at(start + SWEEP - 1);
+        away(&mut hub, "over_1");
+        hub.at(start + HOUR);
+        hub.drive();
+        assert_eq!(expired(&mut hub), [""; 0], "{age:?}");
+        hub.at(start + HOUR + SWEEP - 1);
+        hub.drive();
+        assert_eq!(expired(&mut hub), [""; 0], "between two sweeps");
+        // `over_1` is 3,600,001 ms old now.
+        hub.at(start + HOUR + SWEEP);
+        hub.drive();
+        assert_eq!(expired(&mut hub), ["exact_1", "over_1"], "{age:?}");
+    }
+}
+
+#[test]
+fn a_sweep_by_hand_has_the_same_boundary() {
+    let mut hub = like_m(Age::SinceRegistered);
+    hub.connect("bob_1");
+    hub.drive();
+    // Periodic sweeps happen at whole multiples of 240 s; these two are by hand.
+    hub.wait(HOUR);
+    hub.sweep();
+    hub.drive();
+    assert_eq!(expired(&mut hub), [""; 0]);
+    hub.wait(1);
+    hub.sweep();
+    hub.drive();
+    assert_eq!(expired(&mut hub), ["bob_1"]);
+}
+
+#[test]
+fn sweeping_goes_on_after_it_emptied_the_map() {
+    let mut hub = like_m(Age::SinceLeft);
+    for id in ["first_1", "second_1"] {
+        let conn = hub.connect(id).conn;
+        hub.drive();
+        hub.disconnect(conn).unwrap();
+        let due = hub.engine().poll_timeout().unwrap().as_millis();
+        assert_eq!(due, hub.now().as_millis() + HOUR + SWEEP);
+        hub.at(due - 1);
+        hub.drive();
+        assert_eq!(expired(&mut hub), [""; 0]);
+        hub.at(due);
+        hub.drive();
+        assert_eq!(expired(&mut hub), [id]);
+        assert_eq!(hub.engine().poll_timeout(), None);
+        hub.wait(777);
+    }
+}
+
+#[test]
+fn an_open_stream_keeps_a_client_or_does_not() {
+    let mut hub = like_m(Age::SinceLeft);
+    hub.connect("bob_1");
+    hub.wait(10 * HOUR);
+    hub.drive();
+    assert_eq!(hub.outputs(), []);
+
+    let mut hub = like_m(Age::SinceRegistered);
+    let bob = hub.connect("bob_1");
+    hub.wait(10 * HOUR);
+    hub.drive();
+    let close = Output::Close {
+        conn: bob.conn,
+        client: bob.client,
+        reason: CloseReason::Expired,
+        last: true,
+    };
+    let gone = Output::Expired {
+        client: bob.client,
+        id: "bob_1".into(),
+    };
+    assert_eq!(hub.outputs(), [close, gone]);
+}
+
+#[test]
+fn a_detached_stream_is_silent_and_ends_with_a_sweep() {
+    let mut hub = Harness::new(Config {
+        heartbeat: Some(Duration::from_secs(15)),
+        ..quiet()
+    });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.read(bob.conn);
+    hub.unregister(bob.client, false).unwrap();
+    assert_eq!(hub.engine().find("", "bob_1"), None);
+    for target in [Target::All, Target::UserName("bob"), Target::Group("")] {
+        hub.publish(target, "x");
+    }
+    hub.publish_at(0, Target::Connection(bob.conn), &Event::data("x"))
+        .unwrap();
+    hub.drive();
+    assert_eq!(hub.read(bob.conn), "");
+    hub.wait(15_000);
+    hub.drive();
+    assert_eq!(hub.read(bob.conn), ":heartbeat\n\n");
+    // The id is free, and whoever takes it is someone else.
+    assert_ne!(hub.connect("bob_1").client, bob.client);
+    hub.wait(HOUR + SWEEP);
+    hub.drive();
+    let close = Output::Close {
+        conn: bob.conn,
+        client: bob.client,
+        reason: CloseReason::Expired,
+        last: true,
+    };
+    assert_eq!(hub.outputs(), [close]);
+}
+
+#[test]
+fn an_issued_id_that_nobody_registers_expires() {
+    let mut hub = Harness::new(quiet());
+    let unused = hub.allocate("", "bob", [1; 32]).unwrap();
+    let used = hub.allocate("", "bob", [1; 32]).unwrap();
+    assert_ne!(unused, used);
+    assert!(!hub.connect(&used).returning);
+    hub.wait(600_000);
+    hub.drive();
+    let id = unused.into();
+    assert_eq!(hub.outputs(), [Output::Unused { id }]);
+    assert_eq!(hub.engine().usage().issued_ids, 0);
+}
+
+#[test]
+fn the_oldest_issued_id_gives_way() {
+    let limits = Limits {
+        issued_ids: 2,
+        ..quiet().limits
+    };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    let first = hub.allocate("", "bob", [0; 32]).unwrap();
+    hub.allocate("", "bob", [0; 32]).unwrap();
+    hub.allocate("", "bob", [0; 32]).unwrap();
+    assert_eq!(hub.engine().usage().issued_ids, 2);
+    assert_eq!(hub.allocate("", "bob", [0; 32]).unwrap(), first);
+}
+
+#[test]
+fn a_clock_that_steps_back_changes_nothing() {
+    let mut hub = Harness::new(Config {
+        heartbeat: Some(Duration::from_secs(15)),
+        ..quiet()
+    });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.read(bob.conn);
+    hub.wait(10_000);
+    hub.step_back(9_000);
+    hub.publish(Target::All, "x");
+    hub.drive();
+    hub.read(bob.conn);
+    let heartbeat = hub.engine().poll_timeout().unwrap().as_millis();
+    assert_eq!(heartbeat, 1_000 + 10_000 + 15_000);
+}
+
+#[test]
+fn the_end_of_time_is_only_a_time() {
+    let mut engine = Engine::<Heap>::new(Config::default(), Epoch(7), [1, 2]).unwrap();
+    let end = Instant::from_millis(u64::MAX);
+    engine.allocate_id(end, "", "ann", &[0; 32]).unwrap();
+    for id in ["bob_1", "bob_2"] {
+        engine.register(end, &wish(id)).unwrap();
+    }
+    let outputs = std::iter::from_fn(|| {
+        let output = engine.poll_output()?;
+        if let Output::Write(conn) = output {
+            let mut slices = [&b""[..]; 4];
+            let filled = engine.transmit(conn, &mut slices).unwrap();
+            let taken = slices[..filled].concat().len();
+            engine.handle_written(end, conn, taken).unwrap();
+        }
+        Some(())
+    });
+    assert!(outputs.take(100).count() < 100);
+}
+
+// ---- the end
+
+#[test]
+fn draining_spreads_retry_and_closes_after_the_last_frame() {
+    let mut hub = Harness::new(quiet());
+    let conns: Vec<_> = (0..10)
+        .map(|n| hub.connect(&format!("u{n}_1")).conn)
+        .collect();
+    hub.drive();
+    for &conn in &conns {
+        hub.read(conn);
+    }
+    hub.publish(Target::All, "last");
+    hub.drain(1_000, 2_000);
+    let refused = hub.register(&wish("late_1")).unwrap_err();
+    assert_eq!(refused, RegisterError::Draining);
+    hub.drive();
+    let mut retries: Vec<u32> = conns
+        .iter()
+        .map(|&conn| {
+            let sent = hub.read(conn);
+            let farewell = sent.strip_prefix("id:00000007-1\ndata:last\n\nretry:");
+            farewell.unwrap().trim_end().parse().unwrap()
+        })
+        .collect();
+    retries.sort_unstable();
+    assert!((1_000..=2_000).contains(&retries[0]) && retries[9] <= 2_000);
+    let widest = retries.windows(2).map(|two| two[1] - two[0]).max();
+    assert!(widest < Some(400), "{retries:?} are not spread");
+    let drained = |output: &Output<Box<str>>| {
+        let reason = CloseReason::Drained;
+        matches!(output, Output::Close { reason: r, last: true, .. } if *r == reason)
+    };
+    let outputs = hub.outputs();
+    assert!(outputs.len() == 10 && outputs.iter().all(drained));
+}
+
+#[test]
+fn clearing_lets_everyone_go() {
+    let mut hub = Harness::new(quiet());
+    hub.allocate("", "ann", [0; 32]).unwrap();
+    let away = hub.connect("away_1");
+    let here = hub.connect("here_1");
+    hub.drive();
+    hub.disconnect(away.conn).unwrap();
+    hub.clear(false);
+    assert_eq!(hub.engine().clients().count(), 0);
+    assert_eq!(hub.engine().usage().issued_ids, 0);
+    assert_eq!(hub.engine().usage().connections, 1);
+    hub.check_stale();
+    hub.disconnect(here.conn).unwrap();
+    assert_eq!(hub.engine().usage().clients, 0);
+}
+
+#[test]
+fn every_limit_has_its_error() {
+    let limits = Limits {
+        connections: 4,
+        clients: 3,
+        connections_per_client: 2,
+        groups: 2,
+        topics: 3,
+        topics_per_client: 2,
+        subscriptions: 3,
+        ..quiet().limits
+    };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    let refused = |hub: &mut Harness, wish: Registration<'_>| match hub.register(&wish) {
+        Err(RegisterError::Full(full)) => full,
+        other => panic!("{other:?}"),
+    };
+    let topics = &["a", "b", "c"];
+    let wish_for = |id, group, count| Registration {
+        group,
+        topics: &topics[..count],
+        ..wish(id)
+    };
+    let full = refused(&mut hub, wish_for("a_1", "", 3));
+    assert_eq!(full, Full::Subscriptions, "of one client");
+    hub.register(&wish_for("a_1", "", 2)).unwrap();
+    let full = refused(&mut hub, wish_for("b_1", "", 2));
+    assert_eq!(full, Full::Subscriptions, "of all clients");
+    hub.register(&wish_for("a_1", "", 0)).unwrap();
+    let full = refused(&mut hub, wish_for("a_1", "", 0));
+    assert_eq!(full, Full::ConnectionsOfClient);
+    hub.publish(Target::Group("red"), "history counts");
+    let full = refused(&mut hub, wish_for("b_1", "blue", 0));
+    assert_eq!(full, Full::Groups);
+    hub.publish(Target::Topic("d"), "history counts");
+    hub.register(&wish_for("b_1", "red", 0)).unwrap();
+    let red = hub.engine().find("red", "b_1").unwrap();
+    let answer = hub.listen(red, "c");
+    assert_eq!(answer, Err(sse_proto::ListenError::Full(Full::Topics)));
+    hub.register(&wish_for("c_1", "", 0)).unwrap();
+    let full = refused(&mut hub, wish_for("d_1", "", 0));
+    assert_eq!(full, Full::Connections);
+    let c = hub.engine().find("", "c_1").unwrap();
+    let conn = hub.engine().connections(c).next().unwrap();
+    hub.disconnect(conn).unwrap();
+    let full = refused(&mut hub, wish_for("d_1", "", 0));
+    assert_eq!(full, Full::Clients);
+}
