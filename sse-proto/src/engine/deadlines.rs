@@ -217,8 +217,10 @@ impl Deadlines {
     }
 
     fn armed(&self, listed: Listed, after: Option<u64>) -> (Listed, Instant) {
-        after.map_or((Listed::Nowhere, self.now), |after| {
-            (listed, later(self.now, after))
+        // What lies beyond the end of time is never due.
+        let deadline = after.and_then(|after| self.now.as_millis().checked_add(after));
+        deadline.map_or((Listed::Nowhere, self.now), |deadline| {
+            (listed, Instant::from_millis(deadline))
         })
     }
 
