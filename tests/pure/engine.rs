@@ -30,11 +30,30 @@ proptest! {
         Harness::run(config, &ops);
     }
 
+    /// The same, where numbers wrap and leaks add up.
+    #[test]
+    fn long_runs_are_no_different((config, ops) in long_runs()) {
+        if let Some(ops) = ops {
+            Harness::run(config, &ops);
+        }
+    }
+
     /// The promise to a client, without a model: whatever it is cut off at, it loses nothing untold and gets nothing twice.
     #[test]
     fn who_comes_back_loses_nothing_untold_and_gets_nothing_twice(life in life()) {
         life.run();
     }
+}
+
+/// One case in sixteen is a long run.
+fn long_runs() -> impl Strategy<Value = (Config, Option<Vec<ops::Op>>)> {
+    let none = any::<[u8; 8]>().prop_map(|bytes| (ops::config(bytes), None));
+    let long = ops::runs(8_000).prop_map(|(config, mut ops)| {
+        // After a drain nobody comes any more.
+        ops.retain(|op| !matches!(op, ops::Op::Drain { .. }));
+        (config, Some(ops))
+    });
+    prop_oneof![15 => none, 1 => long]
 }
 
 /// Random runs come everywhere: a law that is never put to the test is none.

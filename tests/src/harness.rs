@@ -903,8 +903,11 @@ impl Wire {
             return;
         };
         let whole = &new[..end + 2];
-        let ids = whole.lines().filter_map(|line| line.strip_prefix("id:"));
-        if let Some(id) = ids.last() {
+        let mut ids = whole
+            .lines()
+            .rev()
+            .filter_map(|line| line.strip_prefix("id:"));
+        if let Some(id) = ids.next() {
             self.last_id = Some(id.strip_prefix(' ').unwrap_or(id).into());
         }
         self.whole += whole.len();

@@ -187,9 +187,9 @@ pub(super) fn is_for<S: Storage>(
 pub(super) fn walk<S: Storage>(directory: &mut Directory<S>, log: &Log<S>, slot: u32) -> Walk {
     let connection = directory.connections.at(slot);
     let (mut cursor, until) = (connection.cursor, connection.until);
-    let mut index = log.locate(cursor);
+    let first = log.locate(cursor);
     let mut result = Walk::Unfinished;
-    for _ in 0..WALK {
+    for index in first..first + WALK {
         let entry = log.entry(index).filter(|entry| entry.sequence <= until);
         let Some(entry) = entry else {
             cursor = cursor.max(until + 1);
@@ -202,7 +202,6 @@ pub(super) fn walk<S: Storage>(directory: &mut Directory<S>, log: &Log<S>, slot:
             break;
         }
         cursor = entry.sequence + 1;
-        index += 1;
     }
     directory.connections.at_mut(slot).cursor = cursor;
     result

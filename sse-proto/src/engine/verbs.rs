@@ -686,7 +686,7 @@ impl<S: Storage> Engine<S> {
             }
             let idle = connection.phase == Phase::Idle;
             // Multiples of the golden ratio spread any number of slots evenly.
-            let part = u64::from(slot.wrapping_mul(0x9E37_79B9)) * (u64::from(spread) + 1) >> 32;
+            let part = (u64::from(slot.wrapping_mul(0x9E37_79B9)) * (u64::from(spread) + 1)) >> 32;
             let connection = self.directory.connections.at_mut(slot);
             connection.due.farewell = true;
             connection.farewell_retry = min_retry + part as u32;
