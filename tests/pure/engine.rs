@@ -226,7 +226,10 @@ impl Page {
     fn take(&mut self, engine: &mut Engine<Heap>, mut bytes: usize) {
         let now = Instant::from_millis(1_000);
         let mut idle = 0;
-        while bytes > 0 && idle < 2 {
+        for _ in 0..10_000 {
+            if bytes == 0 || idle == 2 {
+                return;
+            }
             while let Some(output) = engine.poll_output() {
                 if matches!(output, Output::Close { .. }) {
                     self.conn = None;
@@ -250,6 +253,7 @@ impl Page {
                 self.dispatch(&frame);
             }
         }
+        panic!("there is no end to what it is sent");
     }
 
     fn dispatch(&mut self, frame: &str) {

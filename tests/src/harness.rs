@@ -216,7 +216,7 @@ impl Harness {
                 return;
             };
             if let Output::Write(conn) = output {
-                while let Ok(1..) = self.write(conn, take, slices) {}
+                self.write_all(conn, take, slices);
             }
         }
         panic!("there is no end to the output");
@@ -309,7 +309,7 @@ impl Harness {
 
     /// The peer of `conn`, which was asked to be written before, takes all there is.
     pub fn flush(&mut self, conn: ConnId) {
-        while let Ok(1..) = self.write(conn, usize::MAX, 4) {}
+        self.write_all(conn, usize::MAX, 4);
     }
 
     // ---- the verbs
@@ -761,6 +761,15 @@ impl Harness {
     }
 
     // ---- private
+
+    fn write_all(&mut self, conn: ConnId, take: usize, slices: usize) {
+        for _ in 0..1_000_000 {
+            let Ok(1..) = self.write(conn, take, slices) else {
+                return;
+            };
+        }
+        panic!("there is no end to what {conn:?} is sent");
+    }
 
     fn is_due(&self) -> bool {
         let timeout = self.engine.poll_timeout();
