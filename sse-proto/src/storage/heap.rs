@@ -121,12 +121,14 @@ impl<T> Queue<T> for Ring<T> {
 #[derive(Debug)]
 pub struct SlotIndex {
     table: HashTable<(u32, u32)>,
+    limit: usize,
 }
 
 impl Index for SlotIndex {
-    fn with_limit(_limit: usize) -> Self {
+    fn with_limit(limit: usize) -> Self {
         Self {
             table: HashTable::new(),
+            limit,
         }
     }
 
@@ -138,6 +140,7 @@ impl Index for SlotIndex {
     }
 
     fn insert(&mut self, hash: u32, slot: u32) {
+        debug_assert!(self.table.len() < self.limit, "something was not removed");
         self.table
             .insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
     }
