@@ -1,0 +1,421 @@
+//! Ids, registration, and who is here.
+
+use std::collections::BTreeSet;
+
+use sse_proto::{
+    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, IdError, Left, Output,
+    RegisterError, Registration, Resume, Stale, check_name, check_topic,
+};
+
+use super::{Client, Connection, Kind, Model, Phase, Scope, Standing, Subscription};
+
+impl Model {
+    /// Whether an id may be allocated. `taken` tells how many ids in a row exist already.
+    pub fn allocate(&mut self, now: u64, group: &str, name: &str) -> Result<(), IdError> {
+        self.time(now);
+        check_name(name).map_err(IdError::Name)?;
+        if !group.is_empty() {
+            check_topic(group).map_err(IdError::Group)?;
+        }
+        let limit = self.config.limits.name_bytes;
+        let len = name.len() + 1 + self.config.id_form.suffix_len();
+        if len.max(group.len()) > limit as usize {
+            return Err(IdError::TooLong { limit });
+        }
+        if self.issued() as u32 >= self.config.limits.issued_ids {
+            let oldest = self
+                .clients
+                .iter()
+                .position(|c| c.standing == Standing::Issued);
+            self.clients.remove(oldest.expect("one is issued"));
+        }
+        self.room_for_client(group, name).map_err(IdError::Full)
+    }
+
+    /// An id was allocated.
+    pub fn allocated(&mut self, group: &str, id: &str) {
+        let taken = |c: &Client| c.standing != Standing::Detached && c.group == group && c.id == id;
+        assert!(!self.clients.iter().any(taken), "{id} exists already");
+        self.add_client(group, id, Standing::Issued);
+    }
+
+    /// Whether a registration should succeed.
+    pub fn can_register(&mut self, now: u64, wish: &Registration<'_>) -> Result<(), RegisterError> {
+        self.time(now);
+        let limits = self.config.limits;
+        if self.draining {
+            return Err(RegisterError::Draining);
+        }
+        let short = |what, text: &str, limit: u32| {
+            let fits = text.len() <= limit as usize;
+            fits.then_some(())
+                .ok_or(RegisterError::TooLong { what, limit })
+        };
+        short("id", wish.id.as_str(), limits.name_bytes)?;
+        short("group", wish.group, limits.name_bytes)?;
+        if !wish.group.is_empty() {
+            check_topic(wish.group).map_err(RegisterError::Group)?;
+        }
+        for (index, topic) in wish.topics.iter().enumerate() {
+            check_topic(topic).map_err(|error| RegisterError::Topic { index, error })?;
+            short("topic", topic, limits.topic_bytes)?;
+        }
+        let full = RegisterError::Full;
+        if self.connections.len() as u32 >= limits.connections {
+            return Err(full(Full::Connections));
+        }
+        let known = self.by_id(wish.group, wish.id.as_str());
+        let has = known.map_or(0, |client| client.connections.len());
+        if !wish.replace && has as u32 >= limits.connections_per_client {
+            return Err(full(Full::ConnectionsOfClient));
+        }
+        let mut labels = self.labels();
+        let (listens, wanted): (BTreeSet<&str>, BTreeSet<&str>) = (
+            known
+                .into_iter()
+                .flat_map(|c| c.topics.iter().map(|s| s.topic.as_str()))
+                .collect(),
+            wish.topics.iter().copied().collect(),
+        );
+        let more = wanted.difference(&listens).count();
+        if listens.len() + more > limits.topics_per_client as usize
+            || self.subscriptions() + more > limits.subscriptions as usize
+        {
+            return Err(full(Full::Subscriptions));
+        }
+        let new_topics = wanted
+            .iter()
+            .filter(|topic| !labels.contains(&(Kind::Topic, topic.to_string())))
+            .count();
+        let topics = labels
+            .iter()
+            .filter(|(kind, _)| *kind == Kind::Topic)
+            .count();
+        if topics + new_topics > limits.topics as usize
+            || labels.len() + new_topics > self.label_limit()
+        {
+            return Err(full(Full::Topics));
+        }
+        if known.is_none() {
+            self.room_for_client(wish.group, wish.id.user_name())
+                .map_err(full)?;
+            labels.insert((Kind::Group, wish.group.into()));
+            labels.insert((Kind::UserName, wish.id.user_name().into()));
+            if labels.len() + new_topics > self.label_limit() {
+                return Err(full(Full::Topics));
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine registered, and gave these ids. Returns what else it should have said: `returning` and `gap`.
+    pub fn registered(
+        &mut self,
+        wish: &Registration<'_>,
+        conn: ConnId,
+        key: ClientKey,
+    ) -> (bool, Option<GapReason>) {
+        let (position, gap, shown) = self.start(wish.resume);
+        let anybody = self.clients.iter().any(|c| c.standing != Standing::Issued);
+        let standing = if wish.passing {
+            Standing::Passing
+        } else {
+            Standing::Registered
+        };
+        let known = self.by_id(wish.group, wish.id.as_str()).is_some();
+        let at = match known {
+            true => self
+                .clients
+                .iter()
+                .position(|c| {
+                    c.standing != Standing::Detached
+                        && c.group == wish.group
+                        && c.id == wish.id.as_str()
+                })
+                .expect("it is known"),
+            false => self.add_client(wish.group, wish.id.as_str(), standing),
+        };
+        if !anybody {
+            self.sweep_anchor = self.now;
+        }
+        let now = self.now;
+        let turn = self.turn();
+        let client = &mut self.clients[at];
+        let returning = known && client.standing != Standing::Issued;
+        if client.standing == Standing::Issued || standing == Standing::Registered {
+            client.standing = standing;
+        }
+        match client.key {
+            None => client.key = Some(key),
+            Some(known) => assert_eq!(known, key, "a client has one key"),
+        }
+        (client.dialect, client.registered) = (wish.dialect, now);
+        client.dormant = (self.config.age == Age::SinceRegistered).then_some((now, turn));
+        if let Some(shown) = shown {
+            client
+                .tasks
+                .retain(|task| !task.has_ended() || task.sequence > shown);
+        }
+        let completions = !client.tasks.is_empty();
+        let others = client.connections.clone();
+        for topic in wish.topics {
+            self.subscribe(at, topic, position);
+        }
+        for &other in &others {
+            if wish.replace && !matches!(self.connection(other).phase, Phase::Closing(_)) {
+                self.enter(other, Phase::Closing(CloseReason::Replaced));
+            }
+            self.look_back(other, wish.topics, position);
+        }
+        let queue = (self.kept_from..self.history.len())
+            .filter(|&index| {
+                let frame = &self.history[index];
+                frame.sequence >= position && self.matches(frame, key, conn)
+            })
+            .map(|index| (index, true))
+            .collect();
+        let connection = Connection {
+            client: key,
+            dialect: wish.dialect,
+            greeting_form: wish.greeting,
+            phase: Phase::Ready,
+            since: now,
+            turn: 0,
+            silent: false,
+            queue,
+            position,
+            until: self.last_sequence,
+            greeting: true,
+            owes_position: true,
+            gap,
+            report_gap: None,
+            completions,
+            completions_sent_too: shown.is_some(),
+            told: shown.unwrap_or(0),
+            heartbeat: false,
+            farewell: None,
+            sending: None,
+            offset: 0,
+        };
+        let before = self.connections.insert(conn, connection);
+        assert!(before.is_none(), "{conn:?} is in use");
+        self.enter(conn, Phase::Ready);
+        self.clients[at].connections.push(conn);
+        (returning, gap)
+    }
+
+    /// The client is given up.
+    pub fn unregister(&mut self, now: u64, key: ClientKey, end_streams: bool) -> Result<(), Stale> {
+        self.time(now);
+        let at = self.client(key).ok_or(Stale)?;
+        self.give_up(at, end_streams);
+        Ok(())
+    }
+
+    /// Every client and issued id is given up.
+    pub fn clear(&mut self, now: u64, end_streams: bool) {
+        self.time(now);
+        self.clients.retain(|c| c.standing != Standing::Issued);
+        let mut keys: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|c| c.standing != Standing::Detached)
+            .filter_map(|c| c.key)
+            .collect();
+        keys.sort_by_key(|key| key.slot());
+        for key in keys {
+            let at = self.client(key).expect("it is registered");
+            self.give_up(at, end_streams);
+        }
+    }
+
+    /// The peer of a connection is gone.
+    pub fn disconnect(&mut self, now: u64, conn: ConnId) -> Result<Left, Stale> {
+        self.time(now);
+        if !self.connections.contains_key(&conn) {
+            return Err(Stale);
+        }
+        Ok(self.leave(conn))
+    }
+
+    pub(super) fn add_client(&mut self, group: &str, id: &str, standing: Standing) -> usize {
+        let name = match id.rfind('_') {
+            Some(at) if at > 0 => &id[..at],
+            _ => id,
+        };
+        self.clients.push(Client {
+            key: None,
+            id: id.into(),
+            group: group.into(),
+            name: name.into(),
+            standing,
+            dialect: Dialect::Named,
+            since: self.now,
+            registered: self.now,
+            topics: Vec::new(),
+            tasks: Vec::new(),
+            connections: Vec::new(),
+            dormant: None,
+        });
+        self.clients.len() - 1
+    }
+
+    pub(super) fn subscribe(&mut self, at: usize, topic: &str, from: u64) {
+        let turn = self.turn();
+        let topics = &mut self.clients[at].topics;
+        if topics.iter().all(|s| s.topic != topic) {
+            let topic = topic.into();
+            topics.push(Subscription { topic, from, turn });
+        }
+    }
+
+    pub(super) fn give_up(&mut self, at: usize, end_streams: bool) {
+        if self.clients[at].connections.is_empty() {
+            self.clients.remove(at);
+            return;
+        }
+        let (now, turn) = (self.now, self.turn());
+        let client = &mut self.clients[at];
+        client.standing = Standing::Detached;
+        client.tasks.clear();
+        client.topics.clear();
+        client.dormant = Some((now, turn));
+        for conn in client.connections.clone() {
+            self.take_back(conn, |_| true);
+            self.connection(conn).silent = true;
+            let closing = matches!(self.connection(conn).phase, Phase::Closing(_));
+            if end_streams && !closing {
+                self.enter(conn, Phase::Closing(CloseReason::Unregistered));
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) -> Output<Box<str>> {
+        let Left { client, last } = self.leave(conn);
+        Output::Close {
+            conn,
+            client,
+            reason,
+            last,
+        }
+    }
+
+    pub(super) fn leave(&mut self, conn: ConnId) -> Left {
+        let key = self.connections.remove(&conn).expect("it is open").client;
+        let at = self.clients.iter().position(|c| c.key == Some(key));
+        let at = at.expect("a connection has a client");
+        let (now, turn) = (self.now, self.turn());
+        let client = &mut self.clients[at];
+        client.connections.retain(|&other| other != conn);
+        let last = client.connections.is_empty();
+        if last {
+            let stays = match client.standing {
+                Standing::Passing => !client.tasks.is_empty(),
+                Standing::Detached => false,
+                Standing::Registered | Standing::Issued => true,
+            };
+            client.standing = Standing::Registered;
+            if !stays {
+                self.clients.remove(at);
+            } else if self.config.age == Age::SinceLeft {
+                client.dormant = Some((now, turn));
+            }
+        }
+        Left { client: key, last }
+    }
+
+    /// Where a stream starts, whether it misses something, and what the client has shown to have.
+    pub(super) fn start(&self, resume: Resume<'_>) -> (u64, Option<GapReason>, Option<u64>) {
+        let oldest = self.evicted + 1;
+        let id = match resume {
+            Resume::Live | Resume::After("") => return (self.last_sequence + 1, None, None),
+            Resume::Earliest => return (oldest, None, None),
+            Resume::After(id) => id,
+        };
+        let own = self
+            .kept()
+            .iter()
+            .rev()
+            .find(|f| f.own_id.as_deref() == Some(id));
+        if let Some(frame) = own {
+            return (frame.sequence + 1, None, Some(frame.sequence));
+        }
+        match EventId::parse(id) {
+            Some(id) if id.epoch != self.epoch => (oldest, Some(GapReason::Epoch), None),
+            Some(id) if id.sequence > self.last_sequence => {
+                (oldest, Some(GapReason::Unknown), None)
+            }
+            Some(id) if id.sequence < self.evicted => {
+                (oldest, Some(GapReason::Evicted), Some(id.sequence))
+            }
+            Some(id) => (id.sequence + 1, None, Some(id.sequence)),
+            None => (oldest, Some(GapReason::Unknown), None),
+        }
+    }
+
+    /// Those that someone stands under.
+    pub(super) fn labels_here(&self) -> BTreeSet<(Kind, String)> {
+        let here = self
+            .clients
+            .iter()
+            .filter(|c| c.standing != Standing::Detached);
+        here.flat_map(|client| {
+            let topics = client.topics.iter().map(|s| (Kind::Topic, s.topic.clone()));
+            topics.chain([
+                (Kind::Group, client.group.clone()),
+                (Kind::UserName, client.name.clone()),
+            ])
+        })
+        .collect()
+    }
+
+    /// Those, and those that a frame in the log names.
+    pub(super) fn labels(&self) -> BTreeSet<(Kind, String)> {
+        let mut labels = self.labels_here();
+        labels.extend(self.kept().iter().filter_map(|frame| match &frame.scope {
+            Scope::Label(kind, text) => Some((*kind, text.clone())),
+            _ => None,
+        }));
+        labels
+    }
+
+    pub(super) fn label_limit(&self) -> usize {
+        let limits = self.config.limits;
+        (limits.clients + limits.groups + limits.topics) as usize
+    }
+
+    pub(super) fn limit_of(&self, kind: Kind) -> (usize, Full) {
+        match kind {
+            Kind::Group => (self.config.limits.groups as usize, Full::Groups),
+            Kind::Topic => (self.config.limits.topics as usize, Full::Topics),
+            Kind::UserName => (usize::MAX, Full::Clients),
+        }
+    }
+
+    pub(super) fn room_for_label(&self, kind: Kind, text: &str) -> Result<(), Full> {
+        let labels = self.labels();
+        let (limit, full) = self.limit_of(kind);
+        let of_kind = labels.iter().filter(|(other, _)| *other == kind).count();
+        if labels.contains(&(kind, text.into()))
+            || (of_kind < limit && labels.len() < self.label_limit())
+        {
+            Ok(())
+        } else {
+            Err(full)
+        }
+    }
+
+    pub(super) fn room_for_client(&self, group: &str, name: &str) -> Result<(), Full> {
+        if self.clients.len() >= self.config.limits.clients as usize {
+            return Err(Full::Clients);
+        }
+        self.room_for_label(Kind::Group, group)?;
+        let mut labels = self.labels();
+        labels.insert((Kind::Group, group.into()));
+        labels.insert((Kind::UserName, name.into()));
+        if labels.len() > self.label_limit() {
+            return Err(Full::Clients);
+        }
+        Ok(())
+    }
+}
