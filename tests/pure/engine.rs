@@ -38,6 +38,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16 * cases().cases, ..cases() })]
+
     /// The promise to a client, without a model: whatever it is cut off at, it loses nothing untold and gets nothing twice.
     #[test]
     fn who_comes_back_loses_nothing_untold_and_gets_nothing_twice(life in life()) {

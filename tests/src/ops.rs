@@ -472,8 +472,18 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
 
 /// Runs of up to `steps` steps, for proptest.
 pub fn runs(steps: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
-    let ops = proptest::collection::vec(any::<[u8; 8]>().prop_map(Op::decode), 1..=steps);
-    (any::<[u8; 8]>().prop_map(config), ops)
+    let ops = proptest::collection::vec(any::<[u8; 8]>(), 1..=steps);
+    let configs = any::<[u8; 8]>().prop_map(config);
+    (configs, any::<bool>(), ops).prop_map(|(config, rather_tasks, ops)| {
+        let decode = |mut bytes: [u8; 8]| {
+            // In every other run, tasks instead of events.
+            if rather_tasks && (140..=189).contains(&bytes[0]) {
+                bytes[0] = 218 + (bytes[0] - 140) % 33;
+            }
+            Op::decode(bytes)
+        };
+        (config, ops.into_iter().map(decode).collect())
+    })
 }
 
 /// The run that a fuzzer's input stands for.
