@@ -74,18 +74,19 @@ fn random_runs_reach_everything() {
         "Overrun }",
         "reason: Overrun, last",
         "Unused",
-        "event:gap\ndata:{\"reason\":\"evicted\"}\n\nid",
+        "event:gap\ndata:{\"reason\":\"evicted\"}\n\n",
         "{\"reason\":\"epoch\"}",
         "{\"reason\":\"unknown\"}",
-        "id:00000007-1\nevent:gap",
+        "event:gap\ndata:{\"reason\":\"evicted\"}\nid:",
         ":heartbeat",
         "event:progress",
         "event:failed",
-        "\n\nid:00000007-2\nevent:completed",
+        "\n\nevent:completed",
         "completed^",
         "failed\\\"",
         "registered^",
-        "retry:1000\n\nid",
+        "retry:1000\nid:",
+        "event:resume\n\n",
     ]
     .map(String::from)
     .into();

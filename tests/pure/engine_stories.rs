@@ -105,7 +105,7 @@ fn a_notice_is_finished_in_the_dialect_it_was_begun_in() {
     })
     .unwrap();
     hub.flush(first.conn);
-    assert!(hub.read(first.conn).ends_with(",\"result\":1}\n\n"));
+    assert!(hub.read(first.conn).contains(",\"result\":1}\nid:"));
 }
 
 #[test]
@@ -125,10 +125,10 @@ fn a_gap_is_told_before_the_completions_that_lie_in_it() {
         hub.read(bob.conn),
         "event:connected\ndata:{\"client\":\"bob_1\"}\n\n\
          event:gap\ndata:{\"reason\":\"evicted\"}\n\n\
-         id:00000007-2\nevent:completed\n\
-         data:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n\n\
-         id:00000007-3\ndata:3\n\n\
-         id:00000007-4\ndata:4\n\n"
+         event:completed\n\
+         data:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\nid:00000007-2\n\n\
+         data:3\nid:00000007-3\n\n\
+         data:4\nid:00000007-4\n\n"
     );
 }
 
@@ -150,10 +150,10 @@ fn a_slow_reader_that_skips_is_told_the_completions_it_skipped() {
     assert_eq!(
         hub.read(bob.conn),
         "event:gap\ndata:{\"reason\":\"overrun\"}\n\n\
-         id:00000007-2\nevent:completed\n\
-         data:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n\n\
-         id:00000007-3\ndata:3\n\n\
-         id:00000007-4\ndata:4\n\n"
+         event:completed\n\
+         data:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\nid:00000007-2\n\n\
+         data:3\nid:00000007-3\n\n\
+         data:4\nid:00000007-4\n\n"
     );
 }
 
@@ -267,13 +267,13 @@ fn every_greeting_says_where_the_stream_starts() {
     };
     assert_eq!(
         greet(Greeting::Connected),
-        "id:00000007-1\nretry:1000\nevent:connected\ndata:{\"client\":\"bob_1\"}\n\n"
+        "retry:1000\nevent:connected\ndata:{\"client\":\"bob_1\"}\nid:00000007-1\n\n"
     );
     assert_eq!(
         greet(Greeting::Registered),
-        "id:00000007-1\nretry:1000\ndata:\"registered^bob_1\"\n\n"
+        "retry:1000\ndata:\"registered^bob_1\"\nid:00000007-1\n\n"
     );
-    assert_eq!(greet(Greeting::Position), "id:00000007-1\nretry:1000\n\n");
+    assert_eq!(greet(Greeting::Position), "retry:1000\nid:00000007-1\n\n");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_stream_cut_in_mid_frame_resumes_exactly() {
     }
     assert_eq!(hub.poll(), Some(Output::Write(bob.conn)));
     hub.read(bob.conn);
-    let cut = "id:00000007-1\ndata:one\n\nid:00000007-2\ndata:t";
+    let cut = "data:one\nid:00000007-1\n\ndata:t";
     hub.write(bob.conn, cut.len(), 4).unwrap();
     assert_eq!(hub.read(bob.conn), cut);
     let last_id = hub.last_id(bob.conn).unwrap();
@@ -312,8 +312,8 @@ fn a_stream_cut_in_mid_frame_resumes_exactly() {
     hub.drive();
     assert_eq!(
         hub.read(bob.conn),
-        "id:00000007-1\nevent:connected\ndata:{\"client\":\"bob_1\"}\n\n\
-         id:00000007-2\ndata:two\n\nid:00000007-3\ndata:three\n\n"
+        "event:connected\ndata:{\"client\":\"bob_1\"}\nid:00000007-1\n\n\
+         data:two\nid:00000007-2\n\ndata:three\nid:00000007-3\n\n"
     );
 }
 
@@ -341,8 +341,8 @@ fn a_gap_is_told_in_band_and_with_the_position_from_which_the_stream_goes_on() {
         hub.drive();
         let expected = format!(
             "event:connected\ndata:{{\"client\":\"bob_1\"}}\n\n\
-             id:00000007-2\nevent:gap\ndata:{{\"reason\":\"{reason}\"}}\n\n\
-             id:00000007-3\ndata:3\n\nid:00000007-4\ndata:4\n\n"
+             event:gap\ndata:{{\"reason\":\"{reason}\"}}\nid:00000007-2\n\n\
+             data:3\nid:00000007-3\n\ndata:4\nid:00000007-4\n\n"
         );
         assert_eq!(hub.read(conn), expected);
     }
@@ -364,7 +364,7 @@ fn a_cut_after_any_notice_of_a_gap_loses_and_repeats_nothing() {
     assert_eq!(bob.gap, None);
     hub.drive();
     let sent = hub.read(bob.conn);
-    assert!(sent.ends_with("\n\nid:00000007-3\ndata:3\n\nid:00000007-4\ndata:4\n\n"));
+    assert!(sent.ends_with("\n\ndata:3\nid:00000007-3\n\ndata:4\nid:00000007-4\n\n"));
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn numbers_given_out_elsewhere_are_no_gap() {
     hub.drive();
     assert!(
         hub.read(bob.conn)
-            .ends_with("}\n\nid:00000007-9\ndata:9\n\n")
+            .ends_with("\n\ndata:9\nid:00000007-9\n\n")
     );
     assert_eq!(hub.resume("bob_1", "00000007-11").gap, None);
 }
@@ -454,7 +454,7 @@ fn a_walk_past_many_frames_of_others_comes_in_steps() {
     hub.drive();
     assert!(
         hub.read(bob.conn)
-            .ends_with("}\n\nid:00000007-1501\ndata:at last\n\n")
+            .ends_with("\n\ndata:at last\nid:00000007-1501\n\n")
     );
 }
 
@@ -467,10 +467,10 @@ fn a_client_has_several_connections_and_each_gets_everything() {
     hub.publish(Target::Client(one.client), "both");
     hub.publish(Target::Connection(two.conn), "one");
     hub.drive();
-    assert!(hub.read(one.conn).ends_with("data:both\n\n"));
+    assert!(hub.read(one.conn).ends_with("data:both\nid:00000007-1\n\n"));
     assert!(
         hub.read(two.conn)
-            .ends_with("data:both\n\nid:00000007-2\ndata:one\n\n")
+            .ends_with("data:both\nid:00000007-1\n\ndata:one\nid:00000007-2\n\n")
     );
     assert!(!hub.disconnect(one.conn).unwrap().last);
     assert!(hub.disconnect(two.conn).unwrap().last);
@@ -557,8 +557,8 @@ fn groups_are_namespaces() {
     assert_eq!(
         got,
         [
-            "id:00000007-2\ndata:default\n\n",
-            "id:00000007-1\ndata:red\n\n",
+            "data:default\nid:00000007-2\n\n",
+            "data:red\nid:00000007-1\n\n",
             ""
         ]
     );
@@ -641,7 +641,7 @@ fn listening_starts_with_the_next_event_and_ends_with_what_was_not_sent() {
     assert_eq!(hub.unlisten(bob.client, "t"), Ok(true));
     assert_eq!(hub.unlisten(bob.client, "t"), Ok(false));
     hub.drive();
-    assert_eq!(hub.read(bob.conn), "id:00000007-2\ndata:heard\n\n");
+    assert_eq!(hub.read(bob.conn), "data:heard\nid:00000007-2\n\n");
 }
 
 #[test]
@@ -658,7 +658,7 @@ fn a_topic_asked_for_at_registration_counts_from_where_the_stream_starts() {
     hub.drive();
     assert!(
         hub.read(bob.conn)
-            .ends_with("}\n\nid:00000007-2\ndata:2\n\n")
+            .ends_with("\n\ndata:2\nid:00000007-2\n\n")
     );
 }
 
@@ -681,7 +681,7 @@ fn unlistening_in_mid_frame_finishes_the_frame() {
     let (mut hub, bob) = in_mid_frame();
     hub.unlisten(bob.client, "t").unwrap();
     hub.flush(bob.conn);
-    assert_eq!(hub.read(bob.conn), "id:00000007-1\ndata:begun\n\n");
+    assert_eq!(hub.read(bob.conn), "data:begun\nid:00000007-1\n\n");
 }
 
 #[test]
@@ -689,7 +689,7 @@ fn giving_up_in_mid_frame_finishes_the_frame() {
     let (mut hub, bob) = in_mid_frame();
     hub.unregister(bob.client, false).unwrap();
     hub.flush(bob.conn);
-    assert_eq!(hub.read(bob.conn), "id:00000007-1\ndata:begun\n\n");
+    assert_eq!(hub.read(bob.conn), "data:begun\nid:00000007-1\n\n");
     hub.publish(Target::All, "not for it");
     hub.drive();
     assert_eq!(hub.read(bob.conn), "");
@@ -703,7 +703,7 @@ fn a_completion_for_a_client_that_is_away_survives_the_log() {
     for _ in 0..10 {
         hub.publish(Target::All, "traffic");
     }
-    let completed = "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n\n";
+    let completed = "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n";
 
     // It missed it: it is told.
     hub.wait(5);
@@ -741,8 +741,8 @@ fn a_completion_is_sent_when_its_last_byte_is() {
     while hub.poll().is_some() {}
     hub.write(conn, usize::MAX, 1).unwrap();
     // All but the last byte.
-    let len = "id:00000007-2\n".len()
-        + "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\n\n".len();
+    let len = "".len()
+        + "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\nid:00000007-2\n\n".len();
     hub.write(conn, len - 1, 1).unwrap();
     hub.disconnect(conn).unwrap();
     let conn = hub.connect("bob_1").conn;
@@ -780,7 +780,7 @@ fn every_client_of_the_user_name_is_told_under_its_own_id() {
     hub.drive();
     let expected = |id| {
         format!(
-            "id:00000007-1\ndata:\"completed^{{\\\"timestamp\\\":1000,\\\"id\\\":\\\"{id}\\\",\\\"taskid\\\":\\\"t\\\"}}\"\n\n"
+            "data:\"completed^{{\\\"timestamp\\\":1000,\\\"id\\\":\\\"{id}\\\",\\\"taskid\\\":\\\"t\\\"}}\"\nid:00000007-1\n\n"
         )
     };
     assert_eq!(hub.read(one.conn), expected("bob_1"));
@@ -805,8 +805,8 @@ fn progress_and_failure_are_told() {
     hub.drive();
     assert_eq!(
         hub.read(bob.conn),
-        "id:00000007-1\nevent:progress\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"progress\":{\"percent\": 50}}\n\n\
-         id:00000007-2\nevent:failed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"reason\":\"no \\\"luck\\\"\"}\n\n"
+        "event:progress\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"progress\":{\"percent\": 50}}\nid:00000007-1\n\n\
+         event:failed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"reason\":\"no \\\"luck\\\"\"}\nid:00000007-2\n\n"
     );
 }
 
@@ -876,15 +876,15 @@ fn a_reader_that_the_log_has_passed_skips() {
     assert_eq!(hub.outputs(), [gap]);
     assert_eq!(
         hub.read(bob.conn),
-        "id:00000007-2\nevent:gap\ndata:{\"reason\":\"overrun\"}\n\n\
-         id:00000007-3\ndata:3\n\nid:00000007-4\ndata:4\n\nid:00000007-5\ndata:5\n\n"
+        "event:gap\ndata:{\"reason\":\"overrun\"}\nid:00000007-2\n\n\
+         data:3\nid:00000007-3\n\ndata:4\nid:00000007-4\n\ndata:5\nid:00000007-5\n\n"
     );
 }
 
 #[test]
 fn a_frame_that_left_the_log_half_sent_is_never_followed_by_another() {
     let (mut hub, bob) = overrun_after(5, Overrun::Skip);
-    assert_eq!(hub.read(bob.conn), "id:00");
+    assert_eq!(hub.read(bob.conn), "data:");
     assert!(matches!(
         hub.outputs()[..],
         [Output::Close {
@@ -909,7 +909,7 @@ fn who_takes_nothing_is_closed_and_who_takes_a_byte_is_not() {
         hub.write(stuck.conn, 0, 1).ok();
         while hub.poll().is_some() {}
     }
-    assert_eq!(hub.read(slow.conn), "id:0");
+    assert_eq!(hub.read(slow.conn), "even");
     let close = Output::Close {
         conn: stuck.conn,
         client: stuck.client,
@@ -1168,7 +1168,7 @@ fn draining_spreads_retry_and_closes_after_the_last_frame() {
         .iter()
         .map(|&conn| {
             let sent = hub.read(conn);
-            let farewell = sent.strip_prefix("id:00000007-1\ndata:last\n\nretry:");
+            let farewell = sent.strip_prefix("data:last\nid:00000007-1\n\nretry:");
             farewell.unwrap().trim_end().parse().unwrap()
         })
         .collect();

@@ -183,28 +183,23 @@ pub(super) fn is_for<S: Storage>(
     }
 }
 
-/// Moves the cursor to the next frame that is for the connection. Looks at [`WALK`] entries at most.
-pub(super) fn walk<S: Storage>(directory: &mut Directory<S>, log: &Log<S>, slot: u32) -> Walk {
+/// Looks for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at [`WALK`] entries
+/// at most.
+pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32) -> (Walk, u64) {
     let connection = directory.connections.at(slot);
     let (mut cursor, until) = (connection.cursor, connection.until);
     let first = log.locate(cursor);
-    let mut result = Walk::Unfinished;
     for index in first..first + WALK {
         let entry = log.entry(index).filter(|entry| entry.sequence <= until);
         let Some(entry) = entry else {
-            cursor = cursor.max(until + 1);
-            result = Walk::CaughtUp;
-            break;
+            return (Walk::CaughtUp, cursor.max(until + 1));
         };
         if is_for(directory, log, entry, slot) {
-            cursor = entry.sequence;
-            result = Walk::Found;
-            break;
+            return (Walk::Found, entry.sequence);
         }
         cursor = entry.sequence + 1;
     }
-    directory.connections.at_mut(slot).cursor = cursor;
-    result
+    (Walk::Unfinished, cursor)
 }
 
 /// Fills `slices` with what follows at the cursor, which stands at a frame for the connection. Frames that stand side by side

@@ -13,7 +13,7 @@ mod verbs;
 use core::fmt;
 
 use self::deadlines::Deadlines;
-use self::delivery::{Phase, Sending, Walk};
+use self::delivery::{Phase, Resumes, Sending, Walk};
 pub use self::directory::Full;
 use self::directory::{Directory, Standing};
 use self::log::Log;
@@ -595,6 +595,7 @@ impl<S: Storage> Engine<S> {
             Sending::Gap => Notice::Gap(connection.gap),
             Sending::Position => Notice::Greeting {
                 form: Greeting::Position,
+                resumes: Resumes::Nothing,
                 id: "",
                 retry: None,
             },
@@ -710,7 +711,9 @@ impl<S: Storage> Engine<S> {
         if connection.offset > 0 {
             return true;
         }
-        match delivery::walk(&mut self.directory, &self.log, slot) {
+        let (found, cursor) = delivery::walk(&self.directory, &self.log, slot);
+        self.directory.connections.at_mut(slot).cursor = cursor;
+        match found {
             Walk::Found => return true,
             Walk::Unfinished => self.enter(slot, Phase::Ready),
             Walk::CaughtUp => {

@@ -394,8 +394,8 @@ impl<S: Storage> Engine<S> {
             .map_err(RegisterError::Full)?;
         let came_back = !matches!(resume, Resume::Live | Resume::Earliest | Resume::After(""));
         if greeting == Greeting::Registered && came_back {
-            let found = delivery::walk(&mut self.directory, &self.log, conn) == Walk::Found;
-            let behind = found && shown.is_some();
+            let (found, _) = delivery::walk(&self.directory, &self.log, conn);
+            let behind = found == Walk::Found && shown.is_some();
             self.directory.connections.at_mut(conn).resumes = if behind {
                 Resumes::Behind
             } else {

@@ -150,6 +150,7 @@ impl Harness {
         let usage = self.engine.usage();
         let expected = Usage {
             log_entries: usage.log_entries,
+            log_bytes: usage.log_bytes,
             ..Default::default()
         };
         assert_eq!(usage, expected, "something was not let go of");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sse_proto::{
-    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, IdError, Left, Output,
+    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError, Left, Output,
     RegisterError, Registration, Resume, Stale, check_name, check_topic,
 };
 
@@ -173,11 +173,18 @@ impl Model {
                 frame.sequence >= position && self.matches(frame, key, conn)
             })
             .map(|index| (index, true))
-            .collect();
+            .collect::<std::collections::BTreeMap<_, _>>();
+        let came_back = matches!(wish.resume, Resume::After(id) if !id.is_empty());
+        let preface = match (wish.greeting, came_back, shown.is_some() && !queue.is_empty()) {
+            (Greeting::Registered, true, true) => "event:resume\n\n",
+            (Greeting::Registered, true, false) => "\n",
+            _ => "",
+        };
         let connection = Connection {
             client: key,
             dialect: wish.dialect,
             greeting_form: wish.greeting,
+            preface,
             phase: Phase::Ready,
             since: now,
             turn: 0,

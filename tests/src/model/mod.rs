@@ -126,6 +126,8 @@ struct Connection {
     client: ClientKey,
     dialect: Dialect,
     greeting_form: Greeting,
+    /// What clears a client of system M that was cut off.
+    preface: &'static str,
     phase: Phase,
     since: u64,
     turn: u64,
@@ -321,6 +323,7 @@ impl Model {
             topics: count(Kind::Topic),
             tasks: self.tasks() as u32,
             log_entries: self.kept().len() as u32,
+            log_bytes: self.kept().iter().map(|frame| frame.bytes.len()).sum::<usize>() as u32,
         }
     }
 

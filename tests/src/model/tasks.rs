@@ -155,7 +155,7 @@ impl Model {
         let client = &self.clients[at];
         let key = client.key.expect("it is registered");
         let body = task_body(client.dialect, &client.id, task, state, self.now, detail);
-        let bytes = format!("{}{body}", self.id_line(sequence)).into_bytes();
+        let bytes = self.numbered(sequence, &body).into_bytes();
         let ends = matches!(state, TaskState::Completed | TaskState::Failed);
         self.append(sequence, Scope::Client(key), bytes, None, ends);
         self.deliver(self.history.len() - 1, Target::Client(key));

@@ -1,6 +1,6 @@
 //! What each connection should be given, and what it took.
 
-use sse_proto::wire::{Encode, Event};
+use sse_proto::wire::Event;
 use sse_proto::{CloseReason, ConnId, GapReason, Greeting, Overrun, Stale};
 
 use super::text::{encode_body, field, task_body};
@@ -198,8 +198,10 @@ impl Model {
         let client = client.expect("a connection has a client");
         let completion = self.completion(connection, client, connection.told);
         let make = |notice, id: Option<u64>, body: String, last| {
-            let id = id.map_or(String::new(), |sequence| self.id_line(sequence));
-            let bytes = (id + &body).into_bytes();
+            let bytes = match id {
+                Some(sequence) => self.numbered(sequence, &body).into_bytes(),
+                None => body.into_bytes(),
+            };
             Some((Sending { notice, bytes }, last))
         };
         if connection.greeting {
@@ -217,7 +219,7 @@ impl Model {
             return make(
                 Notice::Greeting,
                 last.then_some(position),
-                retry + &body,
+                connection.preface.to_owned() + &retry + &body,
                 last,
             );
         }
@@ -273,16 +275,18 @@ impl Model {
         format!("id:{:08x}-{sequence}\n", self.epoch.0)
     }
 
+    /// The frame with its number in the last line.
+    pub(super) fn numbered(&self, sequence: u64, body: &str) -> String {
+        let fields = body.strip_suffix('\n').expect("a frame ends with a blank line");
+        format!("{fields}{}\n", self.id_line(sequence))
+    }
+
     pub(super) fn encode(&self, sequence: u64, event: &Event<'_>) -> Vec<u8> {
-        let id = match event.id {
-            Some(id) => field("id", id.as_str()),
-            None => self.id_line(sequence),
+        let body = encode_body(event);
+        let frame = match event.id {
+            Some(id) => field("id", id.as_str()) + &body,
+            None => self.numbered(sequence, &body),
         };
-        let bytes = (id + &encode_body(event)).into_bytes();
-        assert_eq!(bytes.len() - event.body_len(), {
-            let own = event.id.map(|id| field("id", id.as_str()).len());
-            own.unwrap_or_else(|| self.id_line(sequence).len())
-        });
-        bytes
+        frame.into_bytes()
     }
 }
