@@ -115,7 +115,6 @@ fn cases() -> Vec<Case> {
             event: Some("update"),
             retry: Some(3000),
             data: "line one of the event\nline two of the event\nand line three of it".into(),
-            ..plain
         },
         Case { name: "8k", data: "0123456789abcde ".repeat(512), ..plain },
     ]

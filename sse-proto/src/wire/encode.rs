@@ -91,9 +91,10 @@ impl<'a> Event<'a> {
 }
 
 impl Event<'_> {
-    /// Hands out the frame piece by piece, in order. Each value is looked through once.
+    /// Hands out the frame piece by piece, in order, its own `id` line included: for a sink that is neither a slice nor a growing
+    /// buffer. Looks through each value once; pieces are borrowed from the event or constant.
     #[inline]
-    pub(crate) fn pieces(&self, put: impl FnMut(&[u8])) {
+    pub fn pieces(&self, put: impl FnMut(&[u8])) {
         self.pieces_by(Lines::of, put);
     }
 
@@ -224,9 +225,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Frame<B> {
 }
 
 impl<B: AsRef<[u8]>> Frame<B> {
-    /// Hands out the frame piece by piece, in order.
+    /// Hands out the frame piece by piece, in order, its own `id` line included. Nothing is looked through.
     #[inline]
-    pub(crate) fn pieces(&self, mut put: impl FnMut(&[u8])) {
+    pub fn pieces(&self, mut put: impl FnMut(&[u8])) {
         let (id, body) = self.bytes.as_ref().split_at(self.id_len.unwrap_or(0) as usize);
         if self.id_len.is_some() {
             put_line(&mut put, b"id:", id);
