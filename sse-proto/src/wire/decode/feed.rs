@@ -136,9 +136,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     ) -> Option<&'i T> {
         let end = self.ends.peek_pair(self.input)?;
         // A CR may have an LF behind it, which the general way knows to take.
-        let [b'd', b'a', b't', b'a', b':', line @ .., b'\n', b'\n'] = self.input.get(self.position..end + 2)? else {
-            return None;
-        };
+        let line = self.input.get(self.position..end + 2)?.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
         if line.len() > self.decoder.limits.max_plain() {
             return None;
         }

@@ -14,13 +14,18 @@ impl Field {
     /// What a line that is not blank sets, and where in it the value begins.
     #[inline(always)]
     pub(super) fn of(line: &[u8]) -> (Self, usize) {
-        let (field, name) = match line {
-            [b'd', b'a', b't', b'a', ..] => (Self::Data, 4),
-            [b'e', b'v', b'e', b'n', b't', ..] => (Self::Event, 5),
-            [b'i', b'd', ..] => (Self::Id, 2),
-            [b'r', b'e', b't', b'r', b'y', ..] => (Self::Retry, 5),
-            [b':', ..] => (Self::Comment, 0),
-            _ => return (Self::Unknown, 0),
+        let (field, name) = if line.starts_with(b"data") {
+            (Self::Data, "data".len())
+        } else if line.starts_with(b"event") {
+            (Self::Event, "event".len())
+        } else if line.starts_with(b"id") {
+            (Self::Id, "id".len())
+        } else if line.starts_with(b":") {
+            (Self::Comment, 0)
+        } else if line.starts_with(b"retry") {
+            (Self::Retry, "retry".len())
+        } else {
+            return (Self::Unknown, 0);
         };
         match &line[name..] {
             [b':', b' ', ..] => (field, name + 2),
