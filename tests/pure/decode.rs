@@ -389,6 +389,7 @@ fn any_piece() -> impl Strategy<Value = Vec<u8>> {
         8 => meaningful.prop_map(<[u8]>::to_vec),
         1 => vec(any::<u8>(), 0..8),
         1 => (0..300usize).prop_map(|len| vec![b'x'; len]),
+        1 => (0..100usize).prop_map(|len| "€".repeat(len).into_bytes()),
     ]
 }
 
