@@ -221,6 +221,31 @@ fn a_fixed_buffer_refuses_only_what_does_not_fit() {
     assert_eq!(seen, expected);
 }
 
+#[test]
+fn long_lines_are_put_together_wherever_they_are_cut() {
+    let input = format!(
+        "data: {}\ndata: {}\nevent: {}\ndata:{}\n\n",
+        "é".repeat(120),
+        "b".repeat(250),
+        "n".repeat(200),
+        "…".repeat(90)
+    );
+    for input in
+        [input.replace('\n', "\r\n").into_bytes(), input.clone().into_bytes(), input.replace('…', "\u{1}").into_bytes()]
+    {
+        let expected = naive(&input, "");
+        for cut in 0..=input.len() {
+            for next in [cut, cut + 70, cut + 200, input.len()] {
+                let (mut decoder, mut seen) = (Decoder::new(Limits::default()), Vec::new());
+                for chunk in chunks(&input, &[cut, next.min(input.len())]) {
+                    feed(&mut decoder, chunk, &mut seen);
+                }
+                assert_eq!((seen, String::new()), expected, "cut at {cut} and {next}");
+            }
+        }
+    }
+}
+
 /// Minutes when it is quadratic, milliseconds when it is not: what is asked is only on which side of seconds it is.
 #[test]
 fn no_input_makes_it_quadratic() {
