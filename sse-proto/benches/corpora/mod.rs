@@ -41,10 +41,10 @@ impl Corpus {
     }
 }
 
-/// Events until there are 512 KiB of them.
+/// Events until there are 128 KiB of them.
 fn repeat(event: impl Fn(&mut Random, &mut String)) -> String {
     let (mut random, mut out) = (Random(0x5EED), String::new());
-    while out.len() < 512 << 10 {
+    while out.len() < 128 << 10 {
         event(&mut random, &mut out);
     }
     out
