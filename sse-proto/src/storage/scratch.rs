@@ -143,7 +143,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> FixedScratch<B> {
 }
 
 /// Memory on the heap: it grows to what the longest straddling event took, bounded by the decoder's limits, and is used again for
-/// every event after.
+/// every event after. It grows fourfold, so up to four times as much is reserved as was ever used.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, Default)]
 pub struct HeapScratch {

@@ -24,8 +24,20 @@ impl LineEnds {
     /// The next CR or LF.
     #[inline]
     pub(super) fn take(&mut self, input: &[u8]) -> Option<usize> {
-        if self.bits == 0 && (self.next == input.len() || !self.refill(input)) {
-            return None;
+        if self.bits == 0 {
+            let at = self.next;
+            match input.len() - at {
+                0 => return None,
+                1 => {
+                    self.next += 1;
+                    return is_line_end(input[at]).then_some(at);
+                }
+                _ => {
+                    if !self.refill(input) {
+                        return None;
+                    }
+                }
+            }
         }
         let at = self.base + self.bits.trailing_zeros() as usize;
         self.bits &= self.bits - 1;
@@ -121,7 +133,6 @@ impl LineEnds {
 pub(super) fn any_line_end(bytes: &[u8]) -> bool {
     match bytes {
         [byte] => is_line_end(*byte),
-        [.., last] if is_line_end(*last) => true,
         _ => match bytes.try_into() {
             Ok(block) => any_in_block(block),
             Err(_) => any_of_several(bytes),

@@ -358,10 +358,11 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// Appends to the unfinished line.
     #[inline]
     fn keep_line(&mut self, part: Span) -> Result<(), DecodeError> {
-        if part.len() > FEW {
-            return self.keep_long_line(part);
+        match part.len() {
+            0 => Ok(()),
+            1..=FEW => self.decoder.keep_line(&self.input[part.start..part.end]),
+            _ => self.keep_long_line(part),
         }
-        self.decoder.keep_line(&self.input[part.start..part.end])
     }
 
     #[inline(never)]
