@@ -92,6 +92,28 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Checks a topic or a group: not empty, no control character, none of `^ " \`, which system M's payloads cannot carry.
+///
+/// # Errors
+///
+/// [`NameError`]: empty, or which character cannot stand in it and where.
+pub fn check_topic(topic: &str) -> Result<(), NameError> {
+    if topic.is_empty() {
+        return Err(NameError::Empty);
+    }
+    let refused = |character: char| character.is_control() || matches!(character, '^' | '"' | '\\');
+    match topic
+        .char_indices()
+        .find(|&(_, character)| refused(character))
+    {
+        Some((position, character)) => Err(NameError::Character {
+            character,
+            position,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Why a text cannot be a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {

@@ -2,6 +2,7 @@
 //!
 //! It owns those tables, keeps their links consistent and enforces their limits. It sends nothing and reads no clock.
 
+use core::fmt;
 use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
@@ -146,6 +147,12 @@ impl Full {
             Self::Subscriptions => "topics_per_client",
             Self::Tasks => "tasks_per_client",
         }
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the limit {} is reached", self.limit())
     }
 }
 

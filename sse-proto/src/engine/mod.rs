@@ -2,28 +2,32 @@
 //!
 //! This file is the façade: it checks what callers pass and routes to the sub-machines. [`Engine`] explains how to drive it.
 
+mod admission;
 mod deadlines;
 mod delivery;
 mod directory;
+mod inspect;
 mod log;
 mod notice;
+mod publish;
 mod tasks;
-mod verbs;
+mod work;
 
 use core::fmt;
 
+pub use self::admission::{IdError, ListenError, RegisterError, Registered, Registration, Resume};
 use self::deadlines::Deadlines;
 use self::delivery::{Phase, Resumes, Sending, Walk};
 pub use self::directory::Full;
 use self::directory::{Directory, Standing};
+pub use self::inspect::{ClientInfo, TaskInfo};
 use self::log::Log;
 use self::notice::{Notice, TaskNotice};
+pub use self::publish::{MAX_EVENT_ID, PublishError, Target};
 use self::tasks::Tasks;
 pub use self::tasks::{TaskError, TaskState};
-pub use self::verbs::{
-    ClientInfo, IdError, ListenError, MAX_EVENT_ID, Outcome, PublishError, RegisterError,
-    Registered, Registration, Resume, Target, TaskInfo, check_topic,
-};
+pub use self::work::Outcome;
+
 use crate::config::{Age, Config, ConfigError, Overrun};
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;

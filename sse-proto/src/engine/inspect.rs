@@ -1,0 +1,142 @@
+//! Looking around: what the engine knows, without changing it.
+
+use super::Engine;
+use super::Stale;
+use super::directory::{LabelKind, OfClient};
+use super::tasks::TaskState;
+use crate::id::{ClientKey, ConnId};
+use crate::storage::Storage;
+use crate::storage::parts::Text;
+use crate::storage::slab::next;
+use crate::time::Instant;
+
+/// What the engine knows of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientInfo<'a> {
+    /// Its key.
+    pub key: ClientKey,
+    /// Its id.
+    pub id: &'a str,
+    /// Its group.
+    pub group: &'a str,
+    /// Its user name.
+    pub user_name: &'a str,
+    /// When it registered last.
+    pub registered: Instant,
+    /// How many connections it has.
+    pub connections: u32,
+}
+
+/// What the engine knows of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskInfo<'a> {
+    /// The task's name.
+    pub name: &'a str,
+    /// How far it is.
+    pub state: TaskState,
+    /// JSON of its last progress or its result; for a failure the reason, as text.
+    pub detail: Option<&'a str>,
+}
+
+impl<S: Storage> Engine<S> {
+    /// The registered client with that id. O(1).
+    pub fn find(&self, group: &str, id: &str) -> Option<ClientKey> {
+        let key = self
+            .directory
+            .client_key(self.directory.find_client(group, id)?);
+        self.client(key).is_ok().then_some(key)
+    }
+
+    /// What is known of a client. O(1).
+    pub fn client_info(&self, key: ClientKey) -> Option<ClientInfo<'_>> {
+        let client = self.directory.clients.at(self.client(key).ok()?);
+        Some(ClientInfo {
+            key,
+            id: client.id.as_str(),
+            group: self.directory.label_text(client.group),
+            user_name: self.directory.label_text(client.user_name),
+            registered: client.registered,
+            connections: client.connection_count,
+        })
+    }
+
+    /// Whether the key is not stale: the client is registered, or was given up and has connections still. O(1).
+    pub fn is_known(&self, key: ClientKey) -> bool {
+        self.directory.clients.holds(key.slot, key.generation)
+    }
+
+    /// Whose connection `conn` is. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the connection is gone.
+    pub fn client_of(&self, conn: ConnId) -> Result<ClientKey, Stale> {
+        let slot = self.connection(conn)?;
+        Ok(self
+            .directory
+            .client_key(self.directory.connections.at(slot).client))
+    }
+
+    /// The registered clients, in no particular order that stays.
+    pub fn clients(&self) -> impl Iterator<Item = ClientInfo<'_>> {
+        self.directory
+            .clients
+            .iter()
+            .filter_map(|(slot, _)| self.client_info(self.directory.client_key(slot)))
+    }
+
+    /// The topics a client listens to, in the order it began.
+    pub fn topics(&self, client: ClientKey) -> impl Iterator<Item = &str> {
+        let client = self
+            .client(client)
+            .ok()
+            .map(|slot| self.directory.clients.at(slot));
+        client
+            .into_iter()
+            .flat_map(|client| self.directory.topics_of(client))
+    }
+
+    /// The clients that listen to `topic`, in the order they began.
+    pub fn listeners(&self, topic: &str) -> impl Iterator<Item = ClientKey> {
+        let label = self.directory.find_label(LabelKind::Topic, topic);
+        let mut under = label.map(|label| self.directory.under(label));
+        core::iter::from_fn(move || {
+            Some(
+                self.directory
+                    .client_key(under.as_mut()?.next(&self.directory)?),
+            )
+        })
+    }
+
+    /// The open connections of a client, in the order they came.
+    pub fn connections(&self, client: ClientKey) -> impl Iterator<Item = ConnId> {
+        let mut at = self
+            .client(client)
+            .ok()
+            .and_then(|slot| self.directory.clients.at(slot).connections.first());
+        core::iter::from_fn(move || {
+            let slot = at?;
+            at = next::<OfClient, _, _>(&self.directory.connections, slot);
+            Some(self.directory.connection_id(slot))
+        })
+    }
+
+    /// The tasks of a client, in the order they were submitted.
+    pub fn tasks(&self, client: ClientKey) -> impl Iterator<Item = TaskInfo<'_>> {
+        let client = self
+            .client(client)
+            .ok()
+            .map(|slot| self.directory.clients.at(slot));
+        client
+            .into_iter()
+            .flat_map(|client| self.tasks.of(client))
+            .map(|slot| {
+                let task = self.tasks.at(slot);
+                TaskInfo {
+                    name: task.name.as_str(),
+                    state: task.state,
+                    detail: task.detail.as_ref().map(Text::as_str),
+                }
+            })
+    }
+}

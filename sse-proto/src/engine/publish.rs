@@ -1,0 +1,275 @@
+//! Publishing: from a target to marked connections.
+
+use core::fmt;
+
+use super::delivery::Phase;
+use super::directory::{Full, LabelKind, OfClient};
+use super::log::{Entry, Scope};
+use super::{Engine, Stale};
+use crate::id::{ClientKey, ConnId, EventId, NameError, check_name, check_topic};
+use crate::storage::Storage;
+use crate::storage::slab::next;
+use crate::time::Instant;
+use crate::wire::Encode;
+
+/// Who an event is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// Every client.
+    All,
+    /// Every client of a group.
+    Group(&'a str),
+    /// Every client that listens to a topic.
+    Topic(&'a str),
+    /// Every client of a user name.
+    UserName(&'a str),
+    /// All connections of one client.
+    Client(ClientKey),
+    /// One connection. The event is not for a connection that resumes.
+    Connection(ConnId),
+    /// These clients, in any order.
+    Clients(&'a [ClientKey]),
+}
+
+/// Why an event was not published. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The frame would be `len` bytes long.
+    TooLarge {
+        /// Length of the frame.
+        len: usize,
+        /// The limit `frame_bytes`, or what the log can hold beside the list of clients.
+        limit: usize,
+    },
+    /// The event's own id is longer than [`MAX_EVENT_ID`] bytes.
+    IdTooLong,
+    /// The group, user name or topic cannot be one.
+    Name(NameError),
+    /// The group, user name or topic is longer than `limit` bytes.
+    TooLong {
+        /// The limit.
+        limit: u32,
+    },
+    /// The client or the connection is not known.
+    UnknownTarget,
+    /// A table is full.
+    Full(Full),
+}
+
+/// Bytes of an event id that an application sets itself.
+pub const MAX_EVENT_ID: usize = 1024;
+
+impl<S: Storage> Engine<S> {
+    /// Publishes `frame` as the next event.
+    ///
+    /// O(connections it is for), and O(frames that leave the log for it).
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing was published.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        target: Target<'_>,
+        frame: &impl Encode,
+    ) -> Result<EventId, PublishError> {
+        self.publish_at(now, self.log.last_sequence() + 1, target, frame)
+    }
+
+    /// Publishes `frame` under `sequence`, which someone who orders several engines gave out: higher than any before.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing was published.
+    pub fn publish_at(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        target: Target<'_>,
+        frame: &impl Encode,
+    ) -> Result<EventId, PublishError> {
+        self.deadlines.advance(now);
+        let sequence = sequence.max(self.log.last_sequence() + 1);
+        let members = match target {
+            Target::Clients(members) => members,
+            _ => &[],
+        };
+        self.check_frame(sequence, frame, members.len())?;
+        let scope = self.scope(target)?;
+        self.append(sequence, scope, members, frame, false);
+        match target {
+            Target::All => {
+                for slot in 0..self.directory.connections.used_slots() {
+                    if self
+                        .directory
+                        .connections
+                        .get(slot)
+                        .is_some_and(|connection| !connection.silent)
+                    {
+                        self.mark(slot, sequence);
+                    }
+                }
+            }
+            Target::Connection(conn) => self.mark(conn.slot, sequence),
+            Target::Client(client) => self.mark_client(client.slot, sequence),
+            Target::Clients(members) => {
+                for member in members {
+                    if self.client(*member).is_ok() {
+                        self.mark_client(member.slot, sequence);
+                    }
+                }
+            }
+            Target::Group(_) | Target::Topic(_) | Target::UserName(_) => {
+                if let Scope::Label(label) = scope {
+                    let mut under = self.directory.under(label);
+                    while let Some(client) = under.next(&self.directory) {
+                        self.mark_client(client, sequence);
+                    }
+                }
+            }
+        }
+        Ok(EventId {
+            epoch: self.log.epoch(),
+            sequence,
+        })
+    }
+
+    /// Sequence numbers up to `sequence` were given out by whoever orders several engines.
+    pub fn observe_sequence(&mut self, sequence: u64) {
+        self.log.observe(sequence);
+    }
+
+    pub(super) fn append(
+        &mut self,
+        sequence: u64,
+        scope: Scope,
+        members: &[ClientKey],
+        frame: &impl Encode,
+        completes_task: bool,
+    ) {
+        let len = self.log.frame_len(sequence, frame);
+        while let Some(entry) = self.log.make_room(len, members.len()) {
+            self.let_go(entry);
+        }
+        self.log
+            .append(sequence, scope, members, frame, completes_task);
+    }
+
+    pub(super) fn mark_client(&mut self, client: u32, sequence: u64) {
+        let mut at = self.directory.clients.at(client).connections.first();
+        while let Some(conn) = at {
+            at = next::<OfClient, _, _>(&self.directory.connections, conn);
+            self.mark(conn, sequence);
+        }
+    }
+
+    fn check_frame(
+        &self,
+        sequence: u64,
+        frame: &impl Encode,
+        members: usize,
+    ) -> Result<(), PublishError> {
+        if frame
+            .id()
+            .is_some_and(|id| id.as_str().len() > MAX_EVENT_ID)
+        {
+            return Err(PublishError::IdTooLong);
+        }
+        let (len, limit) = (
+            self.log.frame_len(sequence, frame),
+            self.config.limits.frame_bytes as usize,
+        );
+        if len > limit || !self.log.fits(len, members) {
+            return Err(PublishError::TooLarge { len, limit });
+        }
+        Ok(())
+    }
+
+    /// The scope for a target; a label is held for the frame that will name it.
+    fn scope(&mut self, target: Target<'_>) -> Result<Scope, PublishError> {
+        let limits = &self.config.limits;
+        let (kind, text, limit) = match target {
+            Target::All => return Ok(Scope::All),
+            Target::Client(key) => {
+                return self
+                    .client(key)
+                    .map(|_| Scope::Client(key))
+                    .map_err(|Stale| PublishError::UnknownTarget);
+            }
+            Target::Connection(conn) => {
+                return self
+                    .connection(conn)
+                    .map(|_| Scope::Connection(conn))
+                    .map_err(|Stale| PublishError::UnknownTarget);
+            }
+            Target::Clients(members) => {
+                return Ok(Scope::Clients {
+                    members: members.len() as u32,
+                });
+            }
+            Target::Group(group) => (LabelKind::Group, group, limits.name_bytes),
+            Target::UserName(name) => (LabelKind::UserName, name, limits.name_bytes),
+            Target::Topic(topic) => (LabelKind::Topic, topic, limits.topic_bytes),
+        };
+        match kind {
+            LabelKind::Group if text.is_empty() => {}
+            LabelKind::UserName => check_name(text).map_err(PublishError::Name)?,
+            LabelKind::Group | LabelKind::Topic => check_topic(text).map_err(PublishError::Name)?,
+        }
+        if text.len() > limit as usize {
+            return Err(PublishError::TooLong { limit });
+        }
+        loop {
+            match self.directory.label(kind, text) {
+                Ok(label) => {
+                    self.directory.frame_added(label);
+                    return Ok(Scope::Label(label));
+                }
+                // Labels that only history knows give way to the present.
+                Err(full) if self.directory.history_can_give_way(kind) => match self.log.evict() {
+                    Some(entry) => self.let_go(entry),
+                    None => return Err(PublishError::Full(full)),
+                },
+                Err(full) => return Err(PublishError::Full(full)),
+            }
+        }
+    }
+
+    fn let_go(&mut self, entry: Entry) {
+        if let Scope::Label(label) = entry.scope {
+            self.directory.frame_removed(label);
+        }
+    }
+
+    /// The frame `sequence` is for `conn`.
+    fn mark(&mut self, conn: u32, sequence: u64) {
+        let connection = self.directory.connections.at_mut(conn);
+        if sequence < connection.cursor {
+            return;
+        }
+        if connection.cursor > connection.until {
+            connection.cursor = sequence;
+        }
+        connection.until = sequence;
+        if connection.phase == Phase::Idle {
+            self.enter(conn, Phase::Ready);
+        }
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { len, limit } => {
+                write!(f, "the event takes {len} bytes, the limit is {limit}")
+            }
+            Self::IdTooLong => write!(f, "the event's id is longer than {MAX_EVENT_ID} bytes"),
+            Self::Name(error) => error.fmt(f),
+            Self::TooLong { limit } => write!(f, "the name is longer than {limit} bytes"),
+            Self::UnknownTarget => f.write_str("no client is registered under this id"),
+            Self::Full(full) => full.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PublishError {}
