@@ -338,7 +338,7 @@ impl<S: Storage> Engine<S> {
 
     /// `written` bytes of what [`transmit`](Self::transmit) gave for `conn` were taken. Any number of them, 0 included.
     ///
-    /// Looks at as many frames as `transmit` gave.
+    /// Returns how many frames are whole now, notices included. Looks at as many frames as `transmit` gave.
     ///
     /// # Errors
     ///
@@ -348,19 +348,19 @@ impl<S: Storage> Engine<S> {
         now: Instant,
         conn: ConnId,
         written: usize,
-    ) -> Result<(), Stale> {
+    ) -> Result<usize, Stale> {
         self.deadlines.advance(now);
         let slot = self.connection(conn)?;
         if written == 0 || matches!(self.directory.connections.at(slot).phase, Phase::Closing(_)) {
-            return Ok(());
+            return Ok(0);
         }
-        if self.directory.connections.at(slot).notice.is_some() {
-            self.notice_written(slot, written);
+        let whole = if self.directory.connections.at(slot).notice.is_some() {
+            self.notice_written(slot, written)
         } else {
-            self.frames_written(slot, written);
-        }
+            self.frames_written(slot, written)
+        };
         self.settle(slot);
-        Ok(())
+        Ok(whole)
     }
 
     /// The peer of `conn` is gone.
@@ -618,15 +618,17 @@ impl<S: Storage> Engine<S> {
         Some(len)
     }
 
-    fn notice_written(&mut self, slot: u32, written: usize) {
+    /// Counts `written` bytes of the notice; how many notices are whole now.
+    fn notice_written(&mut self, slot: u32, written: usize) -> usize {
         let Some(len) = self.make_notice(slot) else {
-            return self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+            return 0;
         };
         let connection = self.directory.connections.at_mut(slot);
         let offset = connection.offset as usize + written;
         if offset < len {
             connection.offset = offset as u32;
-            return;
+            return 0;
         }
         connection.offset = 0;
         match connection.notice.take() {
@@ -641,10 +643,12 @@ impl<S: Storage> Engine<S> {
             }
             None => {}
         }
+        1
     }
 
-    /// Moves the cursor over `written` bytes of frames.
-    fn frames_written(&mut self, slot: u32, mut written: usize) {
+    /// Moves the cursor over `written` bytes of frames; how many frames are whole now.
+    fn frames_written(&mut self, slot: u32, mut written: usize) -> usize {
+        let mut whole = 0;
         let connection = self.directory.connections.at(slot);
         let (mut cursor, mut offset, until) = (
             connection.cursor,
@@ -671,6 +675,7 @@ impl<S: Storage> Engine<S> {
                 break;
             }
             written -= rest;
+            whole += 1;
             (cursor, offset) = (entry.sequence + 1, 0);
             if entry.completes_task {
                 let client = self.directory.connections.at(slot).client;
@@ -680,6 +685,7 @@ impl<S: Storage> Engine<S> {
         }
         let connection = self.directory.connections.at_mut(slot);
         (connection.cursor, connection.offset) = (cursor, offset as u32);
+        whole
     }
 
     /// After bytes were taken: idle if that was all, else time for the next ones starts anew.

@@ -353,7 +353,8 @@ impl Shard {
                     .metrics
                     .bytes_written
                     .inc_by(progress.taken as u64);
-                let _ = self.engine.handle_written(now, conn, progress.taken);
+                let whole = self.engine.handle_written(now, conn, progress.taken).unwrap_or(0);
+                self.shared.metrics.deliveries.inc_by(whole as u64);
             }
             if progress.dropped {
                 if let Ok(left) = self.engine.handle_disconnect(now, conn) {

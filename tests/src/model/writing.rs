@@ -86,16 +86,17 @@ impl Model {
     }
 
     /// The peer took `written` bytes of what it was given.
-    pub fn written(&mut self, now: u64, conn: ConnId, mut written: usize) -> Result<(), Stale> {
+    pub fn written(&mut self, now: u64, conn: ConnId, mut written: usize) -> Result<usize, Stale> {
         self.time(now);
         if !self.connections.contains_key(&conn) {
             return Err(Stale);
         }
         let connection = self.connections.get_mut(&conn).expect("it is open");
         if written == 0 || matches!(connection.phase, Phase::Closing(_)) {
-            return Ok(());
+            return Ok(0);
         }
         let client = connection.client;
+        let mut whole = 0;
         let mut arrived = Vec::new();
         if let Some(sending) = connection.sending.take() {
             connection.offset += written;
@@ -104,6 +105,7 @@ impl Model {
                 connection.sending = Some(sending);
             } else {
                 connection.offset = 0;
+                whole = 1;
                 match sending.notice {
                     Notice::Greeting => connection.greeting = false,
                     Notice::Gap => connection.gap = None,
@@ -112,7 +114,7 @@ impl Model {
                     Notice::Heartbeat => connection.heartbeat = false,
                     Notice::Farewell => {
                         self.enter(conn, Phase::Closing(CloseReason::Drained));
-                        return Ok(());
+                        return Ok(1);
                     }
                 }
             }
@@ -131,6 +133,7 @@ impl Model {
                     break;
                 }
                 written -= rest;
+                whole += 1;
                 connection.offset = 0;
                 connection.position += 1;
                 connection.queue.remove(&index);
@@ -149,7 +152,7 @@ impl Model {
             && connection.position > connection.until
             && self.choose(connection).is_none();
         self.enter(conn, if done { Phase::Idle } else { Phase::Writing });
-        Ok(())
+        Ok(whole)
     }
 
     /// The notice that is being sent, or the next one that is due.
