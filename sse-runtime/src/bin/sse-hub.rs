@@ -12,6 +12,7 @@ use sse_runtime::tasks::{Upstream, demo};
 use sse_runtime::{Hub, HubConfig, RouterOptions, site, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 fn main() -> ExitCode {
     let config = match config::load(std::env::args_os(), std::env::vars_os()) {
@@ -133,14 +134,26 @@ fn hub(config: &ServerConfig) -> io::Result<Hub> {
     builder.build()
 }
 
-/// Done when the process is asked to end.
+/// Done when the process is asked to end. Whoever asks again does not want to wait.
 fn signalled() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let mut asked = async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    };
+    let (first, signalled) = oneshot::channel();
+    tokio::spawn(async move {
+        asked().await;
+        // Nobody waits for it when the server has ended by itself.
+        let _ = first.send(());
+        asked().await;
+        tracing::warn!("asked again: ending at once");
+        std::process::exit(1);
+    });
+    Ok(async {
+        let _ = signalled.await;
     })
 }

@@ -148,7 +148,10 @@ impl From<IdError> for HubError {
                 what: "name",
                 error,
             },
-            IdError::Group(error) => Self::Name { what: "group", error },
+            IdError::Group(error) => Self::Name {
+                what: "group",
+                error,
+            },
             IdError::TooLong { limit } => Self::TooLong {
                 what: "name",
                 limit,

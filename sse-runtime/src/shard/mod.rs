@@ -353,7 +353,10 @@ impl Shard {
                     .metrics
                     .bytes_written
                     .inc_by(progress.taken as u64);
-                let whole = self.engine.handle_written(now, conn, progress.taken).unwrap_or(0);
+                let whole = self
+                    .engine
+                    .handle_written(now, conn, progress.taken)
+                    .unwrap_or(0);
                 self.shared.metrics.deliveries.inc_by(whole as u64);
             }
             if progress.dropped {

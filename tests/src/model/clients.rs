@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sse_proto::{
-    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError, Left, Output,
-    RegisterError, Registration, Resume, Stale, check_name, check_topic,
+    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError,
+    Left, Output, RegisterError, Registration, Resume, Stale, check_name, check_topic,
 };
 
 use super::{Client, Connection, Kind, Model, Phase, Scope, Standing, Subscription};
@@ -175,7 +175,11 @@ impl Model {
             .map(|index| (index, true))
             .collect::<std::collections::BTreeMap<_, _>>();
         let came_back = matches!(wish.resume, Resume::After(id) if !id.is_empty());
-        let preface = match (wish.greeting, came_back, shown.is_some() && !queue.is_empty()) {
+        let preface = match (
+            wish.greeting,
+            came_back,
+            shown.is_some() && !queue.is_empty(),
+        ) {
             (Greeting::Registered, true, true) => "event:resume\n\n",
             (Greeting::Registered, true, false) => "\n",
             _ => "",

@@ -323,7 +323,11 @@ impl Model {
             topics: count(Kind::Topic),
             tasks: self.tasks() as u32,
             log_entries: self.kept().len() as u32,
-            log_bytes: self.kept().iter().map(|frame| frame.bytes.len()).sum::<usize>() as u32,
+            log_bytes: self
+                .kept()
+                .iter()
+                .map(|frame| frame.bytes.len())
+                .sum::<usize>() as u32,
         }
     }
 

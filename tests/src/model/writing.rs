@@ -280,7 +280,9 @@ impl Model {
 
     /// The frame with its number in the last line.
     pub(super) fn numbered(&self, sequence: u64, body: &str) -> String {
-        let fields = body.strip_suffix('\n').expect("a frame ends with a blank line");
+        let fields = body
+            .strip_suffix('\n')
+            .expect("a frame ends with a blank line");
         format!("{fields}{}\n", self.id_line(sequence))
     }
 
