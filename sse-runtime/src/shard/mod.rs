@@ -353,11 +353,6 @@ impl Shard {
                     .metrics
                     .bytes_written
                     .inc_by(progress.taken as u64);
-                let whole = self
-                    .engine
-                    .handle_written(now, conn, progress.taken)
-                    .unwrap_or(0);
-                self.shared.metrics.deliveries.inc_by(whole as u64);
             }
             if progress.dropped {
                 if let Ok(left) = self.engine.handle_disconnect(now, conn) {
@@ -409,7 +404,9 @@ impl Shard {
         true
     }
 
-    /// Puts the next bytes for `conn` into its mailbox, if it is empty.
+    /// Puts the next bytes for `conn` into its mailbox, if it is empty. To the engine they are written then: the mailbox is to a
+    /// stream what its send buffer is to a socket. A peer that takes nothing is found by what waits behind it, a heartbeat if
+    /// nothing else.
     fn fill(&mut self, conn: ConnId) {
         let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut) else {
             return;
@@ -417,21 +414,30 @@ impl Shard {
         if seat.in_flight {
             return;
         }
-        let mut slices = [&b""[..]; RUNS];
-        let Ok(filled) = self.engine.transmit(conn, &mut slices) else {
-            return;
-        };
-        if filled == 0 {
-            return;
-        }
+        let now = self.shared.clock.now();
         self.scratch.clear();
-        for slice in &slices[..filled] {
-            let room = CHUNK - self.scratch.len();
-            self.scratch
-                .extend_from_slice(&slice[..slice.len().min(room)]);
-            if self.scratch.len() == CHUNK {
-                break;
+        while self.scratch.len() < CHUNK {
+            let mut slices = [&b""[..]; RUNS];
+            let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
+            let before = self.scratch.len();
+            for slice in &slices[..filled] {
+                let room = CHUNK - self.scratch.len();
+                self.scratch
+                    .extend_from_slice(&slice[..slice.len().min(room)]);
             }
+            let copied = self.scratch.len() - before;
+            let Some(whole) = self
+                .engine
+                .handle_written(now, conn, copied)
+                .ok()
+                .filter(|_| copied > 0)
+            else {
+                break;
+            };
+            self.shared.metrics.deliveries.inc_by(whole as u64);
+        }
+        if self.scratch.is_empty() {
+            return;
         }
         if self.last_chunk != self.scratch {
             self.last_chunk = Bytes::copy_from_slice(&self.scratch);
