@@ -17,6 +17,8 @@ fn cases() -> ProptestConfig {
     // Whatever was found is a story by itself.
     ProptestConfig {
         failure_persistence: None,
+        max_shrink_iters: 2_000,
+        max_shrink_time: 20_000,
         ..ProptestConfig::default()
     }
 }

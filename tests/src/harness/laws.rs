@@ -25,7 +25,8 @@ impl Harness {
                 && usage.groups <= limits.groups
                 && usage.topics <= limits.topics
                 && usage.tasks <= limits.tasks
-                && usage.log_entries <= limits.log_entries,
+                && usage.log_entries <= limits.log_entries
+                && usage.log_bytes <= limits.log_bytes,
             "more than the limits allow: {usage:?}"
         );
         let now = model.now();
