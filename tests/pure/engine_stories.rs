@@ -1249,3 +1249,30 @@ fn every_limit_has_its_error() {
     let full = refused(&mut hub, wish_for("d_1", "", 0));
     assert_eq!(full, Full::Clients);
 }
+
+#[test]
+fn a_client_of_system_m_that_was_cut_off_in_mid_frame_lets_go_of_it_however_far_back_it_was() {
+    let mut hub = Harness::new(Config {
+        limits: Limits {
+            log_bytes: 1024 * 1024,
+            ..quiet().limits
+        },
+        ..quiet()
+    });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    for _ in 0..600 {
+        hub.publish(Target::Topic("others"), "x");
+    }
+    hub.publish(Target::All, "cut off in mid-frame");
+    hub.disconnect(bob.conn).unwrap();
+    let bob = hub
+        .register(&Registration {
+            resume: Resume::After("00000007-0"),
+            greeting: Greeting::Registered,
+            ..wish("bob_1")
+        })
+        .unwrap();
+    hub.drive();
+    assert!(hub.read(bob.conn).starts_with("event:resume\n\n"));
+}

@@ -183,11 +183,15 @@ pub(super) fn is_for<S: Storage>(
     }
 }
 
-/// Looks for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at [`WALK`] entries
-/// at most.
-pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32) -> (Walk, u64) {
-    let connection = directory.connections.at(slot);
-    let (mut cursor, until) = (connection.cursor, connection.until);
+/// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at
+/// [`WALK`] entries at most.
+pub(super) fn walk<S: Storage>(
+    directory: &Directory<S>,
+    log: &Log<S>,
+    slot: u32,
+    mut cursor: u64,
+) -> (Walk, u64) {
+    let until = directory.connections.at(slot).until;
     let first = log.locate(cursor);
     for index in first..first + WALK {
         let entry = log.entry(index).filter(|entry| entry.sequence <= until);

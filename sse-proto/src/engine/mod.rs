@@ -724,7 +724,8 @@ impl<S: Storage> Engine<S> {
         if connection.offset > 0 {
             return true;
         }
-        let (found, cursor) = delivery::walk(&self.directory, &self.log, slot);
+        let cursor = connection.cursor;
+        let (found, cursor) = delivery::walk(&self.directory, &self.log, slot, cursor);
         self.directory.connections.at_mut(slot).cursor = cursor;
         match found {
             Walk::Found => return true,
