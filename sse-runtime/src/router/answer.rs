@@ -105,6 +105,13 @@ pub(super) async fn no_such_route(uri: Uri) -> ApiError {
     ))
 }
 
+pub(super) fn out_of_time() -> ApiError {
+    ApiError::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "the request took longer than http.request_timeout allows; send its body at once, or try again later",
+    )
+}
+
 pub(super) async fn no_such_method() -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -14,10 +14,10 @@ mod work;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::{delete, get, post, put};
-use tower_http::timeout::TimeoutLayer;
 
 use crate::auth::{Access, Guard};
 use crate::config::Prefix;
@@ -75,7 +75,8 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
             &at("register-listener/{id}"),
             get(manager::register_listener),
         )
-        .route(&at("events"), get(events::events));
+        .route(&at("events"), get(events::events))
+        .method_not_allowed_fallback(answer::no_such_method);
     let commands = Router::new()
         .route(&at("make-id/{name}"), get(manager::make_id))
         .route(
@@ -85,7 +86,8 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
         .route(&at("submit-task/{id}/{task}"), put(work::submit))
         .route(&at("listen/{id}/{key}"), put(manager::listen))
         .route(&at("listen/{id}/{key}"), delete(manager::unlisten))
-        .route(&at("tasks/{id}"), get(work::tasks));
+        .route(&at("tasks/{id}"), get(work::tasks))
+        .method_not_allowed_fallback(answer::no_such_method);
     let privileged = Router::new()
         .route(&at("list-registrants"), get(manager::list_registrants))
         .route(&at("clear-registrants"), get(manager::clear_registrants))
@@ -95,17 +97,21 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
         .route(&at("publish"), post(publish::publish))
         .route(&at("notify/{key}"), post(publish::notify))
         .route(&at("complete/{id}/{task}"), post(work::complete))
-        .route(&at("progress/{id}/{task}"), post(work::progress));
-    let timeout =
-        TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.request_timeout);
+        .route(&at("progress/{id}/{task}"), post(work::progress))
+        .method_not_allowed_fallback(answer::no_such_method);
+    let limit = options.request_timeout;
+    let timeout = from_fn(move |request: Request, next: Next| async move {
+        tokio::time::timeout(limit, next.run(request))
+            .await
+            .unwrap_or_else(|_| answer::out_of_time().into_response())
+    });
     let web = Web {
         hub,
         end_on_disconnect: options.end_on_disconnect,
     };
     guard
-        .protect(Access::Command, commands)
-        .merge(guard.protect(Access::Privileged, privileged))
-        .route_layer(timeout)
+        .protect(Access::Command, commands.route_layer(timeout.clone()))
+        .merge(guard.protect(Access::Privileged, privileged.route_layer(timeout)))
         .merge(guard.protect(Access::Stream, streams))
         .layer(DefaultBodyLimit::max(options.max_body))
         .with_state(web)
@@ -119,8 +125,11 @@ pub fn site(hub: Hub, options: &RouterOptions) -> Router {
         .route("/metrics", get(operations::metrics))
         .with_state(hub.clone());
     let page = page::routes(&options.prefix);
+    // Within the guards, which answer OPTIONS before it.
+    let open = operations
+        .merge(page)
+        .method_not_allowed_fallback(answer::no_such_method);
     router(hub, options)
-        .merge(options.guard.protect(Access::Page, operations.merge(page)))
+        .merge(options.guard.protect(Access::Page, open))
         .fallback(answer::no_such_route)
-        .method_not_allowed_fallback(answer::no_such_method)
 }
