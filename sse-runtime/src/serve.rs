@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -87,7 +88,10 @@ async fn connect(socket: TcpStream, router: Router, options: ServeOptions, watch
     let _ = socket.set_nodelay(true);
     let abort = StreamAbort::default();
     let for_requests = abort.clone();
+    let asked = Arc::new(AtomicBool::new(false));
+    let begun = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(for_requests.clone());
         router.clone().oneshot(request)
     });
@@ -104,11 +108,19 @@ async fn connect(socket: TcpStream, router: Router, options: ServeOptions, watch
     let connection = builder
         .serve_connection(TokioIo::new(socket), service)
         .into_owned();
+    // hyper's own limit begins when it knows the version of HTTP, which takes the first bytes.
+    let silent = async {
+        tokio::time::sleep(options.header_timeout).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    };
     tokio::select! {
         served = watcher.watch(connection) => if let Err(error) = served {
             tracing::trace!(error = %error, "a connection broke");
         },
         () = abort.aborted() => tracing::debug!("a connection was cut: its peer took nothing"),
+        () = silent => tracing::trace!("a connection was cut: nothing was asked on it"),
     }
 }
 
