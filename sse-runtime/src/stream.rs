@@ -10,7 +10,7 @@ use futures_core::Stream;
 use http_body::{Body, Frame};
 
 use crate::event::{ClientRef, StreamId};
-use crate::hub::Seat;
+use crate::hub::{Seat, StreamAbort};
 use crate::shard::Mailbox;
 
 /// The events of one registration: an [`http_body::Body`] and a [`Stream`] of byte chunks, each of which is part of
@@ -21,6 +21,7 @@ pub struct EventStream {
     pub(crate) client: ClientRef,
     pub(crate) id: StreamId,
     pub(crate) returning: bool,
+    pub(crate) abort: Option<StreamAbort>,
     /// Gives the place under the connection limit back.
     pub(crate) _seat: Seat,
 }
@@ -44,6 +45,9 @@ impl EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
+        if let Some(abort) = &self.abort {
+            abort.stream_done();
+        }
         self.mailbox.abandon();
     }
 }

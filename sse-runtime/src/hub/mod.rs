@@ -19,8 +19,9 @@ use sse_proto::{
     CloseReason, Dialect, EventId, GapReason, Greeting, IdForm, Instant, Outcome, PublishError,
     Stale, TaskState,
 };
-use tokio::sync::{Notify, Semaphore, broadcast, oneshot};
+use tokio::sync::{Notify, Semaphore, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant as Deadline;
 
 pub use self::build::{HubBuilder, HubConfig};
 pub use self::error::{EventError, HubError};
@@ -189,18 +190,49 @@ impl Register {
 }
 
 /// Ends a connection whose peer takes nothing.
-#[derive(Clone, Debug, Default)]
-pub struct StreamAbort(Arc<Notify>);
+#[derive(Clone, Debug)]
+pub struct StreamAbort(Arc<watch::Sender<Option<Deadline>>>);
 
 impl StreamAbort {
     /// Ends the connection.
     pub fn abort(&self) {
-        self.0.notify_one();
+        self.abort_after(Duration::ZERO);
     }
 
-    /// Waits until [`abort`](Self::abort) was called.
+    /// Ends the connection unless its stream is done within `patience`.
+    pub(crate) fn abort_after(&self, patience: Duration) {
+        // Longer than any connection lasts is as good as never.
+        self.0.send_replace(Deadline::now().checked_add(patience));
+    }
+
+    /// The stream is done; the connection may serve another request.
+    pub(crate) fn stream_done(&self) {
+        self.0.send_replace(None);
+    }
+
+    /// Waits until the connection must end.
     pub async fn aborted(&self) {
-        self.0.notified().await;
+        let mut deadline = self.0.subscribe();
+        loop {
+            let until = *deadline.borrow_and_update();
+            let passed = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = passed => return,
+                // The sender lives as long as `self`.
+                _ = deadline.changed() => {}
+            }
+        }
+    }
+}
+
+impl Default for StreamAbort {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
     }
 }
 
@@ -342,6 +374,7 @@ impl Hub {
         error::name("id", &register.client.id, limits.name_bytes)?;
         let seat = self.take_seat()?;
         let client = register.client.clone();
+        let abort = register.abort.clone();
         let shard = self.shard_of(&client);
         let admission = Admission {
             client: register.client,
@@ -367,6 +400,7 @@ impl Hub {
                     conn: admitted.conn,
                 },
                 returning: admitted.returning,
+                abort,
                 _seat: seat,
             })
         };
@@ -656,17 +690,21 @@ impl Hub {
         self.call_home(&home, known).await.ok().flatten()
     }
 
-    /// Gives up every client; their streams end, or stay open and silent.
+    /// Gives up every client; their streams end, or stay open and silent. Once begun it is done for all.
     ///
     /// # Errors
     ///
     /// [`HubError::Closed`].
     pub async fn clear(&self, end_streams: bool) -> Result<(), HubError> {
-        for shard in self.all_shards() {
-            self.call(shard, move |shard| shard.clear(end_streams))
-                .await?;
-        }
-        Ok(())
+        let hub = self.clone();
+        to_its_end(async move {
+            for shard in hub.all_shards() {
+                hub.call(shard, move |shard| shard.clear(end_streams))
+                    .await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Drops clients that are too old now, and not only at the next sweep.
@@ -900,6 +938,13 @@ impl fmt::Debug for Hub {
             .field("shards", &self.inner.shards.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Goes on although the caller may not wait for it: what takes several steps is done whole.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    steps: impl Future<Output = Result<T, HubError>> + Send + 'static,
+) -> Result<T, HubError> {
+    tokio::spawn(steps).await.unwrap_or(Err(HubError::Closed))
 }
 
 fn single(shard: usize) -> std::ops::Range<usize> {

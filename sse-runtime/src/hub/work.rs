@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use sse_proto::{ClientId, ClientKey, TaskError};
+use tokio::sync::oneshot;
 
-use super::{ClientRef, Hub, HubError, Shard, TaskEnd, TaskStatus, error, single};
+use super::{ClientRef, Hub, HubError, Shard, TaskEnd, TaskStatus, error, single, to_its_end};
 use crate::metrics::TaskOutcome;
 use crate::tasks::{Task, TaskRun};
 use crate::telemetry::short;
 
 impl Hub {
     /// `client` submits `task`: the application's handler, an upstream or an outside worker does it. Returns once it was accepted.
+    /// A task that was accepted is done, whether or not the caller still waits for that.
     ///
     /// # Errors
     ///
@@ -49,20 +51,29 @@ impl Hub {
                 .submit(shard.now(), key, &name)
                 .map_err(HubError::from)
         };
-        self.call_home(&client, submit).await??;
-        self.inner.metrics.tasks_submitted.inc();
-        tracing::debug!(client = %short(&client.id), task, "task submitted");
         let run = TaskRun {
             hub: self.clone(),
             client,
             task: task.into(),
             params,
         };
+        let (answer, accepted) = oneshot::channel();
         tokio::spawn(async move {
             let _permit = permit;
-            run.perform(kind).await;
+            let submitted = run.hub.call_home(&run.client, submit).await;
+            let submitted = submitted.and_then(|submitted| submitted);
+            let goes_on = submitted.is_ok();
+            if goes_on {
+                run.hub.inner.metrics.tasks_submitted.inc();
+                tracing::debug!(client = %short(&run.client.id), task = &*run.task, "task submitted");
+            }
+            // The caller may have lost interest.
+            let _ = answer.send(submitted);
+            if goes_on {
+                run.perform(kind).await;
+            }
         });
-        Ok(())
+        accepted.await.map_err(|_| HubError::Closed)?
     }
 
     /// `task` of `client` came along.
@@ -147,7 +158,7 @@ impl Hub {
     }
 
     /// The owner's shard first: it knows whether the task can end. Then, under a number of its own, the others, where clients of
-    /// the same user name may be.
+    /// the same user name may be. All of them are told, even if the caller does not wait for it.
     async fn end_task(
         &self,
         client: &ClientRef,
@@ -182,24 +193,28 @@ impl Hub {
             );
             ended.map_err(|error| self::task_error(error, shard))
         };
-        let first = operation.clone();
-        let (_, results) = self
-            .sequenced(single(home), move |shard, sequence| {
-                first(shard, sequence, true)
-            })
-            .await?;
-        results.into_iter().collect::<Result<(), _>>()?;
-        for others in [0..home, home + 1..self.inner.shards.len()] {
-            if others.is_empty() {
-                continue;
-            }
-            let next = operation.clone();
-            let (_, results) = self
-                .sequenced(others, move |shard, sequence| next(shard, sequence, false))
+        let hub = self.clone();
+        to_its_end(async move {
+            let first = operation.clone();
+            let (_, results) = hub
+                .sequenced(single(home), move |shard, sequence| {
+                    first(shard, sequence, true)
+                })
                 .await?;
             results.into_iter().collect::<Result<(), _>>()?;
-        }
-        Ok(())
+            for others in [0..home, home + 1..hub.inner.shards.len()] {
+                if others.is_empty() {
+                    continue;
+                }
+                let next = operation.clone();
+                let (_, results) = hub
+                    .sequenced(others, move |shard, sequence| next(shard, sequence, false))
+                    .await?;
+                results.into_iter().collect::<Result<(), _>>()?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 

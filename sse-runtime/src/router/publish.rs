@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
 use crate::event::{Event, Target};
-use crate::hub::HubError;
+use crate::hub::{Hub, HubError, to_its_end};
 
 /// One event to publish.
 #[derive(Debug, Deserialize)]
@@ -48,45 +48,54 @@ pub(super) async fn publish(
         vec![parse_json::<Publication>(&body)?]
     };
     let mut events = Vec::with_capacity(publications.len());
+    let at = |index: usize, field: &str| {
+        if is_array {
+            format!("[{index}].{field}")
+        } else {
+            field.to_owned()
+        }
+    };
     for (index, publication) in publications.into_iter().enumerate() {
-        let at = |field: &str| {
-            if is_array {
-                format!("[{index}].{field}")
-            } else {
-                field.to_owned()
-            }
-        };
+        let at = |field: &str| at(index, field);
         let (target, event) = publication
             .into_event()
             .map_err(|error| locate(error, &at))?;
         web.hub
             .check_event(&target, &event)
             .map_err(|error| locate(error, &at))?;
+        // Only an array has an event before this one.
+        if let Target::Client(client) = &target
+            && is_array
+            && !web.hub.is_registered(client).await
+        {
+            return Err(locate(HubError::UnknownClient, &at));
+        }
         events.push((target, event));
     }
-    let mut ids = Vec::with_capacity(events.len());
-    for (index, (target, event)) in events.into_iter().enumerate() {
-        let at = |field: &str| {
-            if is_array {
-                format!("[{index}].{field}")
-            } else {
-                field.to_owned()
-            }
-        };
-        let own_id = event.own_id().map(str::to_owned);
-        let id = web
-            .hub
-            .publish(target, event)
-            .await
-            .map_err(|error| locate(error, &at))?;
-        ids.push(json!({ "id": own_id.unwrap_or_else(|| id.to_string()) }));
-    }
+    let published = to_its_end(publish_all(web.hub, events)).await?;
+    let mut ids = published.map_err(|(index, error)| locate(error, &|field| at(index, field)))?;
     let answer = if is_array {
         Value::Array(ids)
     } else {
         ids.pop().unwrap_or_default()
     };
     Ok(answer::json(answer.to_string()))
+}
+
+/// Publishes one after the other; an error comes with the index of the event it concerns.
+async fn publish_all(
+    hub: Hub,
+    events: Vec<(Target, Event)>,
+) -> Result<Result<Vec<Value>, (usize, HubError)>, HubError> {
+    let mut ids = Vec::with_capacity(events.len());
+    for (index, (target, event)) in events.into_iter().enumerate() {
+        let own_id = event.own_id().map(str::to_owned);
+        match hub.publish(target, event).await {
+            Ok(id) => ids.push(json!({ "id": own_id.unwrap_or_else(|| id.to_string()) })),
+            Err(error) => return Ok(Err((index, error))),
+        }
+    }
+    Ok(Ok(ids))
 }
 
 /// M11 over HTTP: tells all who listen to a key.

@@ -96,7 +96,7 @@ pub(crate) struct Shard {
 struct Seat {
     conn: ConnId,
     mailbox: Arc<Mailbox>,
-    /// The mailbox holds a chunk, or the stream took one and did not say so yet.
+    /// The mailbox holds a chunk, or the stream took one and did not say so yet. The engine counts it as written.
     in_flight: bool,
     abort: Option<StreamAbort>,
 }
@@ -190,10 +190,10 @@ impl Shard {
             self.engine.handle_timeout(self.now());
             self.take_returns();
             more |= self.look_after_outputs();
+            self.publish_gauges();
             if more || !self.returns.is_empty() {
                 continue;
             }
-            self.publish_gauges();
             match self.engine.poll_timeout() {
                 None => thread::park(),
                 Some(deadline) => {
@@ -245,7 +245,6 @@ impl Shard {
             put(&mut self.members, registered.client.slot(), member);
             self.shared.changed.notify_one();
         }
-        self.shared.metrics.connections.inc();
         if let Some(reason) = registered.gap {
             self.shared.metrics.gaps.of(gap_label(reason)).inc();
         }
@@ -444,15 +443,23 @@ impl Shard {
         }
         seat.in_flight = true;
         seat.mailbox.put(self.last_chunk.clone());
+        // The chunk is a copy: from here on the log may lose what is in it, and the engine must not look for it there. While it
+        // is not taken, nothing more is, which is how the engine notices a stall.
+        let len = self.last_chunk.len();
+        let _ = self
+            .engine
+            .handle_written(self.shared.clock.now(), conn, len);
     }
 
     fn close(&mut self, conn: ConnId, client: ClientKey, reason: CloseReason, last: bool) {
         let seat = self.seats.get(conn.slot()).and_then(Option::as_ref);
-        if let Some(abort) = seat
-            .and_then(|seat| seat.abort.as_ref())
-            .filter(|_| reason == CloseReason::Stalled)
-        {
-            abort.abort();
+        if let Some(abort) = seat.and_then(|seat| seat.abort.as_ref()) {
+            // A peer that takes nothing would keep a stream that has ended for ever.
+            match (reason, self.engine.config().write_stall) {
+                (CloseReason::Stalled, _) => abort.abort(),
+                (_, Some(patience)) => abort.abort_after(patience),
+                (_, None) => {}
+            }
         }
         tracing::debug!(slot = conn.slot(), ?reason, "a stream was ended");
         self.leave(conn, client, last, Some(reason));
@@ -463,7 +470,6 @@ impl Shard {
         if let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::take) {
             seat.mailbox.end();
         }
-        self.shared.metrics.connections.dec();
         self.shared
             .metrics
             .closed

@@ -82,13 +82,16 @@ impl TaskRun {
                     TaskEnd::Failed(reason)
                 }
             },
-            // A task of its own: a handler that panics fails alone.
-            Task::Handler(handler) => match tokio::spawn(handler(self.clone())).await {
-                Ok(Ok(Value::Null)) => TaskEnd::Completed(None),
-                Ok(Ok(result)) => TaskEnd::Completed(Some(result.to_string())),
-                Ok(Err(reason)) => TaskEnd::Failed(reason),
-                Err(_) => TaskEnd::Failed("the task's handler broke down".to_owned()),
-            },
+            Task::Handler(handler) => {
+                // A task of its own: a handler that panics fails alone, be it before its first await.
+                let run = self.clone();
+                match tokio::spawn(async move { handler(run).await }).await {
+                    Ok(Ok(Value::Null)) => TaskEnd::Completed(None),
+                    Ok(Ok(result)) => TaskEnd::Completed(Some(result.to_string())),
+                    Ok(Err(reason)) => TaskEnd::Failed(reason),
+                    Err(_) => TaskEnd::Failed("the task's handler broke down".to_owned()),
+                }
+            }
         };
         let ended = match self.hub.complete(&self.client, &self.task, end).await {
             Err(HubError::TooLarge { limit }) => {
