@@ -7,7 +7,7 @@ use super::manager::{start_at, stream_abort};
 use super::{Web, answer};
 use crate::error::ApiError;
 use crate::event::ClientRef;
-use crate::hub::Register;
+use crate::hub::{HubError, Register};
 
 /// What the query may hold.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,13 @@ pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<R
     if let Some(abort) = stream_abort(&request) {
         register = register.abort(abort);
     }
-    Ok(answer::stream(web.hub.register(register).await))
+    match web.hub.register(register).await {
+        // What others call an id is a parameter of another name here.
+        Err(error @ (HubError::Name { what: "id", .. } | HubError::TooLong { what: "id", .. })) => {
+            Err(ApiError::from(error).field("client"))
+        }
+        registered => Ok(answer::stream(registered)),
+    }
 }
 
 impl Query {
