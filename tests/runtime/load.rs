@@ -1,0 +1,159 @@
+//! Many at once, and one that stops reading.
+
+use std::time::{Duration, Instant};
+
+use sse_runtime::proto::CloseReason;
+use sse_runtime::{Event, HubEvent, Target};
+use sse_tests::net::{Stream, within};
+
+use crate::events::greeted;
+use crate::site::Site;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_connections_receive_all_events_in_order() {
+    const CONNECTIONS: usize = 1_000;
+    const EVENTS: usize = 20;
+    let site = Site::start().await;
+    let web = site.web;
+    let opening: Vec<_> = (0..CONNECTIONS)
+        .map(|n| {
+            tokio::spawn(async move {
+                let path = if n % 2 == 0 {
+                    format!("/sse/register-listener/bob_{n}")
+                } else {
+                    format!("/sse/events?client=bob_{n}")
+                };
+                let mut stream = web.stream(&path).await;
+                stream.event().await;
+                stream
+            })
+        })
+        .collect();
+    let mut streams: Vec<Stream> = Vec::new();
+    for stream in opening {
+        streams.push(stream.await.expect("opened"));
+    }
+    assert_eq!(site.hub.list().await.expect("a list").len(), CONNECTIONS);
+    let mut ids = Vec::new();
+    for n in 0..EVENTS {
+        ids.push(
+            site.hub
+                .publish(Target::All, Event::data(format!("event {n}")))
+                .await
+                .expect("published")
+                .to_string(),
+        );
+    }
+    let reading: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| {
+            let ids = ids.clone();
+            tokio::spawn(async move {
+                for (n, id) in ids.iter().enumerate() {
+                    assert_eq!(&stream.expect(&format!("data:event {n}\n\n")).await, id);
+                }
+            })
+        })
+        .collect();
+    for reader in reading {
+        within("all events", reader).await.expect("in order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_stop_cost_no_memory_and_are_ended() {
+    const STOPPED: usize = 50;
+    const PUBLISHED: usize = 192 << 20;
+    const EVENT: usize = 64 << 10;
+    let stall = Duration::from_millis(1_500);
+    let site = Site::configured(|config| {
+        config.shards = 1;
+        config.engine.write_stall = Some(stall);
+        config.engine.limits.log_bytes = 4 << 20;
+    })
+    .await;
+    let mut events = site.hub.events();
+    // The log once full, so that it is not counted as the readers'.
+    let event = Event::data("x".repeat(EVENT));
+    for _ in 0..80 {
+        site.hub
+            .publish(Target::topic("nobody"), event.clone())
+            .await
+            .expect("published");
+    }
+    let mut stopped = Vec::new();
+    for n in 0..STOPPED {
+        let mut stream = site
+            .web
+            .stream(&format!("/sse/events?client=stopped_{n}&topic=bulk"))
+            .await;
+        greeted(&mut stream).await;
+        stopped.push(stream);
+    }
+    let mut reader = site
+        .web
+        .stream("/sse/events?client=reader_1&topic=ticks")
+        .await;
+    greeted(&mut reader).await;
+    let before = resident_bytes();
+    let begun = Instant::now();
+    let (mut most, mut slowest) = (before, Duration::ZERO);
+    for n in 0..PUBLISHED / EVENT {
+        site.hub
+            .publish(Target::topic("bulk"), event.clone())
+            .await
+            .expect("published");
+        if n % 32 == 0 {
+            // Who reads is not delayed by those who do not.
+            let told = Instant::now();
+            site.hub
+                .publish(Target::topic("ticks"), Event::data(n.to_string()))
+                .await
+                .expect("published");
+            reader.expect(&format!("data:{n}\n\n")).await;
+            slowest = slowest.max(told.elapsed());
+            most = most.max(resident_bytes());
+        }
+    }
+    let took = begun.elapsed();
+    let mut ended = 0;
+    let all_ended = async {
+        while ended < STOPPED {
+            match events.recv().await {
+                Ok(HubEvent::Left { reason, .. }) => {
+                    assert!(
+                        matches!(reason, Some(CloseReason::Stalled | CloseReason::Overrun)),
+                        "{reason:?}"
+                    );
+                    ended += 1;
+                }
+                Ok(_) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    within("the end of all that stopped", all_ended).await;
+    let growth = most.saturating_sub(before);
+    println!(
+        "{STOPPED} stopped readers, {} MiB for each of them in {took:?}: resident {} MiB before, {} MiB at most; slowest tick {slowest:?}",
+        PUBLISHED >> 20,
+        before >> 20,
+        most >> 20,
+    );
+    // Buffering would cost 50 times 192 MiB. A chunk and hyper's buffer for each are 50 times some 64 KiB; the rest is room for the
+    // other tests of this process, which run beside it.
+    assert!(growth < 96 << 20, "{} MiB more", growth >> 20);
+    assert!(
+        slowest < Duration::from_secs(2),
+        "a reader waited {slowest:?}"
+    );
+    drop(stopped);
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    kib.expect("a number") * 1024
+}
