@@ -443,12 +443,6 @@ impl Shard {
         }
         seat.in_flight = true;
         seat.mailbox.put(self.last_chunk.clone());
-        // The chunk is a copy: from here on the log may lose what is in it, and the engine must not look for it there. While it
-        // is not taken, nothing more is, which is how the engine notices a stall.
-        let len = self.last_chunk.len();
-        let _ = self
-            .engine
-            .handle_written(self.shared.clock.now(), conn, len);
     }
 
     fn close(&mut self, conn: ConnId, client: ClientKey, reason: CloseReason, last: bool) {
