@@ -1,9 +1,7 @@
-//! What the test levels share: the naive model, the laws, the simulator.
+//! What the test levels share: the naive model, the laws, decoding by the book, and plain HTTP over sockets.
 
 pub mod decoding;
 pub mod harness;
 pub mod model;
-pub mod ops;
-//! What the test levels share: the naive model, the laws, the simulator, and plain HTTP over sockets.
-
 pub mod net;
+pub mod ops;
