@@ -340,7 +340,11 @@ impl Hub {
     /// As [`allocate_id`](Self::allocate_id).
     pub async fn allocate_id_in(&self, group: &str, name: &str) -> Result<String, HubError> {
         self.check_open()?;
-        error::name("name", name, self.inner.config.engine.limits.name_bytes)?;
+        let limit = self.inner.config.engine.limits.name_bytes;
+        error::name("name", name, limit)?;
+        if !group.is_empty() {
+            error::topic("group", group, limit)?;
+        }
         loop {
             let mut entropy = [0; 32];
             getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
