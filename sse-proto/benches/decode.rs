@@ -22,26 +22,16 @@ mod corpora;
 use corpora::{Corpus, corpora};
 
 fn main() {
-    let mut words: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .collect();
+    let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let rounds = match words.iter().position(|word| word == "--rounds") {
         Some(at) => {
-            let rounds = words
-                .get(at + 1)
-                .and_then(|word| word.parse().ok())
-                .expect("--rounds takes a number");
+            let rounds = words.get(at + 1).and_then(|word| word.parse().ok()).expect("--rounds takes a number");
             words.drain(at..at + 2);
             rounds
         }
         None => 41,
     };
-    let only_ours = words
-        .iter()
-        .position(|word| word == "ours")
-        .map(|at| words.remove(at))
-        .is_some();
+    let only_ours = words.iter().position(|word| word == "ours").map(|at| words.remove(at)).is_some();
 
     let mut verdicts = Vec::new();
     for corpus in corpora() {
@@ -50,9 +40,7 @@ fn main() {
         }
     }
     if !only_ours {
-        println!(
-            "\nagainst the best peer (median of {rounds} rounds; target of the project beside it)"
-        );
+        println!("\nagainst the best peer (median of {rounds} rounds; target of the project beside it)");
         for verdict in &verdicts {
             println!("{verdict}");
         }
@@ -60,16 +48,8 @@ fn main() {
 }
 
 fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<String>) {
-    println!(
-        "\n{}: {} events, {} bytes",
-        corpus.name,
-        corpus.events,
-        corpus.bytes.len()
-    );
-    println!(
-        "{:22}{:>6}  {:>9} {:>10} {:>9} {:>9}",
-        "", "chunk", "MB/s", "ns/event", "/memchr2", "/memcpy"
-    );
+    println!("\n{}: {} events, {} bytes", corpus.name, corpus.events, corpus.bytes.len());
+    println!("{:22}{:>6}  {:>9} {:>10} {:>9} {:>9}", "", "chunk", "MB/s", "ns/event", "/memchr2", "/memcpy");
     for (chunk, target) in CHUNKS.into_iter().zip(corpus.targets) {
         let runs: Vec<Plan> = DECODERS
             .iter()
@@ -83,38 +63,22 @@ fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<S
             }
         }
         let speeds: Vec<f64> = samples.into_iter().map(median).collect();
-        let speed_of = |name: &str| {
-            runs.iter()
-                .zip(&speeds)
-                .find(|(run, _)| run.decoder.name == name)
-                .map(|(_, speed)| *speed)
-                .unwrap()
-        };
+        let speed_of =
+            |name: &str| runs.iter().zip(&speeds).find(|(run, _)| run.decoder.name == name).map(|(_, speed)| *speed).unwrap();
         for (run, speed) in runs.iter().zip(&speeds) {
             println!(
                 "{:22}{:>6}{} {:>9.0} {:>10.1} {:>9.2} {:>9.2}{}",
                 run.decoder.name,
                 chunk,
-                if run.input.len() < corpus.bytes.len() {
-                    " ~"
-                } else {
-                    "  "
-                },
+                if run.input.len() < corpus.bytes.len() { " ~" } else { "  " },
                 speed / 1e6,
                 corpus.bytes.len() as f64 / corpus.events as f64 / speed * 1e9,
                 speed / speed_of("memchr2 scan"),
                 speed / speed_of("memcpy"),
-                if run.wrong {
-                    "  decodes it wrongly"
-                } else {
-                    ""
-                },
+                if run.wrong { "  decodes it wrongly" } else { "" },
             );
         }
-        let peers = runs
-            .iter()
-            .zip(&speeds)
-            .filter(|(run, _)| run.decoder.kind == Kind::Peer);
+        let peers = runs.iter().zip(&speeds).filter(|(run, _)| run.decoder.kind == Kind::Peer);
         if let Some((best, speed)) = peers.max_by(|a, b| a.1.total_cmp(b.1)) {
             let ratio = speed_of("sse-proto") / speed;
             let verdict = match target {
@@ -122,10 +86,7 @@ fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<S
                 Some(target) => format!("at least {target}: MISSED"),
                 None => String::new(),
             };
-            verdicts.push(format!(
-                "{:12}{:>6}  {:>6.2} x {:20} {verdict}",
-                corpus.name, chunk, ratio, best.decoder.name
-            ));
+            verdicts.push(format!("{:12}{:>6}  {:>6.2} x {:20} {verdict}", corpus.name, chunk, ratio, best.decoder.name));
         }
     }
 }
@@ -154,16 +115,8 @@ impl Plan {
             let took = start.elapsed();
             if len == corpus.bytes.len() || took > Duration::from_millis(30) {
                 let repeats = (SAMPLE.as_nanos() / took.as_nanos().max(1)).clamp(1, 1000) as u32;
-                let wrong = len == corpus.bytes.len()
-                    && decoder.kind != Kind::Reference
-                    && events != corpus.events;
-                return Self {
-                    decoder,
-                    input,
-                    chunk,
-                    repeats,
-                    wrong,
-                };
+                let wrong = len == corpus.bytes.len() && decoder.kind != Kind::Reference && events != corpus.events;
+                return Self { decoder, input, chunk, repeats, wrong };
             }
             len = corpus.bytes.len().min(len * 2);
         }
@@ -201,68 +154,21 @@ enum Kind {
 }
 
 static DECODERS: [Entry; 11] = [
-    Entry {
-        name: "memchr2 scan",
-        kind: Kind::Reference,
-        run: memchr2_scan,
-    },
-    Entry {
-        name: "memcpy",
-        kind: Kind::Reference,
-        run: memcpy,
-    },
-    Entry {
-        name: "sse-proto",
-        kind: Kind::Ours,
-        run: sse_proto,
-    },
-    Entry {
-        name: "sse-proto raw",
-        kind: Kind::Ours,
-        run: sse_proto_raw,
-    },
-    Entry {
-        name: "sse-core",
-        kind: Kind::Peer,
-        run: sse_core,
-    },
-    Entry {
-        name: "sse-stream",
-        kind: Kind::Peer,
-        run: sse_stream,
-    },
-    Entry {
-        name: "sse-parse",
-        kind: Kind::Peer,
-        run: sse_parse,
-    },
-    Entry {
-        name: "sse-agent",
-        kind: Kind::Peer,
-        run: sse_agent,
-    },
-    Entry {
-        name: "sseer",
-        kind: Kind::Peer,
-        run: sseer,
-    },
-    Entry {
-        name: "eventsource-stream",
-        kind: Kind::Peer,
-        run: eventsource_stream,
-    },
-    Entry {
-        name: "eventsource-client",
-        kind: Kind::Peer,
-        run: eventsource_client,
-    },
+    Entry { name: "memchr2 scan", kind: Kind::Reference, run: memchr2_scan },
+    Entry { name: "memcpy", kind: Kind::Reference, run: memcpy },
+    Entry { name: "sse-proto", kind: Kind::Ours, run: sse_proto },
+    Entry { name: "sse-proto raw", kind: Kind::Ours, run: sse_proto_raw },
+    Entry { name: "sse-core", kind: Kind::Peer, run: sse_core },
+    Entry { name: "sse-stream", kind: Kind::Peer, run: sse_stream },
+    Entry { name: "sse-parse", kind: Kind::Peer, run: sse_parse },
+    Entry { name: "sse-agent", kind: Kind::Peer, run: sse_agent },
+    Entry { name: "sseer", kind: Kind::Peer, run: sseer },
+    Entry { name: "eventsource-stream", kind: Kind::Peer, run: eventsource_stream },
+    Entry { name: "eventsource-client", kind: Kind::Peer, run: eventsource_client },
 ];
 
 fn memchr2_scan(input: &'static [u8], chunk: usize) -> usize {
-    input
-        .chunks(chunk)
-        .map(|chunk| memchr::memchr2_iter(b'\r', b'\n', chunk).count())
-        .sum()
+    input.chunks(chunk).map(|chunk| memchr::memchr2_iter(b'\r', b'\n', chunk).count()).sum()
 }
 
 fn memcpy(input: &'static [u8], chunk: usize) -> usize {
@@ -298,15 +204,11 @@ fn sse_proto_raw(input: &'static [u8], chunk: usize) -> usize {
 }
 
 fn sse_core(input: &'static [u8], chunk: usize) -> usize {
-    let mut decoder =
-        sse_core::SseDecoder::with_limit(std::num::NonZeroUsize::new(16 << 20).unwrap());
+    let mut decoder = sse_core::SseDecoder::with_limit(std::num::NonZeroUsize::new(16 << 20).unwrap());
     let mut events = 0;
     for mut chunk in input.chunks(chunk) {
         while let Some(event) = decoder.next(&mut chunk) {
-            events += usize::from(matches!(
-                black_box(event),
-                Ok(sse_core::SseEvent::Message(_))
-            ));
+            events += usize::from(matches!(black_box(event), Ok(sse_core::SseEvent::Message(_))));
         }
     }
     events
@@ -326,8 +228,7 @@ fn sse_parse(input: &'static [u8], chunk: usize) -> usize {
 }
 
 fn sse_stream(input: &'static [u8], chunk: usize) -> usize {
-    let events =
-        sse_stream::SseByteStream::new(stream::iter(input.chunks(chunk).map(Ok::<_, Infallible>)));
+    let events = sse_stream::SseByteStream::new(stream::iter(input.chunks(chunk).map(Ok::<_, Infallible>)));
     drain(events, |event| event.as_ref().unwrap().data.is_some())
 }
 
@@ -337,18 +238,12 @@ fn sse_agent(input: &'static [u8], chunk: usize) -> usize {
 }
 
 fn sseer(input: &'static [u8], chunk: usize) -> usize {
-    let chunks = input
-        .chunks(chunk)
-        .map(|chunk| Ok::<_, Infallible>(bytes::Bytes::from_static(chunk)));
-    drain(sseer::EventStream::new(stream::iter(chunks)), |event| {
-        event.is_ok()
-    })
+    let chunks = input.chunks(chunk).map(|chunk| Ok::<_, Infallible>(bytes::Bytes::from_static(chunk)));
+    drain(sseer::EventStream::new(stream::iter(chunks)), |event| event.is_ok())
 }
 
 fn eventsource_stream(input: &'static [u8], chunk: usize) -> usize {
-    let events = eventsource_stream::EventStream::new(stream::iter(
-        input.chunks(chunk).map(Ok::<_, Infallible>),
-    ));
+    let events = eventsource_stream::EventStream::new(stream::iter(input.chunks(chunk).map(Ok::<_, Infallible>)));
     drain(events, |event| event.is_ok())
 }
 
@@ -362,15 +257,9 @@ fn eventsource_client(input: &'static [u8], chunk: usize) -> usize {
 
     impl HttpTransport for Chunks {
         fn request(&self, _: Request<Option<bytes::Bytes>>) -> ResponseFuture {
-            let chunks = self
-                .0
-                .chunks(self.1)
-                .map(|chunk| Ok(bytes::Bytes::from_static(chunk)));
+            let chunks = self.0.chunks(self.1).map(|chunk| Ok(bytes::Bytes::from_static(chunk)));
             let body: ByteStream = Box::pin(stream::iter(chunks));
-            let response = http::Response::builder()
-                .header("content-type", "text/event-stream")
-                .body(body)
-                .unwrap();
+            let response = http::Response::builder().header("content-type", "text/event-stream").body(body).unwrap();
             Box::pin(std::future::ready(Ok(response)))
         }
     }

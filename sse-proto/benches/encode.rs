@@ -23,16 +23,10 @@ use sse_proto::wire::{Encode, Event, EventName, IdField};
 use tokio_util::codec::Encoder;
 
 fn main() {
-    let mut words: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .collect();
+    let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let rounds: usize = match words.iter().position(|word| word == "--rounds") {
         Some(at) => {
-            let rounds = words
-                .get(at + 1)
-                .and_then(|word| word.parse().ok())
-                .expect("--rounds takes a number");
+            let rounds = words.get(at + 1).and_then(|word| word.parse().ok()).expect("--rounds takes a number");
             words.drain(at..at + 2);
             rounds
         }
@@ -58,38 +52,21 @@ fn measure(case: &Case, rounds: usize, verdicts: &mut Vec<String>) {
         }
     }
     let medians: Vec<f64> = samples.into_iter().map(median).collect();
-    println!(
-        "\n{}: {} bytes an event",
-        case.name,
-        case.event().encoded_len()
-    );
+    println!("\n{}: {} bytes an event", case.name, case.event().encoded_len());
     println!("{:24} {:>9} {:>9}", "", "ns/event", "of memcpy");
     for ((name, _, _), ns) in ENCODERS.iter().zip(&medians) {
         println!("{name:24} {ns:>9.1} {:>9.2}", medians[0] / ns);
     }
-    let of = |kind| {
-        ENCODERS
-            .iter()
-            .zip(&medians)
-            .filter(move |((_, of, _), _)| *of == kind)
-    };
+    let of = |kind| ENCODERS.iter().zip(&medians).filter(move |((_, of, _), _)| *of == kind);
     let ((best, _, _), peer) = of(Kind::Correct).min_by(|a, b| a.1.total_cmp(b.1)).unwrap();
     for ((name, _, _), ns) in of(Kind::Ours) {
-        let holds = if case.data.len() < 1024 {
-            peer / ns >= 2.0
-        } else {
-            medians[0] / ns >= 0.9
-        };
+        let holds = if case.data.len() < 1024 { peer / ns >= 2.0 } else { medians[0] / ns >= 0.9 };
         verdicts.push(format!(
             "{:8} {name:24} {:>6.2} x {best}, {:>5.2} of memcpy  {}: {}",
             case.name,
             peer / ns,
             medians[0] / ns,
-            if case.data.len() < 1024 {
-                "at least 2 x"
-            } else {
-                "at least 0.9 of memcpy"
-            },
+            if case.data.len() < 1024 { "at least 2 x" } else { "at least 0.9 of memcpy" },
             if holds { "holds" } else { "MISSED" },
         ));
     }
@@ -118,13 +95,7 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    let plain = Case {
-        name: "",
-        id: None,
-        event: None,
-        retry: None,
-        data: String::new(),
-    };
+    let plain = Case { name: "", id: None, event: None, retry: None, data: String::new() };
     vec![
         Case {
             name: "llm",

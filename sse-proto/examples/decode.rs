@@ -26,27 +26,19 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), String> {
     let limits = match options.max_event {
-        Some(max_event) => Limits {
-            max_event,
-            max_line: max_event.saturating_add("data: ".len()).max(1 << 20),
-        },
+        Some(max_event) => Limits { max_event, max_line: max_event.saturating_add("data: ".len()).max(1 << 20) },
         None => Limits::default(),
     };
     let mut decoder = Decoder::new(limits);
-    let id = IdField::new(&options.last_event_id)
-        .map_err(|error| format!("--last-event-id: {error}"))?;
-    decoder
-        .set_last_event_id(id)
-        .map_err(|error| error.to_string())?;
+    let id = IdField::new(&options.last_event_id).map_err(|error| format!("--last-event-id: {error}"))?;
+    decoder.set_last_event_id(id).map_err(|error| error.to_string())?;
 
     let mut input = io::stdin().lock();
     let mut output = io::BufWriter::new(io::stdout().lock());
     let mut buffer = vec![0; 1 << 16];
     let mut retry_ms = None;
     loop {
-        let read = input
-            .read(&mut buffer)
-            .map_err(|error| format!("reading standard input: {error}"))?;
+        let read = input.read(&mut buffer).map_err(|error| format!("reading standard input: {error}"))?;
         for chunk in buffer[..read].chunks(options.chunk) {
             let mut feed = decoder.feed(chunk);
             loop {
@@ -65,9 +57,7 @@ fn run(options: &Options) -> Result<(), String> {
         if read == 0 {
             break;
         }
-        output
-            .flush()
-            .map_err(|error| format!("writing: {error}"))?;
+        output.flush().map_err(|error| format!("writing: {error}"))?;
     }
     let line = json!({"final_last_event_id": decoder.last_event_id(), "retry_ms": retry_ms});
     write_line(&mut output, &line)?;
@@ -94,28 +84,16 @@ struct Options {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            chunk: 1 << 16,
-            last_event_id: String::new(),
-            max_event: None,
-        };
+        let mut options = Self { chunk: 1 << 16, last_event_id: String::new(), max_event: None };
         while let Some(name) = arguments.next() {
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{name} takes a value"))?;
-            let number = || {
-                value
-                    .parse()
-                    .map_err(|_| format!("{name} takes a number, not {value:?}"))
-            };
+            let value = arguments.next().ok_or_else(|| format!("{name} takes a value"))?;
+            let number = || value.parse().map_err(|_| format!("{name} takes a number, not {value:?}"));
             match name.as_str() {
                 "--chunk" => options.chunk = number().map(|chunk: usize| chunk.max(1))?,
                 "--last-event-id" => options.last_event_id = value,
                 "--max-event" => options.max_event = Some(number()?),
                 _ => {
-                    return Err(format!(
-                        "{name} is not one of --chunk, --last-event-id, --max-event"
-                    ));
+                    return Err(format!("{name} is not one of --chunk, --last-event-id, --max-event"));
                 }
             }
         }

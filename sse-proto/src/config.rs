@@ -152,26 +152,17 @@ impl Config {
         let mut at = 0;
         while at < all.len() {
             if all[at].1 == 0 {
-                return Err(ConfigError {
-                    limit: all[at].0,
-                    must_be: "at least 1",
-                });
+                return Err(ConfigError { limit: all[at].0, must_be: "at least 1" });
             }
             at += 1;
         }
-        let times = [
-            ("heartbeat", self.heartbeat),
-            ("write_stall", self.write_stall),
-        ];
+        let times = [("heartbeat", self.heartbeat), ("write_stall", self.write_stall)];
         let mut at = 0;
         while at < times.len() {
             if let Some(time) = times[at].1
                 && time.as_millis() == 0
             {
-                return Err(ConfigError {
-                    limit: times[at].0,
-                    must_be: "at least 1 ms, or none",
-                });
+                return Err(ConfigError { limit: times[at].0, must_be: "at least 1 ms, or none" });
             }
             at += 1;
         }
@@ -179,18 +170,12 @@ impl Config {
         let mut at = 0;
         while at < comment.len() {
             if comment[at] == b'\r' || comment[at] == b'\n' {
-                return Err(ConfigError {
-                    limit: "heartbeat_comment",
-                    must_be: "one line",
-                });
+                return Err(ConfigError { limit: "heartbeat_comment", must_be: "one line" });
             }
             at += 1;
         }
         if limits.name_bytes > 1024 {
-            return Err(ConfigError {
-                limit: "name_bytes",
-                must_be: "at most 1,024",
-            });
+            return Err(ConfigError { limit: "name_bytes", must_be: "at most 1,024" });
         }
         if limits.frame_bytes < 4 * limits.name_bytes || limits.frame_bytes < 256 {
             return Err(ConfigError {
@@ -199,10 +184,7 @@ impl Config {
             });
         }
         if limits.frame_bytes > limits.log_bytes / 2 {
-            return Err(ConfigError {
-                limit: "frame_bytes",
-                must_be: "at most half of log_bytes",
-            });
+            return Err(ConfigError { limit: "frame_bytes", must_be: "at most half of log_bytes" });
         }
         Ok(())
     }

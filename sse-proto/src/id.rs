@@ -83,10 +83,7 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
             other => !other.is_ascii_graphic(),
         };
         if refused {
-            return Err(NameError::Character {
-                character,
-                position,
-            });
+            return Err(NameError::Character { character, position });
         }
     }
     Ok(())
@@ -102,14 +99,8 @@ pub fn check_topic(topic: &str) -> Result<(), NameError> {
         return Err(NameError::Empty);
     }
     let refused = |character: char| character.is_control() || matches!(character, '^' | '"' | '\\');
-    match topic
-        .char_indices()
-        .find(|&(_, character)| refused(character))
-    {
-        Some((position, character)) => Err(NameError::Character {
-            character,
-            position,
-        }),
+    match topic.char_indices().find(|&(_, character)| refused(character)) {
+        Some((position, character)) => Err(NameError::Character { character, position }),
         None => Ok(()),
     }
 }
@@ -132,14 +123,8 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("a name must not be empty"),
-            Self::Character {
-                character,
-                position,
-            } => {
-                write!(
-                    f,
-                    "the character {character:?} at byte {position} cannot stand in a name"
-                )
+            Self::Character { character, position } => {
+                write!(f, "the character {character:?} at byte {position} cannot stand in a name")
             }
         }
     }
@@ -194,16 +179,13 @@ impl EventId {
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, sequence) = text.split_once('-')?;
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let canonical = sequence.bytes().all(|byte| byte.is_ascii_digit())
-            && (sequence.len() == 1 || !sequence.starts_with('0'));
+        let canonical =
+            sequence.bytes().all(|byte| byte.is_ascii_digit()) && (sequence.len() == 1 || !sequence.starts_with('0'));
         if epoch.len() != 8 || !epoch.bytes().all(hex) || !canonical {
             return None;
         }
         let epoch = Epoch(u32::from_str_radix(epoch, 16).ok()?);
-        Some(Self {
-            epoch,
-            sequence: sequence.parse().ok()?,
-        })
+        Some(Self { epoch, sequence: sequence.parse().ok()? })
     }
 }
 

@@ -46,24 +46,11 @@ impl Payload<'_> {
         match *self {
             Self::Registered(id) => write!(out, "registered^{}", JsonEscaped(id))?,
             Self::Notify(key) => write!(out, "notify^{}", JsonEscaped(key))?,
-            Self::Completed {
-                timestamp,
-                id,
-                task,
-                failure,
-            } => {
-                let (timestamp, id, task) =
-                    (timestamp.as_millis(), JsonEscaped(id), JsonEscaped(task));
-                write!(
-                    out,
-                    r#"completed^{{\"timestamp\":{timestamp},\"id\":\"{id}\",\"taskid\":\"{task}\""#
-                )?;
+            Self::Completed { timestamp, id, task, failure } => {
+                let (timestamp, id, task) = (timestamp.as_millis(), JsonEscaped(id), JsonEscaped(task));
+                write!(out, r#"completed^{{\"timestamp\":{timestamp},\"id\":\"{id}\",\"taskid\":\"{task}\""#)?;
                 if let Some(reason) = failure {
-                    write!(
-                        out,
-                        r#",\"status\":\"failed\",\"reason\":\"{}\""#,
-                        Cleared(reason)
-                    )?;
+                    write!(out, r#",\"status\":\"failed\",\"reason\":\"{}\""#, Cleared(reason))?;
                 }
                 out.write_str("}")?;
             }

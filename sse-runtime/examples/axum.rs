@@ -30,10 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The hub's own routes. With a token, publishing over HTTP needs it; handlers in this process do not.
     let token = Token::new("an example of a token")?;
     let guard = Guard::new(address, Some(token), Origins::any(), Vec::new(), None);
-    let options = RouterOptions {
-        prefix: "/live/".parse()?,
-        ..RouterOptions::new(guard)
-    };
+    let options = RouterOptions { prefix: "/live/".parse()?, ..RouterOptions::new(guard) };
 
     let app = Router::new()
         .route("/orders/{id}", post(order))
@@ -50,34 +47,23 @@ async fn order(State(hub): State<Hub>, Path(id): Path<u64>) -> Result<String, St
     let event = Event::json(&json!({ "order": id })).and_then(|event| event.event("placed"));
     let event = event.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let sent = hub.publish(Target::topic("orders"), event).await;
-    sent.map(|id| format!("{id}\n"))
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    sent.map(|id| format!("{id}\n")).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// A stream of one's own making: the hub's manager without its routes.
-async fn stream(
-    State(hub): State<Hub>,
-    Path(user): Path<String>,
-) -> Result<axum::response::Response, StatusCode> {
-    let id = hub
-        .allocate_id(&user)
-        .await
-        .map_err(|_| StatusCode::BAD_REQUEST)?;
+async fn stream(State(hub): State<Hub>, Path(user): Path<String>) -> Result<axum::response::Response, StatusCode> {
+    let id = hub.allocate_id(&user).await.map_err(|_| StatusCode::BAD_REQUEST)?;
     let events = hub.register(Register::new(&id).topic("orders")).await;
     let events = events.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let response = axum::response::Response::builder().header("content-type", "text/event-stream");
-    response
-        .body(axum::body::Body::new(events))
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    response.body(axum::body::Body::new(events)).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A task: what it returns reaches the client, even one that was away meanwhile.
 async fn report(run: TaskRun) -> Result<Value, String> {
     for page in 1..=3 {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        run.progress(&json!({ "page": page }))
-            .await
-            .map_err(|error| error.to_string())?;
+        run.progress(&json!({ "page": page })).await.map_err(|error| error.to_string())?;
     }
     Ok(json!({ "pages": 3 }))
 }

@@ -27,8 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let body = json!({ "to": { "topic": topic }, "event": "greeting", "data": data }).to_string();
-    let mut socket =
-        TcpStream::connect(&address).map_err(|error| format!("no hub on {address}: {error}"))?;
+    let mut socket = TcpStream::connect(&address).map_err(|error| format!("no hub on {address}: {error}"))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(
         socket,
@@ -38,13 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or("the hub's answer has no end")?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the hub's answer has no end")?;
     println!("{}\n{body}", head.lines().next().unwrap_or_default());
-    if head.starts_with("HTTP/1.1 200 ") {
-        Ok(())
-    } else {
-        Err("the hub did not publish it".into())
-    }
+    if head.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err("the hub did not publish it".into()) }
 }

@@ -13,13 +13,8 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            started: Monotonic::now(),
-            unix_millis: u64::try_from(since_epoch.as_millis()).unwrap_or(0),
-        }
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { started: Monotonic::now(), unix_millis: u64::try_from(since_epoch.as_millis()).unwrap_or(0) }
     }
 
     pub(crate) fn now(&self) -> Instant {

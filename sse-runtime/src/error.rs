@@ -30,13 +30,7 @@ pub struct ApiError {
 impl ApiError {
     /// A failure with any `status`.
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            field: None,
-            retry_after: None,
-            challenge: None,
-        }
+        Self { status, message: message.into(), field: None, retry_after: None, challenge: None }
     }
 
     /// 400: the request cannot be understood.
@@ -46,10 +40,7 @@ impl ApiError {
 
     /// 401: no token came with the request. The answer carries a `WWW-Authenticate` challenge (RFC 6750, section 3).
     pub fn token_missing(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            challenge: Some(r#"Bearer realm="sse-hub""#),
-            ..Self::new(StatusCode::UNAUTHORIZED, message)
-        }
+        Self { challenge: Some(r#"Bearer realm="sse-hub""#), ..Self::new(StatusCode::UNAUTHORIZED, message) }
     }
 
     /// 401: a token came with the request, and it is not the right one.
@@ -82,10 +73,7 @@ impl ApiError {
 
     /// 503: full, or shutting down. The answer carries `Retry-After` in whole seconds, rounded up, at least one.
     pub fn unavailable(message: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-        }
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
     /// Names the JSON path or parameter to blame.
@@ -121,24 +109,15 @@ impl Error for ApiError {}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body {
-            error: &self.message,
-            field: self.field.as_deref(),
-        };
+        let body = Body { error: &self.message, field: self.field.as_deref() };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after {
-            let seconds = after
-                .as_millis()
-                .div_ceil(1000)
-                .clamp(1, u128::from(u32::MAX));
+            let seconds = after.as_millis().div_ceil(1000).clamp(1, u128::from(u32::MAX));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }
@@ -147,9 +126,9 @@ impl IntoResponse for ApiError {
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(
-                "the request body is larger than http.max_body allows; send less at once",
-            ),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::too_large("the request body is larger than http.max_body allows; send less at once")
+            }
             status => Self::new(status, rejection.body_text()),
         }
     }
@@ -175,14 +154,10 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         if inner.is_data() && path != "." {
             ApiError::malformed(inner.to_string()).field(path)
         } else {
-            ApiError::malformed(format!(
-                "the request body is not the JSON expected here: {inner}"
-            ))
+            ApiError::malformed(format!("the request body is not the JSON expected here: {inner}"))
         }
     })?;
-    deserializer.end().map_err(|error| {
-        ApiError::malformed(format!("there is something after the JSON value: {error}"))
-    })?;
+    deserializer.end().map_err(|error| ApiError::malformed(format!("there is something after the JSON value: {error}")))?;
     Ok(value)
 }
 
@@ -225,21 +200,9 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_json_with_the_field_to_blame() {
-        check(
-            ApiError::malformed("no \"to\""),
-            400,
-            &[],
-            r#"{"error":"no \"to\""}"#,
-        )
-        .await;
+        check(ApiError::malformed("no \"to\""), 400, &[], r#"{"error":"no \"to\""}"#).await;
         let error = ApiError::not_found("no such task").field("task");
-        check(
-            error,
-            404,
-            &[],
-            r#"{"error":"no such task","field":"task"}"#,
-        )
-        .await;
+        check(error, 404, &[], r#"{"error":"no such task","field":"task"}"#).await;
         check(ApiError::conflict("x"), 409, &[], r#"{"error":"x"}"#).await;
         check(ApiError::too_large("x"), 413, &[], r#"{"error":"x"}"#).await;
         check(ApiError::forbidden("x"), 403, &[], r#"{"error":"x"}"#).await;
@@ -249,30 +212,15 @@ mod tests {
     async fn unavailable_rounds_up_to_whole_seconds() {
         for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (90_000, "90")] {
             let error = ApiError::unavailable("full", Duration::from_millis(millis));
-            check(
-                error,
-                503,
-                &[("retry-after", seconds)],
-                r#"{"error":"full"}"#,
-            )
-            .await;
+            check(error, 503, &[("retry-after", seconds)], r#"{"error":"full"}"#).await;
         }
     }
 
     #[tokio::test]
     async fn a_challenge_tells_missing_from_wrong() {
         let missing = [("www-authenticate", r#"Bearer realm="sse-hub""#)];
-        check(
-            ApiError::token_missing("x"),
-            401,
-            &missing,
-            r#"{"error":"x"}"#,
-        )
-        .await;
-        let wrong = [(
-            "www-authenticate",
-            r#"Bearer realm="sse-hub", error="invalid_token""#,
-        )];
+        check(ApiError::token_missing("x"), 401, &missing, r#"{"error":"x"}"#).await;
+        let wrong = [("www-authenticate", r#"Bearer realm="sse-hub", error="invalid_token""#)];
         check(ApiError::token_wrong("x"), 401, &wrong, r#"{"error":"x"}"#).await;
     }
 
@@ -287,11 +235,7 @@ mod tests {
     fn json_errors_name_the_path() {
         let check = |body: &str, field: Option<&str>, says: &str| {
             let error = parse_json::<Vec<Publish>>(body.as_bytes()).unwrap_err();
-            assert_eq!(
-                (error.status().as_u16(), error.field_name()),
-                (400, field),
-                "{error}"
-            );
+            assert_eq!((error.status().as_u16(), error.field_name()), (400, field), "{error}");
             assert!(error.message().contains(says), "{error}");
         };
         check(r#"[{}, {"retry": "x"}]"#, Some("[1].retry"), "invalid type");

@@ -28,10 +28,7 @@ pub struct Event {
 impl Event {
     /// An event with `data`; line breaks in it stay line breaks.
     pub fn data(data: impl Into<String>) -> Self {
-        Self {
-            data: Some(data.into()),
-            ..Self::default()
-        }
+        Self { data: Some(data.into()), ..Self::default() }
     }
 
     /// An event with `value` as JSON.
@@ -40,17 +37,12 @@ impl Event {
     ///
     /// [`EventError::Json`] when `value` cannot be JSON, for example a map whose keys are no strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EventError> {
-        serde_json::to_string(value)
-            .map(Self::data)
-            .map_err(|error| EventError::Json(error.to_string()))
+        serde_json::to_string(value).map(Self::data).map_err(|error| EventError::Json(error.to_string()))
     }
 
     /// A comment: a client sees nothing of it.
     pub fn comment(comment: impl Into<String>) -> Self {
-        Self {
-            comment: Some(comment.into()),
-            ..Self::default()
-        }
+        Self { comment: Some(comment.into()), ..Self::default() }
     }
 
     /// Names the event: the listener of that name is called instead of the one for messages.
@@ -91,18 +83,8 @@ impl Event {
     pub(crate) fn encode(&self) -> Result<SharedFrame, EventError> {
         let field = |name| move |error: FieldError| EventError::field(name, error);
         let event = sse_proto::wire::Event {
-            id: self
-                .id
-                .as_deref()
-                .map(IdField::new)
-                .transpose()
-                .map_err(field("id"))?,
-            event: self
-                .event
-                .as_deref()
-                .map(EventName::new)
-                .transpose()
-                .map_err(field("event"))?,
+            id: self.id.as_deref().map(IdField::new).transpose().map_err(field("id"))?,
+            event: self.event.as_deref().map(EventName::new).transpose().map_err(field("event"))?,
             retry: self.retry,
             data: self.data.as_deref(),
             comment: self.comment.as_deref(),
@@ -121,11 +103,7 @@ pub(crate) fn share(frame: &impl Encode) -> SharedFrame {
 
 /// The payload `notify^KEY`, or the key alone where that is what clients expect.
 pub(crate) fn notification(key: &str, bare: bool) -> SharedFrame {
-    share(&if bare {
-        Payload::Bare(key)
-    } else {
-        Payload::Notify(key)
-    })
+    share(&if bare { Payload::Bare(key) } else { Payload::Notify(key) })
 }
 
 /// A client, by its id and the group the id is unique in.
@@ -139,10 +117,7 @@ pub struct ClientRef {
 
 impl From<&str> for ClientRef {
     fn from(id: &str) -> Self {
-        Self {
-            group: "".into(),
-            id: id.into(),
-        }
+        Self { group: "".into(), id: id.into() }
     }
 }
 
@@ -155,10 +130,7 @@ impl From<&String> for ClientRef {
 impl From<(&str, &str)> for ClientRef {
     /// From group and id.
     fn from((group, id): (&str, &str)) -> Self {
-        Self {
-            group: group.into(),
-            id: id.into(),
-        }
+        Self { group: group.into(), id: id.into() }
     }
 }
 

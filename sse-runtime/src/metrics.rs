@@ -261,10 +261,7 @@ fn counters<L: Label>(registry: &mut Registry, name: &str, help: &str) -> Counte
     let family = Family::<[(&'static str, &'static str); 1], Counter>::default();
     registry.register(name, help, family.clone());
     Counters {
-        counters: L::ALL
-            .iter()
-            .map(|label| family.get_or_create(&[(L::NAME, label.as_str())]).clone())
-            .collect(),
+        counters: L::ALL.iter().map(|label| family.get_or_create(&[(L::NAME, label.as_str())]).clone()).collect(),
         label: std::marker::PhantomData,
     }
 }
@@ -276,14 +273,7 @@ mod tests {
     #[test]
     fn every_series_is_there_from_the_start_and_no_more_come() {
         let metrics = Metrics::new();
-        let series = |metrics: &Metrics| {
-            metrics
-                .encode()
-                .unwrap()
-                .lines()
-                .filter(|l| !l.starts_with('#'))
-                .count()
-        };
+        let series = |metrics: &Metrics| metrics.encode().unwrap().lines().filter(|l| !l.starts_with('#')).count();
         let labelled = TargetKind::ALL.len()
             + PublishError::ALL.len()
             + GapReason::ALL.len()
@@ -316,10 +306,7 @@ mod tests {
             "sse_hub_closed_total{reason=\"write_stall\"} 1",
             "sse_hub_written_bytes_total 42",
         ] {
-            assert!(
-                text.lines().any(|l| l == line),
-                "no line {line:?} in\n{text}"
-            );
+            assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"), "{text}");
     }

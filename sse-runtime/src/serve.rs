@@ -96,18 +96,9 @@ async fn connect(socket: TcpStream, router: Router, options: ServeOptions, watch
         router.clone().oneshot(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_timeout)
-        .max_buf_size(MAX_BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_send_buf_size(MAX_BUFFER);
-    let connection = builder
-        .serve_connection(TokioIo::new(socket), service)
-        .into_owned();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(MAX_BUFFER);
+    builder.http2().timer(TokioTimer::new()).max_send_buf_size(MAX_BUFFER);
+    let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
     // hyper's own limit begins when it knows the version of HTTP, which takes the first bytes.
     let silent = async {
         tokio::time::sleep(options.header_timeout).await;
@@ -127,8 +118,5 @@ async fn connect(socket: TcpStream, router: Router, options: ServeOptions, watch
 /// Errors that concern the connection that was to be accepted, and no other.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }

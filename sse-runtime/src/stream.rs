@@ -56,10 +56,7 @@ impl Body for EventStream {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let chunk = ready!(self.mailbox.poll_take(context));
         Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
     }

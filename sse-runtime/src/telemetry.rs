@@ -86,22 +86,13 @@ impl TryFrom<String> for LogFilter {
 ///
 /// [`BadValue`] when the process has a subscriber already.
 pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), BadValue> {
-    let filter = EnvFilter::builder()
-        .parse(filter.as_str())
-        .map_err(|_| bad_filter(filter.as_str()))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let filter = EnvFilter::builder().parse(filter.as_str()).map_err(|_| bad_filter(filter.as_str()))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let installed = match format {
-        LogFormat::Text => lines
-            .with_ansi(io::stderr().is_terminal())
-            .finish()
-            .try_init(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
     };
-    installed.map_err(|_| {
-        BadValue::new("logging is set up already; call telemetry::init once a process")
-    })
+    installed.map_err(|_| BadValue::new("logging is set up already; call telemetry::init once a process"))
 }
 
 /// Shows `id` as its user name and at most the first four characters of its suffix: `bob_p6ae…`.
@@ -120,14 +111,7 @@ impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let suffix = match self.0.rsplit_once('_') {
             Some((name, suffix)) => {
-                write!(
-                    f,
-                    "{}",
-                    Cut {
-                        text: name,
-                        keep: NAME_SHOWN
-                    }
-                )?;
+                write!(f, "{}", Cut { text: name, keep: NAME_SHOWN })?;
                 f.write_char('_')?;
                 suffix
             }
@@ -158,11 +142,7 @@ impl fmt::Display for Cut<'_> {
         for c in rest.by_ref().take(self.keep) {
             write!(f, "{}", c.escape_debug())?;
         }
-        if rest.next().is_some() {
-            f.write_char('…')
-        } else {
-            Ok(())
-        }
+        if rest.next().is_some() { f.write_char('…') } else { Ok(()) }
     }
 }
 
@@ -191,41 +171,19 @@ mod tests {
         check("550e8400-e29b-41d4", "550e…");
         check("x\ny_\u{1b}[31mabcd", "x\\ny_\\u{1b}[31…");
         check("éééééééé", "éééé…");
-        check(
-            &format!("{}_abcdefgh", "n".repeat(40)),
-            &format!("{}…_abcd…", "n".repeat(32)),
-        );
+        check(&format!("{}_abcdefgh", "n".repeat(40)), &format!("{}…_abcd…", "n".repeat(32)));
         assert_eq!(format!("{:?}", short("bob_p6ae3u4k9z")), "bob_p6ae…");
     }
 
     #[test]
     fn filters_that_would_silence_everything_are_refused() {
-        for good in [
-            "info",
-            "WARN",
-            "off",
-            "warn,sse_runtime=debug",
-            "[request]=trace",
-        ] {
+        for good in ["info", "WARN", "off", "warn,sse_runtime=debug", "[request]=trace"] {
             assert_eq!(LogFilter::new(good).unwrap().as_str(), good);
         }
-        assert_eq!(
-            LogFilter::new("info, axum=warn").unwrap().as_str(),
-            "info,axum=warn"
-        );
-        for bad in [
-            "",
-            "verbose",
-            "info,",
-            "sse_runtime",
-            "sse_runtime=loud",
-            "info,noisy",
-        ] {
+        assert_eq!(LogFilter::new("info, axum=warn").unwrap().as_str(), "info,axum=warn");
+        for bad in ["", "verbose", "info,", "sse_runtime", "sse_runtime=loud", "info,noisy"] {
             let error = LogFilter::new(bad).unwrap_err().to_string();
-            assert!(
-                error.contains("is not a log filter") && !error.contains('\n'),
-                "{error}"
-            );
+            assert!(error.contains("is not a log filter") && !error.contains('\n'), "{error}");
         }
     }
 }

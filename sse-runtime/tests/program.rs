@@ -15,11 +15,7 @@ struct Program {
 
 impl Program {
     fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = command(args, env)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("sse-hub starts");
+        let mut child = command(args, env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sse-hub starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -39,11 +35,7 @@ impl Program {
     /// The whole answer to a GET.
     fn get(&self, path: &str) -> String {
         let mut socket = self.connect();
-        write!(
-            socket,
-            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-        )
-        .expect("sent");
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("sent");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("an answer");
         answer
@@ -95,12 +87,7 @@ impl Drop for Program {
 
 fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sse-hub"));
-    command
-        .args(["--listen", "127.0.0.1:0"])
-        .args(args)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .envs(env.iter().copied());
+    command.args(["--listen", "127.0.0.1:0"]).args(args).env_clear().env("PATH", "/usr/bin:/bin").envs(env.iter().copied());
     command
 }
 
@@ -111,22 +98,9 @@ fn it_tells_its_health_and_what_it_counts() {
     assert!(hub.get("/readyz").ends_with("\r\n\r\nready"));
     let _stream = hub.stream("/sse/register-listener/bob_1");
     let metrics = hub.get("/metrics");
-    assert!(
-        metrics.contains(
-            "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"
-        ),
-        "{metrics}"
-    );
-    for line in [
-        "sse_hub_connections 1",
-        "sse_hub_clients 1",
-        "sse_hub_gaps_total{reason=\"epoch\"} 0",
-        "# EOF",
-    ] {
-        assert!(
-            metrics.lines().any(|found| found.trim_end() == line),
-            "{line} in {metrics}"
-        );
+    assert!(metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{metrics}");
+    for line in ["sse_hub_connections 1", "sse_hub_clients 1", "sse_hub_gaps_total{reason=\"epoch\"} 0", "# EOF"] {
+        assert!(metrics.lines().any(|found| found.trim_end() == line), "{line} in {metrics}");
     }
     assert!(hub.get("/").contains("<!doctype html>") || hub.get("/").contains("<!DOCTYPE html>"));
 }
@@ -134,18 +108,8 @@ fn it_tells_its_health_and_what_it_counts() {
 #[test]
 fn terminate_tells_streams_to_come_back_at_different_times() {
     for signal in ["-TERM", "-INT"] {
-        let hub = Program::start(
-            &[
-                "--set",
-                "shutdown.retry=2s",
-                "--set",
-                "shutdown.retry_spread=8s",
-            ],
-            &[],
-        );
-        let mut streams: Vec<TcpStream> = (0..12)
-            .map(|n| hub.stream(&format!("/sse/events?client=bob_{n}")))
-            .collect();
+        let hub = Program::start(&["--set", "shutdown.retry=2s", "--set", "shutdown.retry_spread=8s"], &[]);
+        let mut streams: Vec<TcpStream> = (0..12).map(|n| hub.stream(&format!("/sse/events?client=bob_{n}"))).collect();
         let idle = hub.connect();
         let begun = Instant::now();
         hub.signal(signal);
@@ -155,25 +119,14 @@ fn terminate_tells_streams_to_come_back_at_different_times() {
             stream.read_to_string(&mut rest).expect("an orderly end");
             assert!(rest.ends_with("0\r\n\r\n"), "the body is whole: {rest:?}");
             let retry = rest.lines().find_map(|line| line.strip_prefix("retry:"));
-            retries.push(
-                retry
-                    .and_then(|retry| retry.parse::<u32>().ok())
-                    .unwrap_or_else(|| panic!("{rest:?}")),
-            );
+            retries.push(retry.and_then(|retry| retry.parse::<u32>().ok()).unwrap_or_else(|| panic!("{rest:?}")));
         }
         let (code, log) = hub.ended();
         assert_eq!(code, Some(0), "{log}");
         assert!(begun.elapsed() < Duration::from_secs(9), "within the grace");
-        assert!(
-            retries.iter().all(|retry| (2_000..=10_000).contains(retry)),
-            "{retries:?}"
-        );
+        assert!(retries.iter().all(|retry| (2_000..=10_000).contains(retry)), "{retries:?}");
         let (least, most) = (retries.iter().min(), retries.iter().max());
-        assert!(
-            most.zip(least)
-                .is_some_and(|(most, least)| most - least > 2_000),
-            "spread: {retries:?}"
-        );
+        assert!(most.zip(least).is_some_and(|(most, least)| most - least > 2_000), "spread: {retries:?}");
         drop(idle);
     }
 }
@@ -185,7 +138,12 @@ fn a_stream_that_does_not_read_does_not_hold_it_up_longer_than_the_grace() {
     let event = format!(r#"{{"to":"all","data":"{}"}}"#, "x".repeat(60_000));
     for _ in 0..150 {
         let mut socket = hub.connect();
-        write!(socket, "POST /sse/publish HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{event}", event.len()).expect("sent");
+        write!(
+            socket,
+            "POST /sse/publish HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{event}",
+            event.len()
+        )
+        .expect("sent");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -194,49 +152,27 @@ fn a_stream_that_does_not_read_does_not_hold_it_up_longer_than_the_grace() {
     hub.signal("-TERM");
     let (code, log) = hub.ended();
     assert_eq!(code, Some(0), "{log}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
 fn a_port_in_use_is_one_line_and_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_sse-hub"))
-        .args(["--listen", &address])
-        .env_clear()
-        .output()
-        .expect("sse-hub starts");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_sse-hub")).args(["--listen", &address]).env_clear().output().expect("sse-hub starts");
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(2), &b""[..]),
-        "{stderr}"
-    );
-    assert!(
-        stderr.starts_with(&format!("sse-hub: cannot listen on {address}: "))
-            && stderr.contains("port 0"),
-        "{stderr}"
-    );
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{stderr}");
+    assert!(stderr.starts_with(&format!("sse-hub: cannot listen on {address}: ")) && stderr.contains("port 0"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
 #[test]
 fn beyond_loopback_it_wants_a_token_and_then_asks_for_it() {
     let hub = Program::start(&[], &[("SSE_HUB_TOKEN", "0123456789abcdef")]);
-    assert!(
-        hub.get("/sse/list-registrants")
-            .starts_with("HTTP/1.1 401 ")
-    );
+    assert!(hub.get("/sse/list-registrants").starts_with("HTTP/1.1 401 "));
     hub.stream("/sse/register-listener/bob_1");
-    for (listen, token) in [
-        ("0.0.0.0:0", None),
-        ("[::]:0", None),
-        ("0.0.0.0:0", Some("short")),
-    ] {
+    for (listen, token) in [("0.0.0.0:0", None), ("[::]:0", None), ("0.0.0.0:0", Some("short"))] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sse-hub"));
         command.args(["--listen", listen]).env_clear();
         if let Some(token) = token {
@@ -244,15 +180,8 @@ fn beyond_loopback_it_wants_a_token_and_then_asks_for_it() {
         }
         let output = command.output().expect("sse-hub starts");
         let stderr = String::from_utf8(output.stderr).expect("UTF-8");
-        assert_eq!(
-            (output.status.code(), stderr.lines().count()),
-            (Some(2), 1),
-            "{stderr}"
-        );
-        assert!(
-            stderr.contains("token") && !stderr.contains("\"short\""),
-            "{stderr}"
-        );
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.contains("token") && !stderr.contains("\"short\""), "{stderr}");
     }
 }
 
@@ -264,26 +193,15 @@ fn m20_diagnostics_come_when_asked_for_and_never_show_a_whole_id() {
         drop(hub.stream(&format!("/sse/register-listener/{id}")));
         hub.signal("-TERM");
         let (code, log) = hub.ended();
-        assert_eq!(
-            (code, log.contains("\"registered\"")),
-            (Some(0), told),
-            "{log}"
-        );
+        assert_eq!((code, log.contains("\"registered\"")), (Some(0), told), "{log}");
         assert!(!log.contains(id), "{log}");
-        assert!(
-            log.lines()
-                .all(|line| line.starts_with('{') && line.ends_with('}')),
-            "{log}"
-        );
+        assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
     }
 }
 
 #[test]
 fn m1_m3_options_reach_the_routes() {
-    let hub = Program::start(
-        &["--prefix", "/x/y/", "--set", "policy.id_form=compatible"],
-        &[],
-    );
+    let hub = Program::start(&["--prefix", "/x/y/", "--set", "policy.id_form=compatible"], &[]);
     let answer = hub.get("/x/y/make-id/bob");
     let id = answer.split("\r\n\r\n").nth(1).expect("a body");
     assert!(id.starts_with("bob_") && id.len() < 16, "{answer}");

@@ -8,8 +8,7 @@ use sse_proto::wire::{Decoder, Item, Limits};
 #[test]
 fn an_event_whole_in_its_chunk_allocates_nothing() {
     let mut decoder = Decoder::new(Limits::default());
-    let chunk =
-        "data: {\"token\":\"…\"}\n\nevent: delta\r\ndata: x\r\n\r\n: keep-alive\n\n".repeat(100);
+    let chunk = "data: {\"token\":\"…\"}\n\nevent: delta\r\ndata: x\r\n\r\n: keep-alive\n\n".repeat(100);
     let mut events = 0;
     let allocations = counted(|| {
         for _ in 0..3 {

@@ -9,8 +9,7 @@ use sse_tests::decoding::{Seen, chunks, feed, feed_item_by_item, naive};
 
 #[test]
 fn every_vector_in_every_chunking() {
-    let vectors: Value =
-        serde_json::from_str(include_str!("../vectors/decoder-vectors.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../vectors/decoder-vectors.json")).unwrap();
     let vectors = vectors["vectors"].as_array().unwrap();
     assert_eq!(vectors.len(), 168);
     for vector in vectors {
@@ -51,11 +50,7 @@ impl Vector {
             Value::String(text) => base64(text),
             _ => {
                 let parts = json["input_parts"].as_array().unwrap().iter();
-                parts
-                    .flat_map(|part| {
-                        base64(part["base64"].as_str().unwrap()).repeat(size(&part["repeat"]))
-                    })
-                    .collect()
+                parts.flat_map(|part| base64(part["base64"].as_str().unwrap()).repeat(size(&part["repeat"]))).collect()
             }
         };
         let expected = &json["expected"];
@@ -63,13 +58,8 @@ impl Vector {
         Self {
             name: json["name"].as_str().unwrap().to_owned(),
             input,
-            chunkings: list(&json["chunkings"])
-                .map(|cuts| list(cuts).map(size).collect())
-                .collect(),
-            initial: json["initial_last_event_id"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            chunkings: list(&json["chunkings"]).map(|cuts| list(cuts).map(size).collect()).collect(),
+            initial: json["initial_last_event_id"].as_str().unwrap_or_default().to_owned(),
             events: events
                 .map(|event| Seen::Event {
                     event: event["type"].as_str().unwrap().to_owned(),
@@ -97,9 +87,7 @@ impl Vector {
             let mut seen = Vec::new();
             let mut buffer = [0; 8192];
             let mut decoder = Decoder::with_buffer(Limits::default(), &mut buffer[..]);
-            decoder
-                .set_last_event_id(IdField::new(&self.initial).unwrap())
-                .unwrap();
+            decoder.set_last_event_id(IdField::new(&self.initial).unwrap()).unwrap();
             for chunk in chunks(&self.input, cuts) {
                 feed_item_by_item(&mut decoder, chunk, &mut seen);
             }
@@ -109,24 +97,10 @@ impl Vector {
 
     fn compare(&self, seen: Vec<Seen>, decoder: &Decoder<impl Scratch>, cuts: &[usize]) {
         let at = || format!("{} cut at {:?}", self.name, &cuts[..cuts.len().min(8)]);
-        let retry = seen.iter().rev().find_map(|item| {
-            if let Seen::Retry(ms) = item {
-                Some(*ms)
-            } else {
-                None
-            }
-        });
+        let retry = seen.iter().rev().find_map(|item| if let Seen::Retry(ms) = item { Some(*ms) } else { None });
         assert!(self.retries.contains(&retry), "{}: retry {retry:?}", at());
-        assert!(
-            decoder.last_event_id() == self.last_event_id,
-            "{}: {:?}",
-            at(),
-            decoder.last_event_id()
-        );
-        let events: Vec<Seen> = seen
-            .into_iter()
-            .filter(|item| matches!(item, Seen::Event { .. } | Seen::Error(_)))
-            .collect();
+        assert!(decoder.last_event_id() == self.last_event_id, "{}: {:?}", at(), decoder.last_event_id());
+        let events: Vec<Seen> = seen.into_iter().filter(|item| matches!(item, Seen::Event { .. } | Seen::Error(_))).collect();
         assert!(events == self.events, "{}: {events:.2000?}", at());
     }
 
@@ -134,39 +108,20 @@ impl Vector {
     fn check_promptness(&self) {
         for (index, &after) in self.deliverable_after.iter().enumerate() {
             let mut seen = Vec::new();
-            feed(
-                &mut seeded(Limits::default(), &self.initial),
-                &self.input[..after],
-                &mut seen,
-            );
-            assert!(
-                seen.get(index) == Some(&self.events[index]),
-                "{}: event {index} late",
-                self.name
-            );
+            feed(&mut seeded(Limits::default(), &self.initial), &self.input[..after], &mut seen);
+            assert!(seen.get(index) == Some(&self.events[index]), "{}: event {index} late", self.name);
         }
     }
 }
 
 #[test]
 fn an_event_comes_with_the_first_byte_that_ends_it() {
-    for (input, ready) in [
-        ("data: a\n\n", 9),
-        ("data: a\r\n\r\n", 10),
-        ("data: a\r\r", 9),
-        ("id: 7\n\n", 7),
-        (": x\r\n", 4),
-    ] {
+    for (input, ready) in [("data: a\n\n", 9), ("data: a\r\n\r\n", 10), ("data: a\r\r", 9), ("id: 7\n\n", 7), (": x\r\n", 4)] {
         let mut decoder = Decoder::new(Limits::default());
         let mut seen = Vec::new();
         for (index, byte) in input.bytes().enumerate() {
             feed(&mut decoder, &[byte], &mut seen);
-            assert_eq!(
-                seen.len(),
-                usize::from(index + 1 >= ready),
-                "{input:?} after {} bytes",
-                index + 1
-            );
+            assert_eq!(seen.len(), usize::from(index + 1 >= ready), "{input:?} after {} bytes", index + 1);
         }
     }
 }
@@ -179,11 +134,7 @@ fn comments_retry_and_ids_are_told_in_their_place() {
     let expected = [
         Seen::Comment("c".into()),
         Seen::Retry(5),
-        Seen::Event {
-            event: "message".into(),
-            data: "a".into(),
-            last_event_id: "1".into(),
-        },
+        Seen::Event { event: "message".into(), data: "a".into(), last_event_id: "1".into() },
         Seen::IdChanged("2".into()),
         Seen::IdChanged("".into()),
         Seen::Comment("".into()),
@@ -195,9 +146,7 @@ fn comments_retry_and_ids_are_told_in_their_place() {
 fn raw_data_is_what_was_sent() {
     let mut decoder = Decoder::new(Limits::default());
     let mut feed = decoder.feed(b"data: \xFF\n\n");
-    let Some(Item::Event(event)) = feed.next_raw().unwrap() else {
-        panic!("no event")
-    };
+    let Some(Item::Event(event)) = feed.next_raw().unwrap() else { panic!("no event") };
     assert_eq!(event.data, b"\xFF");
 }
 
@@ -205,55 +154,27 @@ fn raw_data_is_what_was_sent() {
 fn a_restart_keeps_the_id_and_drops_the_rest() {
     let mut decoder = Decoder::new(Limits::default());
     let mut seen = Vec::new();
-    feed(
-        &mut decoder,
-        b"id: 1\n\nid: 2\nevent: e\ndata: a\ndata: b\r",
-        &mut seen,
-    );
+    feed(&mut decoder, b"id: 1\n\nid: 2\nevent: e\ndata: a\ndata: b\r", &mut seen);
     decoder.restart();
     feed(&mut decoder, b"\xEF\xBB", &mut seen);
     feed(&mut decoder, b"\xBF\ndata: c\n\n", &mut seen);
-    let event = Seen::Event {
-        event: "message".into(),
-        data: "c".into(),
-        last_event_id: "1".into(),
-    };
+    let event = Seen::Event { event: "message".into(), data: "c".into(), last_event_id: "1".into() };
     decoder.restart();
     feed(&mut decoder, b"data: unfinished", &mut seen);
     decoder.restart();
-    feed(
-        &mut decoder,
-        b"\xEF\xBBdata: not a field\ndata: c\n\n",
-        &mut seen,
-    );
+    feed(&mut decoder, b"\xEF\xBBdata: not a field\ndata: c\n\n", &mut seen);
     assert_eq!(seen, [Seen::IdChanged("1".into()), event.clone(), event]);
 }
 
 #[test]
 fn over_a_limit_it_says_so_and_goes_on_behind() {
-    let limits = Limits {
-        max_line: 16,
-        max_event: 20,
-    };
-    let event = |data: &str| Seen::Event {
-        event: "message".into(),
-        data: data.into(),
-        last_event_id: "".into(),
-    };
+    let limits = Limits { max_line: 16, max_event: 20 };
+    let event = |data: &str| Seen::Event { event: "message".into(), data: data.into(), last_event_id: "".into() };
     for (input, expected) in [
         ("data: 0123456789\n\n", vec![event("0123456789")]),
-        (
-            "data: 0123456789a\ndata: x\n\ndata: y\n\n",
-            vec![Seen::Error(DecodeError::LineTooLong), event("y")],
-        ),
-        (
-            ": 0123456789012345\r\r\ndata: y\r\n\r\n",
-            vec![Seen::Error(DecodeError::LineTooLong), event("y")],
-        ),
-        (
-            "data:0123456789\ndata:123456789\n\n",
-            vec![event("0123456789\n123456789")],
-        ),
+        ("data: 0123456789a\ndata: x\n\ndata: y\n\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
+        (": 0123456789012345\r\r\ndata: y\r\n\r\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
+        ("data:0123456789\ndata:123456789\n\n", vec![event("0123456789\n123456789")]),
         (
             "id: 1\ndata:0123456789\ndata:0123456789\nid: 2\nevent: e\n\n\ndata: y\n\n",
             vec![Seen::Error(DecodeError::EventTooLong), event("y")],
@@ -281,27 +202,12 @@ fn a_fixed_buffer_refuses_only_what_does_not_fit() {
     let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text, 8 a slot.
     let mut seen = Vec::new();
     let long = "x".repeat(100);
-    feed(
-        &mut decoder,
-        format!("data: {long}\n\n").as_bytes(),
-        &mut seen,
-    );
+    feed(&mut decoder, format!("data: {long}\n\n").as_bytes(), &mut seen);
     feed(&mut decoder, format!("data: {long}").as_bytes(), &mut seen);
-    feed(
-        &mut decoder,
-        b"\n\nevent: ninebytes\ndata\n\nid: 123456789\n\nid: 12345678\ndata: ",
-        &mut seen,
-    );
-    feed(
-        &mut decoder,
-        b"y\n\ndata: \xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n\ndata: z\n\n",
-        &mut seen,
-    );
-    let event = |event: &str, data: &str, id: &str| Seen::Event {
-        event: event.into(),
-        data: data.into(),
-        last_event_id: id.into(),
-    };
+    feed(&mut decoder, b"\n\nevent: ninebytes\ndata\n\nid: 123456789\n\nid: 12345678\ndata: ", &mut seen);
+    feed(&mut decoder, b"y\n\ndata: \xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n\ndata: z\n\n", &mut seen);
+    let event =
+        |event: &str, data: &str, id: &str| Seen::Event { event: event.into(), data: data.into(), last_event_id: id.into() };
     let full = || Seen::Error(DecodeError::BufferFull);
     let expected = [
         event("message", &long, ""),
@@ -324,11 +230,9 @@ fn long_lines_are_put_together_wherever_they_are_cut() {
         "n".repeat(200),
         "…".repeat(90)
     );
-    for input in [
-        input.replace('\n', "\r\n").into_bytes(),
-        input.clone().into_bytes(),
-        input.replace('…', "\u{1}").into_bytes(),
-    ] {
+    for input in
+        [input.replace('\n', "\r\n").into_bytes(), input.clone().into_bytes(), input.replace('…', "\u{1}").into_bytes()]
+    {
         let expected = naive(&input, "");
         for cut in 0..=input.len() {
             for next in [cut, cut + 70, cut + 200, input.len()] {
@@ -345,15 +249,9 @@ fn long_lines_are_put_together_wherever_they_are_cut() {
 /// Minutes when it is quadratic, milliseconds when it is not: what is asked is only on which side of seconds it is.
 #[test]
 fn no_input_makes_it_quadratic() {
-    let ill_formed_at_the_end =
-        [b"data: x\n\n".repeat(1 << 19).as_slice(), b"data: \xFF\n\n"].concat();
-    let ids_in_a_large_event = [
-        b"data: ".as_slice(),
-        &[b'x'; 1 << 20],
-        b"\n",
-        &b"id: 1\nid: 22\nevent: e\ndata\n".repeat(1 << 15),
-    ]
-    .concat();
+    let ill_formed_at_the_end = [b"data: x\n\n".repeat(1 << 19).as_slice(), b"data: \xFF\n\n"].concat();
+    let ids_in_a_large_event =
+        [b"data: ".as_slice(), &[b'x'; 1 << 20], b"\n", &b"id: 1\nid: 22\nevent: e\ndata\n".repeat(1 << 15)].concat();
     for (input, chunk) in [
         (&ill_formed_at_the_end, usize::MAX),
         (&ill_formed_at_the_end, 1),
@@ -368,11 +266,7 @@ fn no_input_makes_it_quadratic() {
             while feed.next_item().unwrap().is_some() {}
         }
         let head = String::from_utf8_lossy(&input[..16]);
-        assert!(
-            start.elapsed().as_secs() < 2,
-            "{head:?} in chunks of {chunk} took {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed().as_secs() < 2, "{head:?} in chunks of {chunk} took {:?}", start.elapsed());
     }
 }
 
@@ -533,17 +427,12 @@ fn any_name() -> impl Strategy<Value = Option<String>> {
 }
 
 fn any_text() -> impl Strategy<Value = Option<String>> {
-    prop::option::of(prop_oneof![
-        "[ :a\r\n\u{FEFF}\u{20AC}]{0,20}",
-        "(?s).{0,90}"
-    ])
+    prop::option::of(prop_oneof!["[ :a\r\n\u{FEFF}\u{20AC}]{0,20}", "(?s).{0,90}"])
 }
 
 fn seeded(limits: Limits, last_event_id: &str) -> Decoder<impl Scratch> {
     let mut decoder = Decoder::new(limits);
-    decoder
-        .set_last_event_id(IdField::new(last_event_id).unwrap())
-        .unwrap();
+    decoder.set_last_event_id(IdField::new(last_event_id).unwrap()).unwrap();
     decoder
 }
 
@@ -577,9 +466,7 @@ fn size(json: &Value) -> usize {
 fn text(json: &Value, whole: &str, parts: &str) -> String {
     match json[whole].as_str() {
         Some(text) => text.to_owned(),
-        None => list(&json[parts])
-            .map(|part| part["text"].as_str().unwrap().repeat(size(&part["repeat"])))
-            .collect(),
+        None => list(&json[parts]).map(|part| part["text"].as_str().unwrap().repeat(size(&part["repeat"]))).collect(),
     }
 }
 
@@ -593,9 +480,7 @@ fn base64(text: &str) -> Vec<u8> {
     };
     let mut bytes = Vec::new();
     for group in text.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = group.iter().enumerate().fold(0, |bits, (index, byte)| {
-            bits | u32::from(digit(*byte)) << (18 - 6 * index)
-        });
+        let bits = group.iter().enumerate().fold(0, |bits, (index, byte)| bits | u32::from(digit(*byte)) << (18 - 6 * index));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
     bytes

@@ -7,10 +7,7 @@ fn check(event: Event<'_>, expected: &str) {
     let len = event.encode(&mut out).unwrap();
     assert_eq!(core::str::from_utf8(&out[..len]).unwrap(), expected);
     assert_eq!(event.encoded_len(), len);
-    assert_eq!(
-        event.encode(&mut out[..len - 1]),
-        Err(BufferTooSmall { needed: len })
-    );
+    assert_eq!(event.encode(&mut out[..len - 1]), Err(BufferTooSmall { needed: len }));
     let mut body = [0xAA; 256];
     event.encode_body(&mut body[..event.body_len()]);
     assert!(expected.ends_with(core::str::from_utf8(&body[..event.body_len()]).unwrap()));
@@ -18,10 +15,7 @@ fn check(event: Event<'_>, expected: &str) {
     event.encode_to(&mut appended);
     Frame::new(&event, |len| vec![0; len]).encode_to(&mut appended);
     assert_eq!(appended, format!("before{expected}{expected}").into_bytes());
-    assert!(
-        out[len..].iter().all(|&byte| byte == 0xAA),
-        "wrote past its length"
-    );
+    assert!(out[len..].iter().all(|&byte| byte == 0xAA), "wrote past its length");
 }
 
 #[test]
@@ -37,30 +31,16 @@ fn fields_in_order() {
 
 #[test]
 fn line_breaks_of_every_kind_split_data() {
-    check(
-        Event::data("a\nb\rc\r\nd\n"),
-        "data:a\ndata:b\ndata:c\ndata:d\ndata:\n\n",
-    );
+    check(Event::data("a\nb\rc\r\nd\n"), "data:a\ndata:b\ndata:c\ndata:d\ndata:\n\n");
     check(Event::comment("a\rb"), ":a\n:b\n\n");
 }
 
 #[test]
 fn as_many_lines_as_there_are() {
     for breaks in 0..20 {
-        let data = ["x", "", " y"]
-            .into_iter()
-            .cycle()
-            .take(breaks + 1)
-            .collect::<Vec<_>>();
-        let expected: String = data
-            .iter()
-            .map(|line| {
-                format!(
-                    "data:{}{line}\n",
-                    &line[..usize::from(line.starts_with(' '))]
-                )
-            })
-            .collect();
+        let data = ["x", "", " y"].into_iter().cycle().take(breaks + 1).collect::<Vec<_>>();
+        let expected: String =
+            data.iter().map(|line| format!("data:{}{line}\n", &line[..usize::from(line.starts_with(' '))])).collect();
         for separator in ["\n", "\r", "\r\n"] {
             check(Event::data(&data.join(separator)), &format!("{expected}\n"));
         }
@@ -74,31 +54,13 @@ fn a_leading_space_survives() {
 
 #[test]
 fn a_named_event_always_dispatches() {
-    check(
-        Event {
-            event: Some(EventName::new("ev").unwrap()),
-            ..Event::default()
-        },
-        "event:ev\ndata:\n\n",
-    );
+    check(Event { event: Some(EventName::new("ev").unwrap()), ..Event::default() }, "event:ev\ndata:\n\n");
 }
 
 #[test]
 fn retry_in_milliseconds() {
-    check(
-        Event {
-            retry: Some(100),
-            ..Event::default()
-        },
-        "retry:100\n\n",
-    );
-    check(
-        Event {
-            retry: Some(0),
-            ..Event::default()
-        },
-        "retry:0\n\n",
-    );
+    check(Event { retry: Some(100), ..Event::default() }, "retry:100\n\n");
+    check(Event { retry: Some(0), ..Event::default() }, "retry:0\n\n");
 }
 
 #[test]

@@ -7,20 +7,14 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, Config, Engine, Epoch, Heap, Instant, Limits, Outcome, Output, Overrun, Registration,
-    Resume, Target,
+    ClientId, Config, Engine, Epoch, Heap, Instant, Limits, Outcome, Output, Overrun, Registration, Resume, Target,
 };
 use sse_tests::harness::Harness;
 use sse_tests::ops;
 
 fn cases() -> ProptestConfig {
     // Whatever was found is a story by itself.
-    ProptestConfig {
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        max_shrink_time: 20_000,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { failure_persistence: None, max_shrink_iters: 2_000, max_shrink_time: 20_000, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -135,12 +129,7 @@ fn life() -> impl Strategy<Value = Life> {
         1_u8..4,
         proptest::collection::vec(moment, 1..300),
     )
-        .prop_map(|(log_entries, overrun, mine_in, moments)| Life {
-            log_entries,
-            overrun,
-            mine_in,
-            moments,
-        })
+        .prop_map(|(log_entries, overrun, mine_in, moments)| Life { log_entries, overrun, mine_in, moments })
 }
 
 impl Life {
@@ -152,13 +141,7 @@ impl Life {
             tasks_per_client: 1_000,
             ..Limits::default()
         };
-        let config = Config {
-            limits,
-            heartbeat: None,
-            write_stall: None,
-            overrun: self.overrun,
-            ..Config::default()
-        };
+        let config = Config { limits, heartbeat: None, write_stall: None, overrun: self.overrun, ..Config::default() };
         let mut engine = Engine::<Heap>::new(config, Epoch(7), [1, 2]).unwrap();
         let now = Instant::from_millis(1_000);
         let mut page = Page::default();
@@ -171,11 +154,7 @@ impl Life {
                 Moment::Publish => {
                     published += 1;
                     let is_mine = published % u32::from(self.mine_in) == 0;
-                    let target = if is_mine {
-                        Target::All
-                    } else {
-                        Target::Topic("other")
-                    };
+                    let target = if is_mine { Target::All } else { Target::Topic("other") };
                     let data = published.to_string();
                     engine.publish(now, target, &Event::data(&data)).unwrap();
                     if is_mine {
@@ -185,9 +164,7 @@ impl Life {
                 Moment::Complete => {
                     let task = format!("k{}", completed.len());
                     let outcome = Outcome::Completed(None);
-                    engine
-                        .complete_at(now, 0, Some(client), "", "bob", &task, outcome)
-                        .unwrap();
+                    engine.complete_at(now, 0, Some(client), "", "bob", &task, outcome).unwrap();
                     completed.push(task);
                 }
                 Moment::Take(bytes) => page.take(&mut engine, bytes),
@@ -221,10 +198,7 @@ struct Page {
 impl Page {
     fn connect(&mut self, engine: &mut Engine<Heap>) -> sse_proto::ClientKey {
         let resume = Resume::After(&self.last_id);
-        let wish = Registration {
-            resume,
-            ..Registration::new(ClientId::new("bob_1").unwrap())
-        };
+        let wish = Registration { resume, ..Registration::new(ClientId::new("bob_1").unwrap()) };
         let registered = engine.register(Instant::from_millis(1_000), &wish).unwrap();
         self.conn = Some(registered.conn);
         self.partial.clear();
@@ -295,22 +269,11 @@ impl Page {
             };
             let at = mine.iter().position(|n| n == number).unwrap();
             assert!(at >= next, "{number} came twice: {:?}", self.events);
-            assert!(
-                at == next || may_skip,
-                "silently lost before {number}: {:?}",
-                self.events
-            );
+            assert!(at == next || may_skip, "silently lost before {number}: {:?}", self.events);
             (next, may_skip) = (at + 1, false);
         }
-        assert!(
-            next == mine.len() || may_skip,
-            "silently lost at the end: {:?}",
-            self.events
-        );
-        let told: Vec<_> = completed
-            .iter()
-            .map(|task| self.completions.get(task))
-            .collect();
+        assert!(next == mine.len() || may_skip, "silently lost at the end: {:?}", self.events);
+        let told: Vec<_> = completed.iter().map(|task| self.completions.get(task)).collect();
         let once = told.iter().all(|&count| count == Some(&1));
         assert!(once, "completions: {told:?}");
     }

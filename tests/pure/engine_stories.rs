@@ -4,20 +4,16 @@ use core::time::Duration;
 
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Age, ClientId, CloseReason, Config, ConnId, Dialect, Engine, Epoch, Full, GapReason, Greeting,
-    Heap, IdError, IdForm, Instant, Limits, Outcome, Output, Overrun, PublishError, RegisterError,
-    Registered, Registration, Resume, Stale, Target, TaskError,
+    Age, ClientId, CloseReason, Config, ConnId, Dialect, Engine, Epoch, Full, GapReason, Greeting, Heap, IdError, IdForm,
+    Instant, Limits, Outcome, Output, Overrun, PublishError, RegisterError, Registered, Registration, Resume, Stale, Target,
+    TaskError,
 };
 use sse_tests::harness::Harness;
 
 /// Small, and without what most stories are not about.
 fn quiet() -> Config {
     Config {
-        limits: Limits {
-            frame_bytes: 1024,
-            log_bytes: 8 * 1024,
-            ..Limits::default()
-        },
+        limits: Limits { frame_bytes: 1024, log_bytes: 8 * 1024, ..Limits::default() },
         heartbeat: None,
         write_stall: None,
         retry: None,
@@ -27,10 +23,7 @@ fn quiet() -> Config {
 
 /// A log of so many frames.
 fn log_of(log_entries: u32) -> Config {
-    let limits = Limits {
-        log_entries,
-        ..quiet().limits
-    };
+    let limits = Limits { log_entries, ..quiet().limits };
     Config { limits, ..quiet() }
 }
 
@@ -49,27 +42,15 @@ fn a_group_is_checked_when_an_id_is_allocated_too() {
 
 #[test]
 fn a_topic_asked_for_twice_counts_once() {
-    let limits = Limits {
-        topics: 1,
-        topics_per_client: 1,
-        subscriptions: 1,
-        ..quiet().limits
-    };
+    let limits = Limits { topics: 1, topics_per_client: 1, subscriptions: 1, ..quiet().limits };
     let mut hub = Harness::new(Config { limits, ..quiet() });
-    hub.register(&Registration {
-        topics: &["t", "t"],
-        ..wish("bob_1")
-    })
-    .unwrap();
+    hub.register(&Registration { topics: &["t", "t"], ..wish("bob_1") }).unwrap();
 }
 
 #[test]
 fn writing_when_there_is_nothing_does_not_postpone_the_heartbeat() {
     let heartbeat = Some(Duration::from_secs(15));
-    let mut hub = Harness::new(Config {
-        heartbeat,
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { heartbeat, ..quiet() });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -99,11 +80,7 @@ fn a_notice_is_finished_in_the_dialect_it_was_begun_in() {
     hub.write(first.conn, usize::MAX, 1).unwrap();
     hub.write(first.conn, 20, 1).unwrap();
     let dialect = Dialect::Manager;
-    hub.register(&Registration {
-        dialect,
-        ..wish("bob_1")
-    })
-    .unwrap();
+    hub.register(&Registration { dialect, ..wish("bob_1") }).unwrap();
     hub.flush(first.conn);
     assert!(hub.read(first.conn).contains(",\"result\":1}\nid:"));
 }
@@ -135,10 +112,7 @@ fn a_gap_is_told_before_the_completions_that_lie_in_it() {
 #[test]
 fn a_slow_reader_that_skips_is_told_the_completions_it_skipped() {
     let overrun = Overrun::Skip;
-    let mut hub = Harness::new(Config {
-        overrun,
-        ..log_of(2)
-    });
+    let mut hub = Harness::new(Config { overrun, ..log_of(2) });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -165,18 +139,12 @@ fn a_stream_carries_an_id_even_if_the_completion_that_should_bring_it_is_gone() 
     hub.write(conn, usize::MAX, 1).unwrap();
     hub.submit(bob.client, "k").unwrap();
     hub.flush(conn);
-    assert_eq!(
-        hub.read(conn),
-        "event:connected\ndata:{\"client\":\"bob_1\"}\n\nid:00000007-1\n\n"
-    );
+    assert_eq!(hub.read(conn), "event:connected\ndata:{\"client\":\"bob_1\"}\n\nid:00000007-1\n\n");
 }
 
 #[test]
 fn a_publish_that_fails_leaves_history_alone() {
-    let limits = Limits {
-        topics: 1,
-        ..quiet().limits
-    };
+    let limits = Limits { topics: 1, ..quiet().limits };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     let bob = hub.connect("bob_1");
     hub.listen(bob.client, "t").unwrap();
@@ -188,10 +156,7 @@ fn a_publish_that_fails_leaves_history_alone() {
 
 #[test]
 fn a_topic_that_only_history_knows_gives_way() {
-    let limits = Limits {
-        topics: 1,
-        ..quiet().limits
-    };
+    let limits = Limits { topics: 1, ..quiet().limits };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     hub.publish(Target::All, "gone");
     hub.publish(Target::Topic("t"), "gone");
@@ -227,26 +192,11 @@ fn issued_ids_are_unique_whatever_the_entropy() {
 #[test]
 fn what_could_not_work_is_no_configuration() {
     let refused = |config: Config| config.check().unwrap_err().limit;
-    let limits = Limits {
-        issued_ids: 0,
-        ..Limits::default()
-    };
+    let limits = Limits { issued_ids: 0, ..Limits::default() };
     assert_eq!(refused(Config { limits, ..quiet() }), "issued_ids");
     let zero = Some(Duration::from_micros(999));
-    assert_eq!(
-        refused(Config {
-            heartbeat: zero,
-            ..quiet()
-        }),
-        "heartbeat"
-    );
-    assert_eq!(
-        refused(Config {
-            write_stall: zero,
-            ..quiet()
-        }),
-        "write_stall"
-    );
+    assert_eq!(refused(Config { heartbeat: zero, ..quiet() }), "heartbeat");
+    assert_eq!(refused(Config { write_stall: zero, ..quiet() }), "write_stall");
 }
 
 // ---- streams
@@ -257,22 +207,13 @@ fn every_greeting_says_where_the_stream_starts() {
     let mut hub = Harness::new(Config { retry, ..quiet() });
     hub.publish(Target::All, "before");
     let mut greet = |greeting| {
-        let wish = Registration {
-            greeting,
-            ..wish("bob_1")
-        };
+        let wish = Registration { greeting, ..wish("bob_1") };
         let conn = hub.register(&wish).unwrap().conn;
         hub.drive();
         hub.read(conn)
     };
-    assert_eq!(
-        greet(Greeting::Connected),
-        "retry:1000\nevent:connected\ndata:{\"client\":\"bob_1\"}\nid:00000007-1\n\n"
-    );
-    assert_eq!(
-        greet(Greeting::Registered),
-        "retry:1000\ndata:\"registered^bob_1\"\nid:00000007-1\n\n"
-    );
+    assert_eq!(greet(Greeting::Connected), "retry:1000\nevent:connected\ndata:{\"client\":\"bob_1\"}\nid:00000007-1\n\n");
+    assert_eq!(greet(Greeting::Registered), "retry:1000\ndata:\"registered^bob_1\"\nid:00000007-1\n\n");
     assert_eq!(greet(Greeting::Position), "retry:1000\nid:00000007-1\n\n");
 }
 
@@ -374,10 +315,7 @@ fn the_id_just_before_the_log_is_no_gap() {
         hub.publish(Target::All, data);
     }
     assert_eq!(hub.resume("bob_1", "00000007-2").gap, None);
-    assert_eq!(
-        hub.resume("bob_1", "00000007-1").gap,
-        Some(GapReason::Evicted)
-    );
+    assert_eq!(hub.resume("bob_1", "00000007-1").gap, Some(GapReason::Evicted));
 }
 
 #[test]
@@ -385,10 +323,7 @@ fn ids_of_the_applications_own_are_what_resume_finds() {
     let mut hub = Harness::new(quiet());
     let publish = |hub: &mut Harness, id, data| {
         let id = Some(IdField::new(id).unwrap());
-        let event = Event {
-            id,
-            ..Event::data(data)
-        };
+        let event = Event { id, ..Event::data(data) };
         hub.publish_at(0, Target::All, &event).unwrap();
     };
     publish(&mut hub, "a", "1");
@@ -405,10 +340,7 @@ fn ids_of_the_applications_own_are_what_resume_finds() {
         tail.to_owned()
     };
     let five = "id:\ndata:5\n\n";
-    assert_eq!(
-        tail(&mut hub, "a"),
-        format!("id:b\ndata:2\n\nid:  a\ndata:3\n\nid:b\ndata:4\n\n{five}")
-    );
+    assert_eq!(tail(&mut hub, "a"), format!("id:b\ndata:2\n\nid:  a\ndata:3\n\nid:b\ndata:4\n\n{five}"));
     assert_eq!(tail(&mut hub, " a"), format!("id:b\ndata:4\n\n{five}"));
     assert_eq!(tail(&mut hub, "b"), five, "the latest of the same");
     assert_eq!(tail(&mut hub, ""), "", "the empty id means live");
@@ -425,37 +357,20 @@ fn numbers_given_out_elsewhere_are_no_gap() {
     assert_eq!(hub.engine().last_event_id().sequence, 12);
     let bob = hub.resume("bob_1", "00000007-7");
     hub.drive();
-    assert!(
-        hub.read(bob.conn)
-            .ends_with("\n\ndata:9\nid:00000007-9\n\n")
-    );
+    assert!(hub.read(bob.conn).ends_with("\n\ndata:9\nid:00000007-9\n\n"));
     assert_eq!(hub.resume("bob_1", "00000007-11").gap, None);
 }
 
 #[test]
 fn a_walk_past_many_frames_of_others_comes_in_steps() {
-    let mut hub = Harness::new(Config {
-        limits: Limits {
-            log_bytes: 1024 * 1024,
-            ..quiet().limits
-        },
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { limits: Limits { log_bytes: 1024 * 1024, ..quiet().limits }, ..quiet() });
     for _ in 0..1_500 {
         hub.publish(Target::Topic("others"), "x");
     }
     hub.publish(Target::All, "at last");
-    let bob = hub
-        .register(&Registration {
-            resume: Resume::Earliest,
-            ..wish("bob_1")
-        })
-        .unwrap();
+    let bob = hub.register(&Registration { resume: Resume::Earliest, ..wish("bob_1") }).unwrap();
     hub.drive();
-    assert!(
-        hub.read(bob.conn)
-            .ends_with("\n\ndata:at last\nid:00000007-1501\n\n")
-    );
+    assert!(hub.read(bob.conn).ends_with("\n\ndata:at last\nid:00000007-1501\n\n"));
 }
 
 #[test]
@@ -468,10 +383,7 @@ fn a_client_has_several_connections_and_each_gets_everything() {
     hub.publish(Target::Connection(two.conn), "one");
     hub.drive();
     assert!(hub.read(one.conn).ends_with("data:both\nid:00000007-1\n\n"));
-    assert!(
-        hub.read(two.conn)
-            .ends_with("data:both\nid:00000007-1\n\ndata:one\nid:00000007-2\n\n")
-    );
+    assert!(hub.read(two.conn).ends_with("data:both\nid:00000007-1\n\ndata:one\nid:00000007-2\n\n"));
     assert!(!hub.disconnect(one.conn).unwrap().last);
     assert!(hub.disconnect(two.conn).unwrap().last);
 }
@@ -482,20 +394,10 @@ fn registering_again_can_close_the_other_streams() {
     let old = hub.connect("bob_1");
     hub.listen(old.client, "t").unwrap();
     hub.drive();
-    let new = hub
-        .register(&Registration {
-            replace: true,
-            ..wish("bob_1")
-        })
-        .unwrap();
+    let new = hub.register(&Registration { replace: true, ..wish("bob_1") }).unwrap();
     assert!(new.returning);
     hub.drive();
-    let close = Output::Close {
-        conn: old.conn,
-        client: old.client,
-        reason: CloseReason::Replaced,
-        last: false,
-    };
+    let close = Output::Close { conn: old.conn, client: old.client, reason: CloseReason::Replaced, last: false };
     assert_eq!(hub.outputs(), [close]);
     assert!(hub.engine().topics(new.client).eq(["t"]));
     assert_eq!(hub.disconnect(old.conn), Err(Stale));
@@ -504,13 +406,7 @@ fn registering_again_can_close_the_other_streams() {
 #[test]
 fn a_passing_client_is_forgotten_when_it_leaves_unless_it_waits_for_a_task() {
     let mut hub = Harness::new(quiet());
-    let passing = |hub: &mut Harness| {
-        hub.register(&Registration {
-            passing: true,
-            ..wish("bob_1")
-        })
-        .unwrap()
-    };
+    let passing = |hub: &mut Harness| hub.register(&Registration { passing: true, ..wish("bob_1") }).unwrap();
     let bob = passing(&mut hub);
     hub.disconnect(bob.conn).unwrap();
     assert_eq!(hub.engine().find("", "bob_1"), None);
@@ -541,10 +437,7 @@ fn groups_are_namespaces() {
     let mut hub = Harness::new(quiet());
     let groups = ["", "red", "blue"];
     let in_group = groups.map(|group| {
-        let wish = Registration {
-            group,
-            ..wish("bob_1")
-        };
+        let wish = Registration { group, ..wish("bob_1") };
         hub.register(&wish).unwrap()
     });
     hub.drive();
@@ -554,14 +447,7 @@ fn groups_are_namespaces() {
     hub.publish(Target::Group("nobody's"), "nobody");
     hub.drive();
     let got = in_group.map(|bob| hub.read(bob.conn));
-    assert_eq!(
-        got,
-        [
-            "data:default\nid:00000007-2\n\n",
-            "data:red\nid:00000007-1\n\n",
-            ""
-        ]
-    );
+    assert_eq!(got, ["data:default\nid:00000007-2\n\n", "data:red\nid:00000007-1\n\n", ""]);
 }
 
 #[test]
@@ -597,30 +483,14 @@ fn what_cannot_be_published_says_why() {
     assert_eq!(publish(Target::Client(bob.client), &event), unknown);
     assert_eq!(publish(Target::Connection(bob.conn), &event), unknown);
     let long = "x".repeat(1_100);
-    assert_eq!(
-        publish(Target::All, &Event::data(&long)),
-        PublishError::TooLarge {
-            len: 14 + 5 + 1_100 + 2,
-            limit: 1024
-        }
-    );
+    assert_eq!(publish(Target::All, &Event::data(&long)), PublishError::TooLarge { len: 14 + 5 + 1_100 + 2, limit: 1024 });
     let id = Some(IdField::new(&long).unwrap());
-    assert_eq!(
-        publish(Target::All, &Event { id, ..event }),
-        PublishError::IdTooLong
-    );
-    for target in [
-        Target::Topic("a^b"),
-        Target::Topic(""),
-        Target::UserName("a/b"),
-    ] {
+    assert_eq!(publish(Target::All, &Event { id, ..event }), PublishError::IdTooLong);
+    for target in [Target::Topic("a^b"), Target::Topic(""), Target::UserName("a/b")] {
         assert!(matches!(publish(target, &event), PublishError::Name(_)));
     }
     let tick = EventName::new("tick").unwrap();
-    let fits = Event {
-        event: Some(tick),
-        ..event
-    };
+    let fits = Event { event: Some(tick), ..event };
     assert!(hub.publish_at(0, Target::All, &fits).is_ok());
 }
 
@@ -649,17 +519,10 @@ fn a_topic_asked_for_at_registration_counts_from_where_the_stream_starts() {
     let mut hub = Harness::new(quiet());
     hub.publish(Target::Topic("t"), "1");
     hub.publish(Target::Topic("t"), "2");
-    let wish = Registration {
-        topics: &["t"],
-        resume: Resume::After("00000007-1"),
-        ..wish("bob_1")
-    };
+    let wish = Registration { topics: &["t"], resume: Resume::After("00000007-1"), ..wish("bob_1") };
     let bob = hub.register(&wish).unwrap();
     hub.drive();
-    assert!(
-        hub.read(bob.conn)
-            .ends_with("\n\ndata:2\nid:00000007-2\n\n")
-    );
+    assert!(hub.read(bob.conn).ends_with("\n\ndata:2\nid:00000007-2\n\n"));
 }
 
 /// `bob_1` listens to `t`; its peer took half of the frame of one event, and another waits.
@@ -742,7 +605,8 @@ fn a_completion_is_sent_when_its_last_byte_is() {
     hub.write(conn, usize::MAX, 1).unwrap();
     // All but the last byte.
     let len = "".len()
-        + "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\nid:00000007-2\n\n".len();
+        + "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000,\"result\":1}\nid:00000007-2\n\n"
+            .len();
     hub.write(conn, len - 1, 1).unwrap();
     hub.disconnect(conn).unwrap();
     let conn = hub.connect("bob_1").conn;
@@ -760,11 +624,7 @@ fn every_client_of_the_user_name_is_told_under_its_own_id() {
     let mut hub = Harness::new(quiet());
     let dialect = Dialect::Manager;
     let register = |hub: &mut Harness, id, group| {
-        let wish = Registration {
-            dialect,
-            group,
-            ..wish(id)
-        };
+        let wish = Registration { dialect, group, ..wish(id) };
         hub.register(&wish).unwrap()
     };
     let one = register(&mut hub, "bob_1", "");
@@ -795,11 +655,9 @@ fn progress_and_failure_are_told() {
     hub.drive();
     hub.read(bob.conn);
     hub.submit(bob.client, "k").unwrap();
-    hub.progress_at(0, bob.client, "k", "{\"percent\":\n50}")
-        .unwrap();
+    hub.progress_at(0, bob.client, "k", "{\"percent\":\n50}").unwrap();
     let failed = Outcome::Failed("no \"luck\"");
-    hub.complete_at(0, Some(bob.client), "", "bob", "k", failed)
-        .unwrap();
+    hub.complete_at(0, Some(bob.client), "", "bob", "k", failed).unwrap();
     let again = hub.progress_at(0, bob.client, "k", "1");
     assert_eq!(again, Err(TaskError::AlreadyEnded));
     hub.drive();
@@ -812,10 +670,7 @@ fn progress_and_failure_are_told() {
 
 #[test]
 fn a_full_table_of_tasks_lets_go_of_what_was_sent() {
-    let limits = Limits {
-        tasks_per_client: 2,
-        ..quiet().limits
-    };
+    let limits = Limits { tasks_per_client: 2, ..quiet().limits };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     let bob = hub.connect("bob_1");
     hub.drive();
@@ -835,10 +690,7 @@ fn a_full_table_of_tasks_lets_go_of_what_was_sent() {
 
 /// `bob_1` took `taken` bytes of its first event, and the log went on by four.
 fn overrun_after(taken: usize, overrun: Overrun) -> (Harness, Registered) {
-    let mut hub = Harness::new(Config {
-        overrun,
-        ..log_of(3)
-    });
+    let mut hub = Harness::new(Config { overrun, ..log_of(3) });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -856,12 +708,7 @@ fn overrun_after(taken: usize, overrun: Overrun) -> (Harness, Registered) {
 #[test]
 fn a_reader_that_the_log_has_passed_is_closed() {
     let (mut hub, bob) = overrun_after(0, Overrun::Close);
-    let close = Output::Close {
-        conn: bob.conn,
-        client: bob.client,
-        reason: CloseReason::Overrun,
-        last: true,
-    };
+    let close = Output::Close { conn: bob.conn, client: bob.client, reason: CloseReason::Overrun, last: true };
     assert_eq!(hub.outputs(), [close]);
     assert_eq!(hub.read(bob.conn), "");
 }
@@ -869,10 +716,7 @@ fn a_reader_that_the_log_has_passed_is_closed() {
 #[test]
 fn a_reader_that_the_log_has_passed_skips() {
     let (mut hub, bob) = overrun_after(0, Overrun::Skip);
-    let gap = Output::Gap {
-        conn: bob.conn,
-        reason: GapReason::Overrun,
-    };
+    let gap = Output::Gap { conn: bob.conn, reason: GapReason::Overrun };
     assert_eq!(hub.outputs(), [gap]);
     assert_eq!(
         hub.read(bob.conn),
@@ -885,21 +729,12 @@ fn a_reader_that_the_log_has_passed_skips() {
 fn a_frame_that_left_the_log_half_sent_is_never_followed_by_another() {
     let (mut hub, bob) = overrun_after(5, Overrun::Skip);
     assert_eq!(hub.read(bob.conn), "data:");
-    assert!(matches!(
-        hub.outputs()[..],
-        [Output::Close {
-            reason: CloseReason::Overrun,
-            ..
-        }]
-    ));
+    assert!(matches!(hub.outputs()[..], [Output::Close { reason: CloseReason::Overrun, .. }]));
 }
 
 #[test]
 fn who_takes_nothing_is_closed_and_who_takes_a_byte_is_not() {
-    let mut hub = Harness::new(Config {
-        write_stall: Some(Duration::from_secs(30)),
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { write_stall: Some(Duration::from_secs(30)), ..quiet() });
     let slow = hub.connect("slow_1");
     let stuck = hub.connect("stuck_1");
     while hub.poll().is_some() {}
@@ -910,12 +745,7 @@ fn who_takes_nothing_is_closed_and_who_takes_a_byte_is_not() {
         while hub.poll().is_some() {}
     }
     assert_eq!(hub.read(slow.conn), "even");
-    let close = Output::Close {
-        conn: stuck.conn,
-        client: stuck.client,
-        reason: CloseReason::Stalled,
-        last: true,
-    };
+    let close = Output::Close { conn: stuck.conn, client: stuck.client, reason: CloseReason::Stalled, last: true };
     assert_eq!(hub.outputs(), [close]);
 }
 
@@ -923,10 +753,7 @@ fn who_takes_nothing_is_closed_and_who_takes_a_byte_is_not() {
 
 #[test]
 fn heartbeats_go_to_who_got_nothing_for_a_while() {
-    let mut hub = Harness::new(Config {
-        heartbeat: Some(Duration::from_secs(15)),
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { heartbeat: Some(Duration::from_secs(15)), ..quiet() });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.wait(10_000);
@@ -1033,25 +860,14 @@ fn an_open_stream_keeps_a_client_or_does_not() {
     let bob = hub.connect("bob_1");
     hub.wait(10 * HOUR);
     hub.drive();
-    let close = Output::Close {
-        conn: bob.conn,
-        client: bob.client,
-        reason: CloseReason::Expired,
-        last: true,
-    };
-    let gone = Output::Expired {
-        client: bob.client,
-        id: "bob_1".into(),
-    };
+    let close = Output::Close { conn: bob.conn, client: bob.client, reason: CloseReason::Expired, last: true };
+    let gone = Output::Expired { client: bob.client, id: "bob_1".into() };
     assert_eq!(hub.outputs(), [close, gone]);
 }
 
 #[test]
 fn a_detached_stream_is_silent_and_ends_with_a_sweep() {
-    let mut hub = Harness::new(Config {
-        heartbeat: Some(Duration::from_secs(15)),
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { heartbeat: Some(Duration::from_secs(15)), ..quiet() });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -1060,8 +876,7 @@ fn a_detached_stream_is_silent_and_ends_with_a_sweep() {
     for target in [Target::All, Target::UserName("bob"), Target::Group("")] {
         hub.publish(target, "x");
     }
-    hub.publish_at(0, Target::Connection(bob.conn), &Event::data("x"))
-        .unwrap();
+    hub.publish_at(0, Target::Connection(bob.conn), &Event::data("x")).unwrap();
     hub.drive();
     assert_eq!(hub.read(bob.conn), "");
     hub.wait(15_000);
@@ -1071,12 +886,7 @@ fn a_detached_stream_is_silent_and_ends_with_a_sweep() {
     assert_ne!(hub.connect("bob_1").client, bob.client);
     hub.wait(HOUR + SWEEP);
     hub.drive();
-    let close = Output::Close {
-        conn: bob.conn,
-        client: bob.client,
-        reason: CloseReason::Expired,
-        last: true,
-    };
+    let close = Output::Close { conn: bob.conn, client: bob.client, reason: CloseReason::Expired, last: true };
     assert_eq!(hub.outputs(), [close]);
 }
 
@@ -1096,10 +906,7 @@ fn an_issued_id_that_nobody_registers_expires() {
 
 #[test]
 fn the_oldest_issued_id_gives_way() {
-    let limits = Limits {
-        issued_ids: 2,
-        ..quiet().limits
-    };
+    let limits = Limits { issued_ids: 2, ..quiet().limits };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     let first = hub.allocate("", "bob", [0; 32]).unwrap();
     hub.allocate("", "bob", [0; 32]).unwrap();
@@ -1110,10 +917,7 @@ fn the_oldest_issued_id_gives_way() {
 
 #[test]
 fn a_clock_that_steps_back_changes_nothing() {
-    let mut hub = Harness::new(Config {
-        heartbeat: Some(Duration::from_secs(15)),
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { heartbeat: Some(Duration::from_secs(15)), ..quiet() });
     let bob = hub.connect("bob_1");
     hub.drive();
     hub.read(bob.conn);
@@ -1152,9 +956,7 @@ fn the_end_of_time_is_only_a_time() {
 #[test]
 fn draining_spreads_retry_and_closes_after_the_last_frame() {
     let mut hub = Harness::new(quiet());
-    let conns: Vec<_> = (0..10)
-        .map(|n| hub.connect(&format!("u{n}_1")).conn)
-        .collect();
+    let conns: Vec<_> = (0..10).map(|n| hub.connect(&format!("u{n}_1")).conn).collect();
     hub.drive();
     for &conn in &conns {
         hub.read(conn);
@@ -1219,11 +1021,7 @@ fn every_limit_has_its_error() {
         other => panic!("{other:?}"),
     };
     let topics = &["a", "b", "c"];
-    let wish_for = |id, group, count| Registration {
-        group,
-        topics: &topics[..count],
-        ..wish(id)
-    };
+    let wish_for = |id, group, count| Registration { group, topics: &topics[..count], ..wish(id) };
     let full = refused(&mut hub, wish_for("a_1", "", 3));
     assert_eq!(full, Full::Subscriptions, "of one client");
     hub.register(&wish_for("a_1", "", 2)).unwrap();
@@ -1252,13 +1050,7 @@ fn every_limit_has_its_error() {
 
 #[test]
 fn a_client_of_system_m_that_was_cut_off_in_mid_frame_lets_go_of_it_however_far_back_it_was() {
-    let mut hub = Harness::new(Config {
-        limits: Limits {
-            log_bytes: 1024 * 1024,
-            ..quiet().limits
-        },
-        ..quiet()
-    });
+    let mut hub = Harness::new(Config { limits: Limits { log_bytes: 1024 * 1024, ..quiet().limits }, ..quiet() });
     let bob = hub.connect("bob_1");
     hub.drive();
     for _ in 0..600 {
@@ -1267,11 +1059,7 @@ fn a_client_of_system_m_that_was_cut_off_in_mid_frame_lets_go_of_it_however_far_
     hub.publish(Target::All, "cut off in mid-frame");
     hub.disconnect(bob.conn).unwrap();
     let bob = hub
-        .register(&Registration {
-            resume: Resume::After("00000007-0"),
-            greeting: Greeting::Registered,
-            ..wish("bob_1")
-        })
+        .register(&Registration { resume: Resume::After("00000007-0"), greeting: Greeting::Registered, ..wish("bob_1") })
         .unwrap();
     hub.drive();
     assert!(hub.read(bob.conn).starts_with("event:resume\n\n"));

@@ -28,17 +28,9 @@ async fn a_stream_of_topics_in_one_request() {
     let frame = stream.frame().await;
     let (_, id) = sse_tests::net::split_id(&frame);
     let id = id.expect("an id");
-    assert!(
-        frame.ends_with(&format!("\nid:{id}\n\n")),
-        "the id stands last: {frame:?}"
-    );
+    assert!(frame.ends_with(&format!("\nid:{id}\n\n")), "the id stands last: {frame:?}");
     let (epoch, sequence) = id.split_once('-').expect("epoch-sequence");
-    assert!(
-        epoch.len() == 8
-            && epoch.bytes().all(|b| b.is_ascii_hexdigit())
-            && sequence.parse::<u64>().is_ok(),
-        "{id}"
-    );
+    assert!(epoch.len() == 8 && epoch.bytes().all(|b| b.is_ascii_hexdigit()) && sequence.parse::<u64>().is_ok(), "{id}");
     for (to, data, expected) in [
         (r#"{"topic":"a"}"#, r#""one""#, "data:one\n\n"),
         (r#"{"topic":"b/c"}"#, r#"{"n":1}"#, "data:{\"n\":1}\n\n"),
@@ -50,11 +42,7 @@ async fn a_stream_of_topics_in_one_request() {
             assert_eq!(stream.expect(expected).await, id);
         }
     }
-    publish(
-        site.web,
-        r#"{"to":{"topic":"a"},"event":"price","data":42}"#,
-    )
-    .await;
+    publish(site.web, r#"{"to":{"topic":"a"},"event":"price","data":42}"#).await;
     stream.expect("event:price\ndata:42\n\n").await;
 }
 
@@ -69,22 +57,14 @@ async fn who_the_stream_is_for() {
     assert!(bob_id.starts_with("bob_"), "{bob_id}");
     let mut amy = site.web.stream("/sse/events?client=amy_1").await;
     assert_eq!(greeted(&mut amy).await.0, "amy_1");
-    let mut tenant = site
-        .web
-        .stream("/sse/events?client=amy_1&group=tenant")
-        .await;
+    let mut tenant = site.web.stream("/sse/events?client=amy_1&group=tenant").await;
     assert_eq!(greeted(&mut tenant).await.0, "amy_1");
 
     publish(site.web, r#"{"to":{"group":"tenant"},"data":"group"}"#).await;
     publish(site.web, r#"{"to":{"client":"amy_1"},"data":"client"}"#).await;
     publish(site.web, r#"{"to":{"name":"bob"},"data":"name"}"#).await;
     publish(site.web, r#"{"to":"all","data":"all"}"#).await;
-    for (stream, own) in [
-        (&mut nobody, ""),
-        (&mut bob, "name"),
-        (&mut amy, "client"),
-        (&mut tenant, "group"),
-    ] {
+    for (stream, own) in [(&mut nobody, ""), (&mut bob, "name"), (&mut amy, "client"), (&mut tenant, "group")] {
         if !own.is_empty() {
             stream.expect(&format!("data:{own}\n\n")).await;
         }
@@ -92,10 +72,7 @@ async fn who_the_stream_is_for() {
     }
     // Who gave neither name nor id is forgotten with the stream; who gave one is kept.
     drop((nobody, bob));
-    sse_tests::net::eventually("only the nameless is forgotten", async || {
-        !site.hub.is_registered(&id).await
-    })
-    .await;
+    sse_tests::net::eventually("only the nameless is forgotten", async || !site.hub.is_registered(&id).await).await;
     assert!(site.hub.is_registered(&bob_id).await);
 }
 
@@ -104,10 +81,7 @@ async fn several_streams_of_one_client_all_receive() {
     let site = Site::start().await;
     let mut streams = Vec::new();
     for topic in ["a", "b", "a"] {
-        let mut stream = site
-            .web
-            .stream(&format!("/sse/events?client=bob_1&topic={topic}"))
-            .await;
+        let mut stream = site.web.stream(&format!("/sse/events?client=bob_1&topic={topic}")).await;
         greeted(&mut stream).await;
         streams.push(stream);
     }
@@ -144,18 +118,12 @@ async fn resume_by_header_by_query_and_from_the_earliest() {
             }
         }
     }
-    let mut all = site
-        .web
-        .stream("/sse/events?topic=t&lastEventId=earliest")
-        .await;
+    let mut all = site.web.stream("/sse/events?topic=t&lastEventId=earliest").await;
     greeted(&mut all).await;
     for n in 0..5 {
         all.expect(&format!("data:{n}\n\n")).await;
     }
-    let mut live = site
-        .web
-        .stream_with("/sse/events?topic=t&lastEventId=", &[("last-event-id", "")])
-        .await;
+    let mut live = site.web.stream_with("/sse/events?topic=t&lastEventId=", &[("last-event-id", "")]).await;
     greeted(&mut live).await;
     publish(site.web, r#"{"to":{"topic":"t"},"data":"live"}"#).await;
     live.expect("data:live\n\n").await;
@@ -164,20 +132,14 @@ async fn resume_by_header_by_query_and_from_the_earliest() {
 
 #[tokio::test]
 async fn an_id_that_is_not_known_gives_a_gap_in_band() {
-    let site =
-        Site::configured(|config| config.epoch = sse_runtime::proto::Epoch(0x1f3a_9c0e)).await;
+    let site = Site::configured(|config| config.epoch = sse_runtime::proto::Epoch(0x1f3a_9c0e)).await;
     publish(site.web, r#"{"to":{"topic":"t"},"data":"kept"}"#).await;
     let check = async |id: &str, reason: &str| {
         let mut stream = site.web.resume("/sse/events?topic=t", id).await;
         // One id for both: that of the gap, which is where the stream goes on.
         let greeting = stream.frame().await;
-        assert!(
-            greeting.starts_with("retry:1000\nevent:connected\n"),
-            "{greeting}"
-        );
-        stream
-            .expect(&format!("event:gap\ndata:{{\"reason\":\"{reason}\"}}\n\n"))
-            .await;
+        assert!(greeting.starts_with("retry:1000\nevent:connected\n"), "{greeting}");
+        stream.expect(&format!("event:gap\ndata:{{\"reason\":\"{reason}\"}}\n\n")).await;
         stream.expect("data:kept\n\n").await;
     };
     check("00000001-5", "epoch").await;
@@ -193,11 +155,7 @@ async fn bad_parameters_are_named() {
     let check = async |query: &str, status: u16, field: &str| {
         let answer = site.web.get(&format!("/sse/events?{query}")).await;
         answer.error(status, Some(field));
-        assert_eq!(
-            answer.header("access-control-allow-origin"),
-            Some("*"),
-            "a page can read why"
-        );
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page can read why");
     };
     check("topics=a", 400, "topics").await;
     check("name=a&name=b", 400, "name").await;
@@ -219,21 +177,12 @@ async fn bad_parameters_are_named() {
     check(&format!("client={long}"), 413, "client").await;
     check(&format!("group={long}"), 413, "group").await;
     let many: Vec<String> = (0..65).map(|n| format!("topic=t{n}")).collect();
-    let answer = site
-        .web
-        .get(&format!("/sse/events?{}", many.join("&")))
-        .await;
-    assert_eq!(
-        (answer.status(), answer.header("retry-after")),
-        (503, Some("5")),
-        "{answer:?}"
-    );
+    let answer = site.web.get(&format!("/sse/events?{}", many.join("&"))).await;
+    assert_eq!((answer.status(), answer.header("retry-after")), (503, Some("5")), "{answer:?}");
     // What pages add against caches is left alone.
     greeted(&mut site.web.stream("/sse/events?_=123&_t=4").await).await;
-    sse_tests::net::eventually("refusals leave nobody behind", async || {
-        site.hub.list().await.expect("a list").is_empty()
-    })
-    .await;
+    sse_tests::net::eventually("refusals leave nobody behind", async || site.hub.list().await.expect("a list").is_empty())
+        .await;
 }
 
 #[tokio::test]
@@ -253,41 +202,24 @@ async fn heartbeats_come_when_nothing_else_does() {
 async fn a_closed_hub_answers_204_and_one_that_shuts_down_503() {
     let site = Site::start().await;
     site.hub.close().await;
-    for path in [
-        "/sse/events",
-        "/sse/events?client=bob_1",
-        "/sse/register-listener/bob_1",
-    ] {
+    for path in ["/sse/events", "/sse/events?client=bob_1", "/sse/register-listener/bob_1"] {
         let answer = site.web.get(path).await;
         assert_eq!((answer.status(), answer.body.as_str()), (204, ""), "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     }
     assert_eq!(site.web.get("/readyz").await.status(), 503);
     assert_eq!(site.web.get("/healthz").await.status(), 200);
-    site.web
-        .post("/sse/publish", r#"{"to":"all","data":"x"}"#)
-        .await
-        .error(503, None);
+    site.web.post("/sse/publish", r#"{"to":"all","data":"x"}"#).await.error(503, None);
 
     let site = Site::start().await;
     let mut stream = site.web.stream("/sse/events").await;
     greeted(&mut stream).await;
-    let (min, max) = (
-        std::time::Duration::from_secs(3),
-        std::time::Duration::from_secs(4),
-    );
-    let all_gone = site
-        .hub
-        .shut_down(std::time::Duration::from_secs(10), min, max);
+    let (min, max) = (std::time::Duration::from_secs(3), std::time::Duration::from_secs(4));
+    let all_gone = site.hub.shut_down(std::time::Duration::from_secs(10), min, max);
     assert!(within("shut down", all_gone).await);
     let rest = stream.rest().await;
-    let [farewell] = rest.as_slice() else {
-        panic!("{rest:?}")
-    };
-    let retry: u32 = farewell
-        .strip_prefix("retry:")
-        .and_then(|rest| rest.trim_end().parse().ok())
-        .expect("a retry");
+    let [farewell] = rest.as_slice() else { panic!("{rest:?}") };
+    let retry: u32 = farewell.strip_prefix("retry:").and_then(|rest| rest.trim_end().parse().ok()).expect("a retry");
     assert!((3000..=4000).contains(&retry), "{farewell:?}");
     let answer = site.web.get("/sse/events").await;
     answer.error(503, None);
@@ -300,10 +232,7 @@ async fn head_opens_no_stream_for_long() {
     let site = Site::start().await;
     let answer = site.web.ask("HEAD", "/sse/events", &[], b"").await;
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
-    sse_tests::net::eventually("nobody is left", async || {
-        site.hub.list().await.expect("a list").is_empty()
-    })
-    .await;
+    sse_tests::net::eventually("nobody is left", async || site.hub.list().await.expect("a list").is_empty()).await;
 }
 
 #[tokio::test]
@@ -314,15 +243,8 @@ async fn streams_end_to_end_carry_any_text() {
     let nasty = "a\r\nb\rc\n\nd: e\u{0}\u{2028}\u{feff}é🦀 id:1\nid: 2";
     let body = serde_json::json!({ "to": { "topic": "t" }, "data": nasty });
     publish(site.web, &body.to_string()).await;
-    stream
-        .expect(
-            "data:a\ndata:b\ndata:c\ndata:\ndata:d: e\u{0}\u{2028}\u{feff}é🦀 id:1\ndata:id: 2\n\n",
-        )
-        .await;
+    stream.expect("data:a\ndata:b\ndata:c\ndata:\ndata:d: e\u{0}\u{2028}\u{feff}é🦀 id:1\ndata:id: 2\n\n").await;
     // The library frames the same way.
-    site.hub
-        .publish(Target::topic("t"), Event::data(nasty))
-        .await
-        .expect("published");
+    site.hub.publish(Target::topic("t"), Event::data(nasty)).await.expect("published");
     stream.frame().await;
 }

@@ -28,11 +28,7 @@ async fn is_full(site: &Site, path: &str, limit: &str) {
 
 #[tokio::test]
 async fn connections_are_refused_at_the_limit_and_taken_again_below_it() {
-    let site = limited(Limits {
-        connections: 3,
-        ..Limits::default()
-    })
-    .await;
+    let site = limited(Limits { connections: 3, ..Limits::default() }).await;
     let mut streams: Vec<Stream> = Vec::new();
     for n in 0..3 {
         let mut stream = site.web.stream(&format!("/sse/events?client=c_{n}")).await;
@@ -42,30 +38,18 @@ async fn connections_are_refused_at_the_limit_and_taken_again_below_it() {
     is_full(&site, "/sse/events", "connections").await;
     is_full(&site, "/sse/register-listener/x_1", "connections").await;
     // A listener that comes back while its old stream still hangs.
-    site.web
-        .get("/sse/register-listener/c_0")
-        .await
-        .error(503, None);
+    site.web.get("/sse/register-listener/c_0").await.error(503, None);
     streams.pop();
-    eventually("a free place", async || {
-        site.web.ask("HEAD", "/sse/events", &[], b"").await.status() == 200
-    })
-    .await;
+    eventually("a free place", async || site.web.ask("HEAD", "/sse/events", &[], b"").await.status() == 200).await;
     for stream in &mut streams {
-        site.web
-            .post("/sse/publish", r#"{"to":"all","data":"x"}"#)
-            .await;
+        site.web.post("/sse/publish", r#"{"to":"all","data":"x"}"#).await;
         assert!(stream.frame().await.starts_with("data:x\n"));
     }
 }
 
 #[tokio::test]
 async fn streams_of_one_client_are_bounded() {
-    let site = limited(Limits {
-        connections_per_client: 2,
-        ..Limits::default()
-    })
-    .await;
+    let site = limited(Limits { connections_per_client: 2, ..Limits::default() }).await;
     let mut streams = Vec::new();
     for _ in 0..2 {
         let mut stream = site.web.stream("/sse/events?client=bob_1").await;
@@ -87,12 +71,7 @@ async fn clients_topics_and_tasks_are_bounded() {
         builder()
             .configure(|config| {
                 config.shards = 1;
-                config.engine.limits = Limits {
-                    clients: 2,
-                    topics_per_client: 2,
-                    tasks_per_client: 1,
-                    ..Limits::default()
-                };
+                config.engine.limits = Limits { clients: 2, topics_per_client: 2, tasks_per_client: 1, ..Limits::default() };
             })
             .worker("a")
             .worker("b"),
@@ -106,10 +85,7 @@ async fn clients_topics_and_tasks_are_bounded() {
     site.web.put("/sse/listen/bob_1/c").await.error(503, None);
     site.web.put("/sse/listen/bob_1/a").await.is("ok");
     site.web.put("/sse/submit-task/bob_1/a").await.is("ok");
-    site.web
-        .put("/sse/submit-task/bob_1/b")
-        .await
-        .error(503, None);
+    site.web.put("/sse/submit-task/bob_1/b").await.error(503, None);
     site.web.post("/sse/complete/bob_1/a", "").await.is("ok");
 }
 
@@ -117,15 +93,13 @@ async fn clients_topics_and_tasks_are_bounded() {
 async fn handlers_at_work_are_bounded() {
     let release = std::sync::Arc::new(tokio::sync::Notify::new());
     let waits = release.clone();
-    let hub = builder()
-        .configure(|config| config.running_tasks = 2)
-        .task("wait", move |_| {
-            let waits = waits.clone();
-            async move {
-                waits.notified().await;
-                Ok(serde_json::Value::Null)
-            }
-        });
+    let hub = builder().configure(|config| config.running_tasks = 2).task("wait", move |_| {
+        let waits = waits.clone();
+        async move {
+            waits.notified().await;
+            Ok(serde_json::Value::Null)
+        }
+    });
     let site = Site::of(hub).await;
     let mut streams = Vec::new();
     for n in 0..3 {
@@ -151,19 +125,13 @@ async fn is_ended(site: &Site, bytes: &[u8]) {
     let mut socket = TcpStream::connect(site.web.0).await.expect("connects");
     socket.write_all(bytes).await.expect("sent");
     let mut rest = Vec::new();
-    let what = format!(
-        "the end of a connection that sent {:?}",
-        String::from_utf8_lossy(bytes)
-    );
+    let what = format!("the end of a connection that sent {:?}", String::from_utf8_lossy(bytes));
     let _ = within(&what, socket.read_to_end(&mut rest)).await;
 }
 
 #[tokio::test]
 async fn who_sends_no_request_is_not_waited_for() {
-    let site = Site::with(builder(), |setup| {
-        setup.serve.header_timeout = Duration::from_millis(100)
-    })
-    .await;
+    let site = Site::with(builder(), |setup| setup.serve.header_timeout = Duration::from_millis(100)).await;
     // A stream is not bound by it.
     let mut stream = site.web.stream("/sse/events").await;
     greeted(&mut stream).await;
@@ -175,18 +143,13 @@ async fn who_sends_no_request_is_not_waited_for() {
         is_ended(&site, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"),
         is_ended(&site, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"),
     );
-    site.web
-        .post("/sse/publish", r#"{"to":"all","data":"x"}"#)
-        .await;
+    site.web.post("/sse/publish", r#"{"to":"all","data":"x"}"#).await;
     stream.expect("data:x\n\n").await;
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_answered_in_json() {
-    let site = Site::with(builder(), |setup| {
-        setup.router.request_timeout = Duration::from_millis(100)
-    })
-    .await;
+    let site = Site::with(builder(), |setup| setup.router.request_timeout = Duration::from_millis(100)).await;
     let answer = async {
         let mut socket = TcpStream::connect(site.web.0).await.expect("connects");
         let head = b"POST /sse/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\nconnection: close\r\n\r\n{";
@@ -197,10 +160,7 @@ async fn a_body_that_does_not_come_is_answered_in_json() {
     };
     let answer = within("an answer", answer).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(
-        answer.contains("content-type: application/json\r\n") && answer.contains("{\"error\":\""),
-        "{answer}"
-    );
+    assert!(answer.contains("content-type: application/json\r\n") && answer.contains("{\"error\":\""), "{answer}");
 }
 
 #[tokio::test]
@@ -211,10 +171,7 @@ async fn sockets_beyond_the_limit_wait_and_are_served_later() {
     let web = site.web;
     let third = tokio::spawn(async move { web.get("/healthz").await });
     // It waits while the places are taken; one of them goes.
-    site.hub
-        .publish(sse_runtime::Target::All, sse_runtime::Event::data("x"))
-        .await
-        .expect("published");
+    site.hub.publish(sse_runtime::Target::All, sse_runtime::Event::data("x")).await.expect("published");
     greeted(&mut first).await;
     first.expect("data:x\n\n").await;
     assert!(!third.is_finished());

@@ -18,11 +18,8 @@ async fn a_thousand_connections_receive_all_events_in_order() {
     let opening: Vec<_> = (0..CONNECTIONS)
         .map(|n| {
             tokio::spawn(async move {
-                let path = if n % 2 == 0 {
-                    format!("/sse/register-listener/bob_{n}")
-                } else {
-                    format!("/sse/events?client=bob_{n}")
-                };
+                let path =
+                    if n % 2 == 0 { format!("/sse/register-listener/bob_{n}") } else { format!("/sse/events?client=bob_{n}") };
                 let mut stream = web.stream(&path).await;
                 stream.event().await;
                 stream
@@ -36,13 +33,7 @@ async fn a_thousand_connections_receive_all_events_in_order() {
     assert_eq!(site.hub.list().await.expect("a list").len(), CONNECTIONS);
     let mut ids = Vec::new();
     for n in 0..EVENTS {
-        ids.push(
-            site.hub
-                .publish(Target::All, Event::data(format!("event {n}")))
-                .await
-                .expect("published")
-                .to_string(),
-        );
+        ids.push(site.hub.publish(Target::All, Event::data(format!("event {n}"))).await.expect("published").to_string());
     }
     let reading: Vec<_> = streams
         .into_iter()
@@ -76,40 +67,25 @@ async fn readers_that_stop_cost_no_memory_and_are_ended() {
     // The log once full, so that it is not counted as the readers'.
     let event = Event::data("x".repeat(EVENT));
     for _ in 0..80 {
-        site.hub
-            .publish(Target::topic("nobody"), event.clone())
-            .await
-            .expect("published");
+        site.hub.publish(Target::topic("nobody"), event.clone()).await.expect("published");
     }
     let mut stopped = Vec::new();
     for n in 0..STOPPED {
-        let mut stream = site
-            .web
-            .stream(&format!("/sse/events?client=stopped_{n}&topic=bulk"))
-            .await;
+        let mut stream = site.web.stream(&format!("/sse/events?client=stopped_{n}&topic=bulk")).await;
         greeted(&mut stream).await;
         stopped.push(stream);
     }
-    let mut reader = site
-        .web
-        .stream("/sse/events?client=reader_1&topic=ticks")
-        .await;
+    let mut reader = site.web.stream("/sse/events?client=reader_1&topic=ticks").await;
     greeted(&mut reader).await;
     let before = resident_bytes();
     let begun = Instant::now();
     let (mut most, mut slowest) = (before, Duration::ZERO);
     for n in 0..PUBLISHED / EVENT {
-        site.hub
-            .publish(Target::topic("bulk"), event.clone())
-            .await
-            .expect("published");
+        site.hub.publish(Target::topic("bulk"), event.clone()).await.expect("published");
         if n % 32 == 0 {
             // Who reads is not delayed by those who do not.
             let told = Instant::now();
-            site.hub
-                .publish(Target::topic("ticks"), Event::data(n.to_string()))
-                .await
-                .expect("published");
+            site.hub.publish(Target::topic("ticks"), Event::data(n.to_string())).await.expect("published");
             reader.expect(&format!("data:{n}\n\n")).await;
             slowest = slowest.max(told.elapsed());
             most = most.max(resident_bytes());
@@ -121,10 +97,7 @@ async fn readers_that_stop_cost_no_memory_and_are_ended() {
         while ended < STOPPED {
             match events.recv().await {
                 Ok(HubEvent::Left { reason, .. }) => {
-                    assert!(
-                        matches!(reason, Some(CloseReason::Stalled | CloseReason::Overrun)),
-                        "{reason:?}"
-                    );
+                    assert!(matches!(reason, Some(CloseReason::Stalled | CloseReason::Overrun)), "{reason:?}");
                     ended += 1;
                 }
                 Ok(_) => {}
@@ -143,10 +116,7 @@ async fn readers_that_stop_cost_no_memory_and_are_ended() {
     // Buffering would cost 50 times 192 MiB. A chunk and hyper's buffer for each are 50 times some 64 KiB; the rest is room for the
     // other tests of this process, which run beside it.
     assert!(growth < 96 << 20, "{} MiB more", growth >> 20);
-    assert!(
-        slowest < Duration::from_secs(2),
-        "a reader waited {slowest:?}"
-    );
+    assert!(slowest < Duration::from_secs(2), "a reader waited {slowest:?}");
     drop(stopped);
 }
 

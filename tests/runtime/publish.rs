@@ -31,20 +31,9 @@ async fn each_target() {
     let group = check(json!({ "group": "g" }), "5").await;
     let default_group = check(json!({ "group": "" }), "6").await;
     for (stream, expected) in [
-        (
-            &mut bob1,
-            vec![
-                ("1", &all),
-                ("2", &topic),
-                ("4", &name),
-                ("6", &default_group),
-            ],
-        ),
+        (&mut bob1, vec![("1", &all), ("2", &topic), ("4", &name), ("6", &default_group)]),
         (&mut bob2, vec![("1", &all), ("4", &name), ("5", &group)]),
-        (
-            &mut amy,
-            vec![("1", &all), ("3", &client), ("6", &default_group)],
-        ),
+        (&mut amy, vec![("1", &all), ("3", &client), ("6", &default_group)]),
     ] {
         for (data, id) in expected {
             assert_eq!(&stream.expect(&format!("data:{data}\n\n")).await, id);
@@ -53,9 +42,7 @@ async fn each_target() {
     // Nobody listens: published all the same.
     check(json!({ "topic": "silence" }), "7").await;
     check(json!({ "name": "nobody" }), "8").await;
-    publish(&site, &json!({ "to": { "client": "nobody_1" }, "data": 1 }))
-        .await
-        .error(404, Some("to.client"));
+    publish(&site, &json!({ "to": { "client": "nobody_1" }, "data": 1 })).await.error(404, Some("to.client"));
 }
 
 #[tokio::test]
@@ -92,26 +79,16 @@ async fn each_field_reaches_the_wire() {
 async fn ids_of_ones_own_are_sent_and_resumed_from() {
     let site = Site::start().await;
     for n in 1..=5 {
-        let answer = publish(
-            &site,
-            &json!({ "to": { "topic": "t" }, "data": n, "id": format!("order {n}") }),
-        )
-        .await;
+        let answer = publish(&site, &json!({ "to": { "topic": "t" }, "data": n, "id": format!("order {n}") })).await;
         assert_eq!(answer.json(), json!({ "id": format!("order {n}") }));
     }
     for from in 1..=5 {
-        let mut stream = site
-            .web
-            .resume("/sse/events?topic=t", &format!("order {from}"))
-            .await;
+        let mut stream = site.web.resume("/sse/events?topic=t", &format!("order {from}")).await;
         greeted(&mut stream).await;
         for n in from + 1..=5 {
             let frame = stream.frame().await;
             let (bare, id) = split_id(&frame);
-            assert_eq!(
-                (bare, id),
-                (format!("data:{n}\n\n"), Some(format!("order {n}")))
-            );
+            assert_eq!((bare, id), (format!("data:{n}\n\n"), Some(format!("order {n}"))));
         }
     }
 }
@@ -121,9 +98,7 @@ async fn an_array_is_answered_in_order() {
     let site = Site::start().await;
     let mut stream = site.web.stream("/sse/events?topic=t").await;
     greeted(&mut stream).await;
-    let body: Vec<Value> = (0..50)
-        .map(|n| json!({ "to": { "topic": "t" }, "data": n }))
-        .collect();
+    let body: Vec<Value> = (0..50).map(|n| json!({ "to": { "topic": "t" }, "data": n })).collect();
     let answer = publish(&site, &Value::Array(body)).await;
     let ids = answer.json();
     for n in 0..50 {
@@ -143,42 +118,12 @@ async fn an_array_with_one_bad_event_publishes_nothing() {
         let answer = publish(&site, &json!([good, good, bad])).await;
         answer.error(status, Some(field));
     };
-    check(
-        json!({ "to": { "topic": "t" }, "data": 1, "event": "a\nb" }),
-        400,
-        "[2].event",
-    )
-    .await;
-    check(
-        json!({ "to": { "topic": "t" }, "data": 1, "id": "a\u{0}b" }),
-        400,
-        "[2].id",
-    )
-    .await;
-    check(
-        json!({ "to": { "topic": "a\nb" }, "data": 1 }),
-        400,
-        "[2].to.topic",
-    )
-    .await;
-    check(
-        json!({ "to": { "topic": "t" }, "data": "x".repeat(3000) }),
-        413,
-        "[2].data",
-    )
-    .await;
-    check(
-        json!({ "to": { "topic": "t" }, "data": 1, "retry": "soon" }),
-        400,
-        "[2].retry",
-    )
-    .await;
-    check(
-        json!({ "to": { "client": "nobody_1" }, "data": 1 }),
-        404,
-        "[2].to.client",
-    )
-    .await;
+    check(json!({ "to": { "topic": "t" }, "data": 1, "event": "a\nb" }), 400, "[2].event").await;
+    check(json!({ "to": { "topic": "t" }, "data": 1, "id": "a\u{0}b" }), 400, "[2].id").await;
+    check(json!({ "to": { "topic": "a\nb" }, "data": 1 }), 400, "[2].to.topic").await;
+    check(json!({ "to": { "topic": "t" }, "data": "x".repeat(3000) }), 413, "[2].data").await;
+    check(json!({ "to": { "topic": "t" }, "data": 1, "retry": "soon" }), 400, "[2].retry").await;
+    check(json!({ "to": { "client": "nobody_1" }, "data": 1 }), 404, "[2].to.client").await;
     publish(&site, &json!({ "to": "all", "data": "fence" })).await;
     stream.expect("data:fence\n\n").await;
 }
@@ -189,10 +134,7 @@ async fn each_refusal_names_the_field() {
     let mut stream = site.web.stream("/sse/events?topic=t").await;
     greeted(&mut stream).await;
     let check = async |body: &str, status: u16, field: Option<&str>| {
-        site.web
-            .post("/sse/publish", body)
-            .await
-            .error(status, field);
+        site.web.post("/sse/publish", body).await.error(status, field);
     };
     check("", 400, None).await;
     check("{", 400, None).await;
@@ -201,113 +143,33 @@ async fn each_refusal_names_the_field() {
     check("[1]", 400, Some("[0]")).await;
     check(r#"{"to":"all"} {}"#, 400, None).await;
     check("{\"to\":\"all\",\"data\":\"\u{fffd}", 400, None).await;
-    let answer = site
-        .web
-        .ask(
-            "POST",
-            "/sse/publish",
-            &[],
-            b"{\"to\":\"all\",\"data\":\"\xff\"}",
-        )
-        .await;
+    let answer = site.web.ask("POST", "/sse/publish", &[], b"{\"to\":\"all\",\"data\":\"\xff\"}").await;
     assert_eq!(answer.status(), 400, "{answer:?}");
     for (fields, status, field) in [
         (json!({ "data": 1 }), 400, None),
         (json!({ "to": "everybody", "data": 1 }), 400, Some("to")),
-        (
-            json!({ "to": { "topics": "t" }, "data": 1 }),
-            400,
-            Some("to"),
-        ),
-        (
-            json!({ "to": { "topic": 1 }, "data": 1 }),
-            400,
-            Some("to.topic"),
-        ),
-        (
-            json!({ "to": { "topic": "" }, "data": 1 }),
-            400,
-            Some("to.topic"),
-        ),
-        (
-            json!({ "to": { "topic": "a\rb" }, "data": 1 }),
-            400,
-            Some("to.topic"),
-        ),
-        (
-            json!({ "to": { "topic": "t".repeat(257) }, "data": 1 }),
-            413,
-            Some("to.topic"),
-        ),
-        (
-            json!({ "to": { "client": "a b" }, "data": 1 }),
-            400,
-            Some("to.client"),
-        ),
-        (
-            json!({ "to": { "client": "c".repeat(129) }, "data": 1 }),
-            413,
-            Some("to.client"),
-        ),
-        (
-            json!({ "to": { "name": "a^b" }, "data": 1 }),
-            400,
-            Some("to.name"),
-        ),
-        (
-            json!({ "to": { "name": "n".repeat(129) }, "data": 1 }),
-            413,
-            Some("to.name"),
-        ),
-        (
-            json!({ "to": { "group": "a\nb" }, "data": 1 }),
-            400,
-            Some("to.group"),
-        ),
-        (
-            json!({ "to": { "group": "g".repeat(129) }, "data": 1 }),
-            413,
-            Some("to.group"),
-        ),
+        (json!({ "to": { "topics": "t" }, "data": 1 }), 400, Some("to")),
+        (json!({ "to": { "topic": 1 }, "data": 1 }), 400, Some("to.topic")),
+        (json!({ "to": { "topic": "" }, "data": 1 }), 400, Some("to.topic")),
+        (json!({ "to": { "topic": "a\rb" }, "data": 1 }), 400, Some("to.topic")),
+        (json!({ "to": { "topic": "t".repeat(257) }, "data": 1 }), 413, Some("to.topic")),
+        (json!({ "to": { "client": "a b" }, "data": 1 }), 400, Some("to.client")),
+        (json!({ "to": { "client": "c".repeat(129) }, "data": 1 }), 413, Some("to.client")),
+        (json!({ "to": { "name": "a^b" }, "data": 1 }), 400, Some("to.name")),
+        (json!({ "to": { "name": "n".repeat(129) }, "data": 1 }), 413, Some("to.name")),
+        (json!({ "to": { "group": "a\nb" }, "data": 1 }), 400, Some("to.group")),
+        (json!({ "to": { "group": "g".repeat(129) }, "data": 1 }), 413, Some("to.group")),
         (json!({ "to": "all", "event": 1 }), 400, Some("event")),
-        (
-            json!({ "to": "all", "event": "a\nb", "data": 1 }),
-            400,
-            Some("event"),
-        ),
-        (
-            json!({ "to": "all", "event": "a\rb", "data": 1 }),
-            400,
-            Some("event"),
-        ),
-        (
-            json!({ "to": "all", "id": "a\nb", "data": 1 }),
-            400,
-            Some("id"),
-        ),
-        (
-            json!({ "to": "all", "id": "a\u{0}b", "data": 1 }),
-            400,
-            Some("id"),
-        ),
+        (json!({ "to": "all", "event": "a\nb", "data": 1 }), 400, Some("event")),
+        (json!({ "to": "all", "event": "a\rb", "data": 1 }), 400, Some("event")),
+        (json!({ "to": "all", "id": "a\nb", "data": 1 }), 400, Some("id")),
+        (json!({ "to": "all", "id": "a\u{0}b", "data": 1 }), 400, Some("id")),
         (json!({ "to": "all", "id": 7, "data": 1 }), 400, Some("id")),
-        (
-            json!({ "to": "all", "id": "i".repeat(1025), "data": 1 }),
-            413,
-            Some("id"),
-        ),
+        (json!({ "to": "all", "id": "i".repeat(1025), "data": 1 }), 413, Some("id")),
         (json!({ "to": "all", "retry": -1 }), 400, Some("retry")),
         (json!({ "to": "all", "retry": 1.5 }), 400, Some("retry")),
-        (
-            json!({ "to": "all", "retry": 4294967296_u64 }),
-            400,
-            Some("retry"),
-        ),
-        (
-            json!({ "to": "all", "data": "x".repeat(2048) }),
-            413,
-            Some("data"),
-        ),
+        (json!({ "to": "all", "retry": 4294967296_u64 }), 400, Some("retry")),
+        (json!({ "to": "all", "data": "x".repeat(2048) }), 413, Some("data")),
     ] {
         publish(&site, &fields).await.error(status, field);
     }
@@ -322,14 +184,7 @@ async fn the_largest_frame_fits_and_one_byte_more_does_not() {
     let site = Site::configured(|config| config.engine.limits.frame_bytes = 1024).await;
     let mut stream = site.web.stream("/sse/events?topic=t").await;
     greeted(&mut stream).await;
-    let sends = async |len: usize| {
-        publish(
-            &site,
-            &json!({ "to": { "topic": "t" }, "data": "x".repeat(len) }),
-        )
-        .await
-        .status()
-    };
+    let sends = async |len: usize| publish(&site, &json!({ "to": { "topic": "t" }, "data": "x".repeat(len) })).await.status();
     let mut largest = 0;
     for len in 900..1100 {
         match sends(len).await {
@@ -342,39 +197,22 @@ async fn the_largest_frame_fits_and_one_byte_more_does_not() {
     }
     assert!((950..1024).contains(&largest), "{largest}");
     for len in 900..=largest {
-        stream
-            .expect(&format!("data:{}\n\n", "x".repeat(len)))
-            .await;
+        stream.expect(&format!("data:{}\n\n", "x".repeat(len))).await;
     }
 }
 
 #[tokio::test]
 async fn an_oversized_body_is_413_for_every_route_with_one() {
-    let site = Site::with(builder().worker("build"), |setup| {
-        setup.router.max_body = 4096
-    })
-    .await;
+    let site = Site::with(builder().worker("build"), |setup| setup.router.max_body = 4096).await;
     let mut stream = site.web.stream("/sse/events?client=bob_1").await;
     greeted(&mut stream).await;
     let body = format!(r#"{{"to":"all","data":"{}"}}"#, "x".repeat(5000));
     site.web.post("/sse/publish", &body).await.error(413, None);
-    site.web
-        .ask("PUT", "/sse/submit-task/bob_1/build", &[], body.as_bytes())
-        .await
-        .error(413, None);
+    site.web.ask("PUT", "/sse/submit-task/bob_1/build", &[], body.as_bytes()).await.error(413, None);
     site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
-    site.web
-        .post("/sse/complete/bob_1/build", &body)
-        .await
-        .error(413, None);
-    site.web
-        .post("/sse/progress/bob_1/build", &body)
-        .await
-        .error(413, None);
-    site.web
-        .post("/sse/progress/bob_1/build", "50")
-        .await
-        .is("ok");
+    site.web.post("/sse/complete/bob_1/build", &body).await.error(413, None);
+    site.web.post("/sse/progress/bob_1/build", &body).await.error(413, None);
+    site.web.post("/sse/progress/bob_1/build", "50").await.is("ok");
     let (frame, _) = stream.event().await;
     assert!(frame.starts_with("event:progress\n"), "{frame}");
 }

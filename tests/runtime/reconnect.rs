@@ -59,13 +59,8 @@ impl Received {
 #[tokio::test]
 async fn a_stream_cut_in_mid_frame_loses_and_repeats_nothing() {
     const EVENTS: usize = 40;
-    let expected: Vec<String> = (0..EVENTS)
-        .map(|n| format!("event {n}\nof {EVENTS}"))
-        .collect();
-    for path in [
-        "/sse/events?client=bob_1&topic=t",
-        "/sse/register-listener/bob_1",
-    ] {
+    let expected: Vec<String> = (0..EVENTS).map(|n| format!("event {n}\nof {EVENTS}")).collect();
+    for path in ["/sse/events?client=bob_1&topic=t", "/sse/register-listener/bob_1"] {
         let site = Site::start().await;
         let mut first = site.web.stream(path).await;
         let mut received = Received::default();
@@ -74,17 +69,11 @@ async fn a_stream_cut_in_mid_frame_loses_and_repeats_nothing() {
         drop(first);
         let start = received.last_event_id.clone();
         for event in &expected {
-            site.hub
-                .publish(Target::topic("t"), Event::data(event.clone()))
-                .await
-                .expect("published");
+            site.hub.publish(Target::topic("t"), Event::data(event.clone())).await.expect("published");
         }
         // Cut everywhere in a frame and its chunk, again and again, each time a little later or earlier.
         for step in [1, 3, 7] {
-            let mut received = Received {
-                last_event_id: start.clone(),
-                ..Received::default()
-            };
+            let mut received = Received { last_event_id: start.clone(), ..Received::default() };
             let mut allowed = 330;
             let mut attempts = 0;
             while received.data.len() < EVENTS {
@@ -117,9 +106,7 @@ async fn nothing_is_lost_while_events_come_and_streams_are_cut() {
     let hub = site.hub.clone();
     let publishing = tokio::spawn(async move {
         for n in 0..EVENTS {
-            hub.publish(Target::topic("t"), Event::data(n.to_string()))
-                .await
-                .expect("published");
+            hub.publish(Target::topic("t"), Event::data(n.to_string())).await.expect("published");
             tokio::task::yield_now().await;
         }
     });
@@ -149,26 +136,14 @@ async fn history_that_left_the_log_is_told_as_a_gap() {
     drop(stream);
     let mut ids = Vec::new();
     for n in 0..30 {
-        ids.push(
-            site.hub
-                .publish(Target::topic("t"), Event::data(n.to_string()))
-                .await
-                .expect("published")
-                .to_string(),
-        );
+        ids.push(site.hub.publish(Target::topic("t"), Event::data(n.to_string())).await.expect("published").to_string());
     }
     for seen in [&start, &ids[0], &ids[20]] {
         let mut stream = site.web.resume(path, seen).await;
         assert!(stream.frame().await.contains("event:connected"));
-        stream
-            .expect("event:gap\ndata:{\"reason\":\"evicted\"}\n\n")
-            .await;
+        stream.expect("event:gap\ndata:{\"reason\":\"evicted\"}\n\n").await;
         for n in 22..30 {
-            assert_eq!(
-                stream.expect(&format!("data:{n}\n\n")).await,
-                ids[n],
-                "after {seen}"
-            );
+            assert_eq!(stream.expect(&format!("data:{n}\n\n")).await, ids[n], "after {seen}");
         }
     }
     // The last one that is just gone, and the first that is there: nothing is missing after them.
@@ -190,25 +165,14 @@ async fn another_life_of_the_hub_is_another_epoch() {
     let second = Site::start().await;
     let mut stream = second.web.resume(path, &id).await;
     let greeting = stream.frame().await;
-    assert!(
-        greeting.contains("data:\"registered^bob_1\"\n"),
-        "{greeting}"
-    );
-    let id = stream
-        .expect("event:gap\ndata:{\"reason\":\"epoch\"}\n\n")
-        .await;
+    assert!(greeting.contains("data:\"registered^bob_1\"\n"), "{greeting}");
+    let id = stream.expect("event:gap\ndata:{\"reason\":\"epoch\"}\n\n").await;
     // From there on there is none.
     drop(stream);
     let mut stream = second.web.resume(path, &id).await;
     let (greeting, _) = stream.event().await;
-    assert!(
-        greeting.ends_with("retry:1000\ndata:\"registered^bob_1\"\n\n"),
-        "{greeting:?}"
-    );
-    second
-        .web
-        .post("/sse/publish", r#"{"to":"all","data":"fence"}"#)
-        .await;
+    assert!(greeting.ends_with("retry:1000\ndata:\"registered^bob_1\"\n\n"), "{greeting:?}");
+    second.web.post("/sse/publish", r#"{"to":"all","data":"fence"}"#).await;
     stream.expect("data:fence\n\n").await;
 }
 
@@ -218,20 +182,11 @@ pub(crate) async fn fill_its_socket(site: &Site, event: &Event) {
     let mut before = String::new();
     eventually("a full socket", async || {
         for _ in 0..20 {
-            site.hub
-                .publish(Target::All, event.clone())
-                .await
-                .expect("published");
+            site.hub.publish(Target::All, event.clone()).await.expect("published");
         }
         let metrics = site.hub.render_metrics();
-        let written = metrics
-            .lines()
-            .find(|line| line.starts_with("sse_hub_written_bytes_total"));
-        at_rest = if written == Some(&before) {
-            at_rest + 1
-        } else {
-            0
-        };
+        let written = metrics.lines().find(|line| line.starts_with("sse_hub_written_bytes_total"));
+        at_rest = if written == Some(&before) { at_rest + 1 } else { 0 };
         before = written.unwrap_or("").to_owned();
         at_rest > 3
     })
@@ -239,15 +194,8 @@ pub(crate) async fn fill_its_socket(site: &Site, event: &Event) {
 }
 
 fn tiny_log(config: &mut HubConfig) {
-    let limits = Limits {
-        log_bytes: 64 * 1024,
-        frame_bytes: 8 * 1024,
-        ..Limits::default()
-    };
-    config.engine = Config {
-        limits,
-        ..Config::default()
-    };
+    let limits = Limits { log_bytes: 64 * 1024, frame_bytes: 8 * 1024, ..Limits::default() };
+    config.engine = Config { limits, ..Config::default() };
 }
 
 #[tokio::test]
@@ -263,10 +211,7 @@ async fn a_tiny_log_tells_a_slow_reader_of_its_gap_in_band() {
         greeted(&mut stream).await;
         fill_its_socket(&site, &Event::data("x".repeat(7_000))).await;
         for n in 0..100 {
-            site.hub
-                .publish(Target::topic("t"), Event::data(n.to_string()))
-                .await
-                .expect("published");
+            site.hub.publish(Target::topic("t"), Event::data(n.to_string())).await.expect("published");
         }
         // What is in its socket is whole, then the gap comes: in this stream or in the one after it.
         let (mut last, mut gaps, mut streams) = (String::new(), 0, 1);
@@ -282,20 +227,11 @@ async fn a_tiny_log_tells_a_slow_reader_of_its_gap_in_band() {
             last = id.unwrap_or(last);
             if bare.starts_with("event:gap\n") {
                 gaps += 1;
-            } else if let Some(number) = bare
-                .strip_prefix("data:")
-                .and_then(|rest| rest.trim_end().parse::<i32>().ok())
-            {
-                assert!(
-                    gaps > 0 && (next == 0 || number == next),
-                    "{next} was expected, not {number}; {gaps} gaps"
-                );
+            } else if let Some(number) = bare.strip_prefix("data:").and_then(|rest| rest.trim_end().parse::<i32>().ok()) {
+                assert!(gaps > 0 && (next == 0 || number == next), "{next} was expected, not {number}; {gaps} gaps");
                 next = number + 1;
             } else {
-                assert!(
-                    bare.contains("event:connected") || bare.len() == 7_007,
-                    "a whole frame: {bare:.80}"
-                );
+                assert!(bare.contains("event:connected") || bare.len() == 7_007, "a whole frame: {bare:.80}");
             }
         }
         assert!(gaps > 0, "{overrun:?}");
@@ -315,10 +251,7 @@ async fn a_reader_that_the_log_passed_is_ended_and_comes_back() {
     let (_, id) = greeted(&mut stream).await;
     fill_its_socket(&site, &Event::data("x".repeat(7_000))).await;
     // It never reads again. Its place, the only one, is free all the same.
-    eventually("a free place", async || {
-        site.web.ask("HEAD", path, &[], b"").await.status() == 200
-    })
-    .await;
+    eventually("a free place", async || site.web.ask("HEAD", path, &[], b"").await.status() == 200).await;
     drop(stream);
     let came_back = async {
         loop {
@@ -326,9 +259,7 @@ async fn a_reader_that_the_log_passed_is_ended_and_comes_back() {
             if let Ok(mut stream) = answer {
                 let greeting = stream.frame().await;
                 assert!(greeting.contains("event:connected"), "{greeting}");
-                stream
-                    .expect("event:gap\ndata:{\"reason\":\"evicted\"}\n\n")
-                    .await;
+                stream.expect("event:gap\ndata:{\"reason\":\"evicted\"}\n\n").await;
                 return;
             }
         }
@@ -347,13 +278,8 @@ async fn a_stuck_stream_that_was_replaced_gives_its_place_back() {
     fill_its_socket(&site, &Event::data("x".repeat(60_000))).await;
     let mut fresh = site.web.stream("/sse/register-listener/bob_1").await;
     fresh.event().await;
-    eventually("a free place", async || {
-        site.web.ask("HEAD", "/sse/events", &[], b"").await.status() == 200
-    })
-    .await;
-    site.web
-        .post("/sse/publish", r#"{"to":"all","data":"fence"}"#)
-        .await;
+    eventually("a free place", async || site.web.ask("HEAD", "/sse/events", &[], b"").await.status() == 200).await;
+    site.web.post("/sse/publish", r#"{"to":"all","data":"fence"}"#).await;
     fresh.expect("data:fence\n\n").await;
     drop(stuck);
 }
@@ -365,21 +291,13 @@ async fn a_peer_that_resets_is_gone_at_once() {
     greeted(&mut stream).await;
     drop(stream);
     let mut socket = TcpStream::connect(site.web.0).await.expect("connects");
-    socket
-        .write_all(b"GET /sse/events?client=bob_1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await
-        .expect("sent");
+    socket.write_all(b"GET /sse/events?client=bob_1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
     let mut head = [0; 16];
     socket.read_exact(&mut head).await.expect("a head");
     // Unread bytes make this a reset and no orderly end.
     drop(socket);
     eventually("no stream is left", async || {
-        site.hub
-            .list()
-            .await
-            .expect("a list")
-            .iter()
-            .all(|registrant| registrant.streams == 0)
+        site.hub.list().await.expect("a list").iter().all(|registrant| registrant.streams == 0)
     })
     .await;
 }

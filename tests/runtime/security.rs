@@ -21,14 +21,8 @@ const PRIVILEGED: &[(&str, &str, &str)] = &[
     ("POST", "progress/bob_1/t", ""),
 ];
 
-async fn ask(
-    site: &Site,
-    (method, route, body): (&str, &str, &str),
-    headers: &[(&str, &str)],
-) -> Answer {
-    site.web
-        .ask(method, &format!("/sse/{route}"), headers, body.as_bytes())
-        .await
+async fn ask(site: &Site, (method, route, body): (&str, &str, &str), headers: &[(&str, &str)]) -> Answer {
+    site.web.ask(method, &format!("/sse/{route}"), headers, body.as_bytes()).await
 }
 
 #[tokio::test]
@@ -44,14 +38,8 @@ async fn privileged_routes_need_the_token() {
     for &route in PRIVILEGED {
         let missing = ask(&site, route, &[]).await;
         let says = missing.error(401, Some("Authorization"));
-        assert_eq!(
-            says,
-            "this needs the hub's token; send it as Authorization: Bearer TOKEN"
-        );
-        assert_eq!(
-            missing.header("www-authenticate"),
-            Some("Bearer realm=\"sse-hub\"")
-        );
+        assert_eq!(says, "this needs the hub's token; send it as Authorization: Bearer TOKEN");
+        assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"sse-hub\""));
         for wrong in [
             "Bearer 0123456789abcdeg",
             "Bearer 0123456789abcde",
@@ -62,21 +50,11 @@ async fn privileged_routes_need_the_token() {
             let answer = ask(&site, route, &[("authorization", wrong)]).await;
             // The same words however wrong it is, and nothing of what was sent.
             let says = answer.error(401, Some("Authorization"));
-            assert_eq!(
-                says, "that is not the hub's token; see SSE_HUB_TOKEN or token_file",
-                "{wrong}"
-            );
-            assert_eq!(
-                answer.header("www-authenticate"),
-                Some("Bearer realm=\"sse-hub\", error=\"invalid_token\"")
-            );
+            assert_eq!(says, "that is not the hub's token; see SSE_HUB_TOKEN or token_file", "{wrong}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"sse-hub\", error=\"invalid_token\""));
         }
         for odd in ["Basic 0123456789abcdef", "0123456789abcdef", "Bearer", ""] {
-            assert_eq!(
-                ask(&site, route, &[("authorization", odd)]).await.status(),
-                401,
-                "{odd}"
-            );
+            assert_eq!(ask(&site, route, &[("authorization", odd)]).await.status(), 401, "{odd}");
         }
         // In the query, where logs would keep it, it counts for nothing.
         let (method, path, body) = route;
@@ -85,36 +63,23 @@ async fn privileged_routes_need_the_token() {
     }
     assert!(site.hub.is_registered("bob_1").await, "nothing was cleared");
     site.web.put("/sse/submit-task/bob_1/t").await.is("ok");
-    for &route in PRIVILEGED
-        .iter()
-        .filter(|route| route.1 != "clear-registrants")
-    {
+    for &route in PRIVILEGED.iter().filter(|route| route.1 != "clear-registrants") {
         let answer = ask(&site, route, &[BEARER]).await;
         // The last one comes after the task's end.
-        let status = if route.1.starts_with("progress") {
-            answer.status().min(200)
-        } else {
-            answer.status()
-        };
+        let status = if route.1.starts_with("progress") { answer.status().min(200) } else { answer.status() };
         assert_eq!(status, 200, "{route:?}: {answer:?}");
     }
     assert_eq!(ask(&site, PRIVILEGED[1], &[BEARER]).await.status(), 200);
     assert!(!site.hub.is_registered("bob_1").await);
     // The first thing that came is what the token allowed: nothing forged before it.
     let (first, _) = stream.event().await;
-    assert!(
-        first.starts_with("event:completed\n") || first.contains("ad-hoc"),
-        "{first}"
-    );
+    assert!(first.starts_with("event:completed\n") || first.contains("ad-hoc"), "{first}");
 }
 
 #[tokio::test]
 async fn a_strangers_page_changes_nothing() {
     const APP: &str = "https://app.example";
-    let site = Site::with(builder().worker("t"), |setup| {
-        setup.router.guard = guard(None, &["*", APP])
-    })
-    .await;
+    let site = Site::with(builder().worker("t"), |setup| setup.router.guard = guard(None, &["*", APP])).await;
     let mut stream = site.web.stream("/sse/events?client=bob_1").await;
     greeted(&mut stream).await;
     let commands = [
@@ -129,10 +94,7 @@ async fn a_strangers_page_changes_nothing() {
         for headers in [
             &[("sec-fetch-site", "cross-site")][..],
             &[("sec-fetch-site", "same-site")],
-            &[
-                ("sec-fetch-site", "cross-site"),
-                ("origin", "https://evil.example"),
-            ],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
             &[("origin", "https://evil.example")],
             &[("origin", "null")],
             &[("origin", "https://app.example.evil.example")],
@@ -140,11 +102,7 @@ async fn a_strangers_page_changes_nothing() {
         ] {
             let answer = ask(&site, route, headers).await;
             answer.error(403, Some("Origin"));
-            assert_eq!(
-                answer.header("access-control-allow-origin"),
-                None,
-                "{route:?} {headers:?}"
-            );
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{route:?} {headers:?}");
         }
     }
     assert!(site.hub.is_registered("bob_1").await);
@@ -161,18 +119,8 @@ async fn a_strangers_page_changes_nothing() {
         ask(&site, commands[3], headers).await.is("ok");
     }
     // Streams are open to any page by default.
-    site.web
-        .stream_with(
-            "/sse/events",
-            &[
-                ("sec-fetch-site", "cross-site"),
-                ("origin", "https://evil.example"),
-            ],
-        )
-        .await;
-    site.web
-        .post("/sse/publish", r#"{"to":"all","data":"fence"}"#)
-        .await;
+    site.web.stream_with("/sse/events", &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")]).await;
+    site.web.post("/sse/publish", r#"{"to":"all","data":"fence"}"#).await;
     stream.expect("data:fence\n\n").await;
 }
 
@@ -181,18 +129,9 @@ async fn streams_are_closed_to_strangers_without_a_star() {
     const APP: &str = "https://app.example";
     let site = Site::with(builder(), |setup| setup.router.guard = guard(None, &[APP])).await;
     for path in ["/sse/events", "/sse/register-listener/bob_1"] {
-        let evil = [
-            ("origin", "https://evil.example"),
-            ("sec-fetch-site", "cross-site"),
-        ];
-        site.web
-            .ask("GET", path, &evil, b"")
-            .await
-            .error(403, Some("Origin"));
-        let stream = site
-            .web
-            .stream_with(path, &[("origin", APP), ("sec-fetch-site", "cross-site")])
-            .await;
+        let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
+        site.web.ask("GET", path, &evil, b"").await.error(403, Some("Origin"));
+        let stream = site.web.stream_with(path, &[("origin", APP), ("sec-fetch-site", "cross-site")]).await;
         assert_eq!(stream.head.header("access-control-allow-origin"), Some(APP));
         assert_eq!(stream.head.header("vary"), Some("origin"));
     }
@@ -202,54 +141,18 @@ async fn streams_are_closed_to_strangers_without_a_star() {
 async fn a_foreign_host_is_refused_on_loopback() {
     let site = Site::start().await;
     let port = site.web.0.port();
-    for host in [
-        "evil.example",
-        "evil.example:80",
-        "localhost.evil.example",
-        "127.0.0.1.nip.io",
-        "10.0.0.1",
-        "",
-    ] {
-        for path in [
-            "/",
-            "/metrics",
-            "/healthz",
-            "/sse/events",
-            "/sse/make-id/bob",
-            "/sse/list-registrants",
-            "/app.js",
-        ] {
+    for host in ["evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", ""] {
+        for path in ["/", "/metrics", "/healthz", "/sse/events", "/sse/make-id/bob", "/sse/list-registrants", "/app.js"] {
             let answer = site.web.ask("GET", path, &[("host", host)], b"").await;
             answer.error(403, Some("Host"));
         }
     }
-    for host in [
-        format!("localhost:{port}"),
-        format!("127.0.0.1:{port}"),
-        format!("[::1]:{port}"),
-        "LOCALHOST".to_owned(),
-    ] {
-        assert_eq!(
-            site.web
-                .ask("GET", "/healthz", &[("host", &host)], b"")
-                .await
-                .status(),
-            200,
-            "{host}"
-        );
+    for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}"), "LOCALHOST".to_owned()] {
+        assert_eq!(site.web.ask("GET", "/healthz", &[("host", &host)], b"").await.status(), 200, "{host}");
     }
     // Two of them, one of them foreign.
     let both = [("host", "localhost"), ("host", "evil.example")];
-    assert!(matches!(
-        site.web.ask("GET", "/healthz", &both, b"").await.status(),
-        400 | 403
-    ));
+    assert!(matches!(site.web.ask("GET", "/healthz", &both, b"").await.status(), 400 | 403));
     let absolute = format!("http://evil.example:{port}/healthz");
-    assert_eq!(
-        site.web
-            .ask("GET", &absolute, &[("host", "localhost")], b"")
-            .await
-            .status(),
-        403
-    );
+    assert_eq!(site.web.ask("GET", &absolute, &[("host", "localhost")], b"").await.status(), 403);
 }

@@ -43,10 +43,7 @@ impl Site {
         let hub = hub.build().expect("a hub");
         let mut setup = Setup {
             router: RouterOptions::new(guard(None, &["*"])),
-            serve: ServeOptions {
-                max_connections: 10_000,
-                header_timeout: Duration::from_secs(10),
-            },
+            serve: ServeOptions { max_connections: 10_000, header_timeout: Duration::from_secs(10) },
         };
         change(&mut setup);
         let serving = tokio::spawn(serve(
@@ -57,11 +54,7 @@ impl Site {
             async || {},
             Duration::ZERO,
         ));
-        Self {
-            hub,
-            web: Web(address),
-            serving,
-        }
+        Self { hub, web: Web(address), serving }
     }
 }
 

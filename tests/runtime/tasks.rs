@@ -35,9 +35,7 @@ fn parse(frame: &str) -> (String, Value) {
         .and_then(|rest| rest.split_once("\ndata:"))
         .unwrap_or_else(|| panic!("a named event: {frame:?}"));
     let mut data: Value = serde_json::from_str(data.trim_end()).expect("JSON");
-    let timestamp = data
-        .as_object_mut()
-        .and_then(|data| data.remove("timestamp"));
+    let timestamp = data.as_object_mut().and_then(|data| data.remove("timestamp"));
     assert!(timestamp.is_some_and(|at| at.is_u64()), "{frame}");
     (event.to_owned(), data)
 }
@@ -53,22 +51,15 @@ async fn handlers_complete_fail_report_and_break_down() {
     }
     let site = Site::of(
         builder()
-            .task("double", async |run: TaskRun| {
-                Ok(json!(run.params()["n"].as_i64().unwrap_or(0) * 2))
-            })
+            .task("double", async |run: TaskRun| Ok(json!(run.params()["n"].as_i64().unwrap_or(0) * 2)))
             .task("nothing", async |_| Ok(Value::Null))
-            .task(
-                "fail",
-                async |_| Err("no \"luck\" ^ \\ \n today".to_owned()),
-            )
+            .task("fail", async |_| Err("no \"luck\" ^ \\ \n today".to_owned()))
             .task("panic", async |_| panic!("as planned"))
             .task("panic-at-once", breaks_at_once)
             .task("huge", async |_| Ok(json!("x".repeat(1 << 20))))
             .task("steps", async |run: TaskRun| {
                 for n in 1..=3 {
-                    run.progress(&json!({ "step": n }))
-                        .await
-                        .map_err(|error| error.to_string())?;
+                    run.progress(&json!({ "step": n })).await.map_err(|error| error.to_string())?;
                 }
                 Ok(json!("all three"))
             }),
@@ -76,97 +67,45 @@ async fn handlers_complete_fail_report_and_break_down() {
     .await;
     let mut bob = open(site.web, "bob_1").await;
     let submit = async |task: &str, params: &str| {
-        site.web
-            .ask(
-                "PUT",
-                &format!("/sse/submit-task/bob_1/{task}"),
-                &[],
-                params.as_bytes(),
-            )
-            .await
-            .is("ok");
+        site.web.ask("PUT", &format!("/sse/submit-task/bob_1/{task}"), &[], params.as_bytes()).await.is("ok");
     };
     submit("double", r#"{"n":21}"#).await;
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "completed",
-            json!({ "task": "double", "client": "bob_1", "result": 42 })
-        )
-    );
+    assert_eq!(told(&mut bob).await, named("completed", json!({ "task": "double", "client": "bob_1", "result": 42 })));
     submit("nothing", "").await;
-    assert_eq!(
-        told(&mut bob).await,
-        named("completed", json!({ "task": "nothing", "client": "bob_1" }))
-    );
+    assert_eq!(told(&mut bob).await, named("completed", json!({ "task": "nothing", "client": "bob_1" })));
     submit("fail", "").await;
     let reason = "no \"luck\" ^ \\ \n today";
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "failed",
-            json!({ "task": "fail", "client": "bob_1", "reason": reason })
-        )
-    );
+    assert_eq!(told(&mut bob).await, named("failed", json!({ "task": "fail", "client": "bob_1", "reason": reason })));
     for task in ["panic", "panic-at-once"] {
         submit(task, "").await;
         let reason = "the task's handler broke down";
-        assert_eq!(
-            told(&mut bob).await,
-            named(
-                "failed",
-                json!({ "task": task, "client": "bob_1", "reason": reason })
-            )
-        );
+        assert_eq!(told(&mut bob).await, named("failed", json!({ "task": task, "client": "bob_1", "reason": reason })));
     }
     submit("huge", "").await;
     let (event, data) = told(&mut bob).await;
-    assert!(
-        event == "failed"
-            && data["reason"]
-                .as_str()
-                .is_some_and(|reason| reason.contains("frame")),
-        "{data}"
-    );
+    assert!(event == "failed" && data["reason"].as_str().is_some_and(|reason| reason.contains("frame")), "{data}");
     submit("steps", "").await;
     for n in 1..=3 {
         let step = json!({ "task": "steps", "client": "bob_1", "progress": { "step": n } });
         assert_eq!(told(&mut bob).await, named("progress", step));
     }
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "completed",
-            json!({ "task": "steps", "client": "bob_1", "result": "all three" })
-        )
-    );
-    site.web
-        .ask("PUT", "/sse/submit-task/bob_1/double", &[], b"{nonsense")
-        .await
-        .error(400, None);
+    assert_eq!(told(&mut bob).await, named("completed", json!({ "task": "steps", "client": "bob_1", "result": "all three" })));
+    site.web.ask("PUT", "/sse/submit-task/bob_1/double", &[], b"{nonsense").await.error(400, None);
 }
 
 #[tokio::test]
 async fn a_failed_task_reaches_the_original_client_as_it_can_read_it() {
-    let site = Site::of(builder().task("fail", async |_| {
-        Err("no \"luck\" ^ \\ \n today".to_owned())
-    }))
-    .await;
+    let site = Site::of(builder().task("fail", async |_| Err("no \"luck\" ^ \\ \n today".to_owned()))).await;
     let mut bob = site.web.stream("/sse/register-listener/bob_1").await;
     bob.event().await;
     site.web.put("/sse/submit-task/bob_1/fail").await.is("ok");
     let (frame, _) = bob.event().await;
-    let inner: String =
-        serde_json::from_str(frame.trim_end().strip_prefix("data:").expect("one line"))
-            .expect("a JSON string");
+    let inner: String = serde_json::from_str(frame.trim_end().strip_prefix("data:").expect("one line")).expect("a JSON string");
     // As the original does it: split at ^, delete every backslash.
     let parts: Vec<&str> = inner.split('^').collect();
     assert_eq!((parts.len(), parts[0]), (2, "completed"));
     let payload: Value = serde_json::from_str(&parts[1].replace('\\', "")).expect("JSON");
-    assert_eq!(
-        (&payload["id"], &payload["taskid"], &payload["status"]),
-        (&json!("bob_1"), &json!("fail"), &json!("failed"))
-    );
+    assert_eq!((&payload["id"], &payload["taskid"], &payload["status"]), (&json!("bob_1"), &json!("fail"), &json!("failed")));
     assert_eq!(payload["reason"], json!("no  luck        today"));
 }
 
@@ -175,88 +114,33 @@ async fn workers_outside_report_over_http() {
     let site = Site::of(builder().worker("build").worker("test")).await;
     let mut bob = open(site.web, "bob_1").await;
     let mut tab = open(site.web, "bob_2").await;
-    site.web
-        .post("/sse/progress/bob_1/build", "1")
-        .await
-        .error(404, None);
-    site.web
-        .post("/sse/complete/nobody/build", "")
-        .await
-        .error(404, None);
+    site.web.post("/sse/progress/bob_1/build", "1").await.error(404, None);
+    site.web.post("/sse/complete/nobody/build", "").await.error(404, None);
     site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
     site.web.put("/sse/submit-task/bob_1/test").await.is("ok");
-    let says = site
-        .web
-        .post("/sse/complete/bob_1/build", r#"{"status":"done"}"#)
-        .await
-        .error(400, Some("status"));
+    let says = site.web.post("/sse/complete/bob_1/build", r#"{"status":"done"}"#).await.error(400, Some("status"));
     assert!(says.contains("done"), "{says}");
+    site.web.post("/sse/complete/bob_1/build", r#"{"stat":"failed"}"#).await.error(400, Some("stat"));
+    site.web.post("/sse/complete/bob_1/build", r#"{"reason":"x"}"#).await.error(400, Some("reason"));
+    site.web.post("/sse/complete/bob_1/build", r#"{"status":"failed","result":1}"#).await.error(400, Some("result"));
     site.web
-        .post("/sse/complete/bob_1/build", r#"{"stat":"failed"}"#)
-        .await
-        .error(400, Some("stat"));
-    site.web
-        .post("/sse/complete/bob_1/build", r#"{"reason":"x"}"#)
-        .await
-        .error(400, Some("reason"));
-    site.web
-        .post(
-            "/sse/complete/bob_1/build",
-            r#"{"status":"failed","result":1}"#,
-        )
-        .await
-        .error(400, Some("result"));
-    site.web
-        .post(
-            "/sse/complete/bob_1/build",
-            &format!(r#"{{"result":"{}"}}"#, "x".repeat(300_000)),
-        )
+        .post("/sse/complete/bob_1/build", &format!(r#"{{"result":"{}"}}"#, "x".repeat(300_000)))
         .await
         .error(413, Some("data"));
 
-    site.web
-        .post("/sse/progress/bob_1/build", r#"{"percent":50}"#)
-        .await
-        .is("ok");
+    site.web.post("/sse/progress/bob_1/build", r#"{"percent":50}"#).await.is("ok");
     let half = json!({ "task": "build", "client": "bob_1", "progress": { "percent": 50 } });
     assert_eq!(told(&mut bob).await, named("progress", half));
     assert_eq!(
         site.web.get("/sse/tasks/bob_1").await.json(),
         json!([{ "task": "build", "status": "progress", "progress": { "percent": 50 } }, { "task": "test", "status": "submitted" }])
     );
-    site.web
-        .post("/sse/complete/bob_1/build", r#"{"result":["ok"]}"#)
-        .await
-        .is("ok");
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "completed",
-            json!({ "task": "build", "client": "bob_1", "result": ["ok"] })
-        )
-    );
+    site.web.post("/sse/complete/bob_1/build", r#"{"result":["ok"]}"#).await.is("ok");
+    assert_eq!(told(&mut bob).await, named("completed", json!({ "task": "build", "client": "bob_1", "result": ["ok"] })));
     // Every id of the user is told, whichever shard it lives on.
-    assert_eq!(
-        told(&mut tab).await,
-        named(
-            "completed",
-            json!({ "task": "build", "client": "bob_2", "result": ["ok"] })
-        )
-    );
-    site.web
-        .post(
-            "/sse/complete/bob_1/test",
-            r#"{"status":"failed","reason":"red"}"#,
-        )
-        .await
-        .is("ok");
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "failed",
-            json!({ "task": "test", "client": "bob_1", "reason": "red" })
-        )
-    );
+    assert_eq!(told(&mut tab).await, named("completed", json!({ "task": "build", "client": "bob_2", "result": ["ok"] })));
+    site.web.post("/sse/complete/bob_1/test", r#"{"status":"failed","reason":"red"}"#).await.is("ok");
+    assert_eq!(told(&mut bob).await, named("failed", json!({ "task": "test", "client": "bob_1", "reason": "red" })));
     // Ended is ended, until its end has arrived and the task is forgotten.
     let again = site.web.post("/sse/complete/bob_1/test", "").await.status();
     assert!(matches!(again, 404 | 409), "{again}");
@@ -267,32 +151,19 @@ async fn workers_outside_report_over_http() {
 async fn a_completion_while_away_is_delivered_on_return_once() {
     let site = Site::of(builder().worker("build")).await;
     for (path, id, done) in [
-        (
-            "/sse/register-listener/bob_1",
-            "bob_1",
-            "taskid\\\":\\\"build",
-        ),
+        ("/sse/register-listener/bob_1", "bob_1", "taskid\\\":\\\"build"),
         ("/sse/events?client=amy_1", "amy_1", "event:completed\n"),
     ] {
         let mut stream = site.web.stream(path).await;
         let (_, seen) = stream.event().await;
-        site.web
-            .put(&format!("/sse/submit-task/{id}/build"))
-            .await
-            .is("ok");
+        site.web.put(&format!("/sse/submit-task/{id}/build")).await.is("ok");
         drop(stream);
         left(&site, id).await;
-        site.web
-            .post(&format!("/sse/complete/{id}/build"), "")
-            .await
-            .is("ok");
+        site.web.post(&format!("/sse/complete/{id}/build"), "").await.is("ok");
         // Traffic does not push it out of the task table.
         for n in 0..200 {
             let event = sse_runtime::Event::data(n.to_string());
-            site.hub
-                .publish(sse_runtime::Target::topic("noise"), event)
-                .await
-                .expect("published");
+            site.hub.publish(sse_runtime::Target::topic("noise"), event).await.expect("published");
         }
         let mut stream = site.web.resume(path, &seen).await;
         let completed = next_of(&mut stream, done).await;
@@ -305,14 +176,8 @@ async fn a_completion_while_away_is_delivered_on_return_once() {
         drop(stream);
         left(&site, id).await;
         // A client that lost its place, though, is not left without.
-        site.web
-            .put(&format!("/sse/submit-task/{id}/build"))
-            .await
-            .is("ok");
-        site.web
-            .post(&format!("/sse/complete/{id}/build"), "")
-            .await
-            .is("ok");
+        site.web.put(&format!("/sse/submit-task/{id}/build")).await.is("ok");
+        site.web.post(&format!("/sse/complete/{id}/build"), "").await.is("ok");
         let mut stream = site.web.stream(path).await;
         next_of(&mut stream, done).await;
         fence(&site, &mut stream, done).await;
@@ -323,8 +188,7 @@ async fn a_completion_while_away_is_delivered_on_return_once() {
 async fn left(site: &Site, id: &str) {
     eventually("the stream is gone", async || {
         let list = site.hub.list().await.expect("a list");
-        list.iter()
-            .all(|registrant| &*registrant.client.id != id || registrant.streams == 0)
+        list.iter().all(|registrant| &*registrant.client.id != id || registrant.streams == 0)
     })
     .await;
 }
@@ -341,9 +205,7 @@ async fn next_of(stream: &mut Stream, mark: &str) -> String {
 
 /// Checks that no frame with `mark` comes any more.
 async fn fence(site: &Site, stream: &mut Stream, mark: &str) {
-    site.web
-        .post("/sse/publish", r#"{"to":"all","data":"fence"}"#)
-        .await;
+    site.web.post("/sse/publish", r#"{"to":"all","data":"fence"}"#).await;
     loop {
         let frame = stream.frame().await;
         assert!(!frame.contains(mark), "again: {frame}");
@@ -361,16 +223,9 @@ async fn a_completion_reaches_its_user_although_the_worker_hangs_up_at_once() {
         for n in 0..4 {
             streams.push(open(site.web, &format!("bob{round}_{n}")).await);
         }
-        site.web
-            .put(&format!("/sse/submit-task/bob{round}_0/build"))
-            .await
-            .is("ok");
-        let request = format!(
-            "POST /sse/complete/bob{round}_0/build HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
-        );
-        let mut socket = tokio::net::TcpStream::connect(site.web.0)
-            .await
-            .expect("connects");
+        site.web.put(&format!("/sse/submit-task/bob{round}_0/build")).await.is("ok");
+        let request = format!("POST /sse/complete/bob{round}_0/build HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+        let mut socket = tokio::net::TcpStream::connect(site.web.0).await.expect("connects");
         socket.write_all(request.as_bytes()).await.expect("sent");
         drop(socket);
         let (first, rest) = streams.split_at_mut(1);
@@ -419,9 +274,7 @@ async fn upstream(script: Vec<Play>) -> (SocketAddr, mpsc::UnboundedReceiver<(In
                     let mut buffer = [0; 4096];
                     while !is_whole(&text) {
                         match socket.read(&mut buffer).await {
-                            Ok(read) if read > 0 => {
-                                text.push_str(&String::from_utf8_lossy(&buffer[..read]))
-                            }
+                            Ok(read) if read > 0 => text.push_str(&String::from_utf8_lossy(&buffer[..read])),
                             _ => return,
                         }
                     }
@@ -448,26 +301,14 @@ fn is_whole(request: &str) -> bool {
     let Some((head, body)) = request.split_once("\r\n\r\n") else {
         return false;
     };
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     length.and_then(|length| length.parse().ok()).unwrap_or(0) <= body.len()
 }
 
 fn sends_to(address: SocketAddr) -> HubBuilder {
-    let url = format!("http://{address}/work?kind=a")
-        .parse()
-        .expect("a URL");
-    builder().upstream(
-        "build",
-        Upstream::new(
-            url,
-            Duration::from_millis(200),
-            3,
-            Duration::from_millis(40),
-        )
-        .expect("an upstream"),
-    )
+    let url = format!("http://{address}/work?kind=a").parse().expect("a URL");
+    builder()
+        .upstream("build", Upstream::new(url, Duration::from_millis(200), 3, Duration::from_millis(40)).expect("an upstream"))
 }
 
 #[tokio::test]
@@ -475,43 +316,14 @@ async fn an_upstream_accepts_and_reports_the_end_itself() {
     let (address, mut requests) = upstream(vec![]).await;
     let site = Site::of(sends_to(address)).await;
     let mut bob = open(site.web, "bob_1").await;
-    site.web
-        .ask(
-            "PUT",
-            "/sse/submit-task/bob_1/build",
-            &[],
-            br#"{"of":"main"}"#,
-        )
-        .await
-        .is("ok");
-    let (_, request) = within("the request", requests.recv())
-        .await
-        .expect("a request");
-    assert!(
-        request.starts_with("POST /work?kind=a HTTP/1.1\r\n"),
-        "{request}"
-    );
-    assert!(
-        request.contains("content-type: application/json\r\n"),
-        "{request}"
-    );
-    let body: Value =
-        serde_json::from_str(request.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
-    assert_eq!(
-        body,
-        json!({ "id": "bob_1", "task": "build", "params": { "of": "main" } })
-    );
-    site.web
-        .post("/sse/complete/bob_1/build", r#"{"result":1}"#)
-        .await
-        .is("ok");
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "completed",
-            json!({ "task": "build", "client": "bob_1", "result": 1 })
-        )
-    );
+    site.web.ask("PUT", "/sse/submit-task/bob_1/build", &[], br#"{"of":"main"}"#).await.is("ok");
+    let (_, request) = within("the request", requests.recv()).await.expect("a request");
+    assert!(request.starts_with("POST /work?kind=a HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("content-type: application/json\r\n"), "{request}");
+    let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+    assert_eq!(body, json!({ "id": "bob_1", "task": "build", "params": { "of": "main" } }));
+    site.web.post("/sse/complete/bob_1/build", r#"{"result":1}"#).await.is("ok");
+    assert_eq!(told(&mut bob).await, named("completed", json!({ "task": "build", "client": "bob_1", "result": 1 })));
     assert!(requests.try_recv().is_err(), "asked once");
 }
 
@@ -522,17 +334,8 @@ async fn an_upstream_that_refuses_fails_the_task_at_once() {
     let mut bob = open(site.web, "bob_1").await;
     site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
     let (event, data) = told(&mut bob).await;
-    assert!(
-        event == "failed"
-            && data["reason"]
-                .as_str()
-                .is_some_and(|reason| reason.contains("refused it: 422")),
-        "{data}"
-    );
-    assert!(
-        requests.try_recv().is_ok() && requests.try_recv().is_err(),
-        "asked once"
-    );
+    assert!(event == "failed" && data["reason"].as_str().is_some_and(|reason| reason.contains("refused it: 422")), "{data}");
+    assert!(requests.try_recv().is_ok() && requests.try_recv().is_err(), "asked once");
 }
 
 #[tokio::test]
@@ -543,25 +346,11 @@ async fn an_upstream_is_tried_again_with_growing_waits() {
     site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
     let mut times = Vec::new();
     for _ in 0..3 {
-        times.push(
-            within("an attempt", requests.recv())
-                .await
-                .expect("a request")
-                .0,
-        );
+        times.push(within("an attempt", requests.recv()).await.expect("a request").0);
     }
-    assert!(
-        times[1] - times[0] >= Duration::from_millis(39),
-        "{times:?}"
-    );
-    assert!(
-        times[2] - times[1] >= Duration::from_millis(79),
-        "{times:?}"
-    );
-    site.web
-        .post("/sse/complete/bob_1/build", "")
-        .await
-        .is("ok");
+    assert!(times[1] - times[0] >= Duration::from_millis(39), "{times:?}");
+    assert!(times[2] - times[1] >= Duration::from_millis(79), "{times:?}");
+    site.web.post("/sse/complete/bob_1/build", "").await.is("ok");
     assert_eq!(told(&mut bob).await.0, "completed", "accepted in the end");
 }
 
@@ -572,13 +361,7 @@ async fn an_upstream_that_never_answers_fails_the_task() {
     let mut bob = open(site.web, "bob_1").await;
     site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
     let reason = "the task's upstream did not answer in time";
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "failed",
-            json!({ "task": "build", "client": "bob_1", "reason": reason })
-        )
-    );
+    assert_eq!(told(&mut bob).await, named("failed", json!({ "task": "build", "client": "bob_1", "reason": reason })));
     let mut attempts = 0;
     while requests.try_recv().is_ok() {
         attempts += 1;
@@ -586,20 +369,10 @@ async fn an_upstream_that_never_answers_fails_the_task() {
     assert_eq!(attempts, 3);
 
     // Nobody listens there any more.
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a free port")
-        .local_addr()
-        .expect("an address");
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address");
     let site = Site::of(sends_to(free)).await;
     let mut bob = open(site.web, "bob_1").await;
     site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
     let reason = "the task's upstream cannot be reached";
-    assert_eq!(
-        told(&mut bob).await,
-        named(
-            "failed",
-            json!({ "task": "build", "client": "bob_1", "reason": reason })
-        )
-    );
+    assert_eq!(told(&mut bob).await, named("failed", json!({ "task": "build", "client": "bob_1", "reason": reason })));
 }

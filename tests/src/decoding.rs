@@ -68,11 +68,7 @@ pub fn feed(decoder: &mut Decoder<impl Scratch>, chunk: &[u8], seen: &mut Vec<Se
 }
 
 /// The same, each item from a feed of its own, alternating between text and bytes.
-pub fn feed_item_by_item(
-    decoder: &mut Decoder<impl Scratch>,
-    mut chunk: &[u8],
-    seen: &mut Vec<Seen>,
-) {
+pub fn feed_item_by_item(decoder: &mut Decoder<impl Scratch>, mut chunk: &[u8], seen: &mut Vec<Seen>) {
     for turn in 0.. {
         let mut feed = decoder.feed(chunk);
         let next = if turn % 2 == 0 {
@@ -126,16 +122,8 @@ pub fn naive(input: &[u8], last_event_id: &str) -> (Vec<Seen>, String) {
                 continue;
             }
             data_buffer.pop();
-            let event = if event_type_buffer.is_empty() {
-                "message".to_owned()
-            } else {
-                event_type_buffer.clone()
-            };
-            seen.push(Seen::Event {
-                event,
-                data: data_buffer.clone(),
-                last_event_id: last_event_id.clone(),
-            });
+            let event = if event_type_buffer.is_empty() { "message".to_owned() } else { event_type_buffer.clone() };
+            seen.push(Seen::Event { event, data: data_buffer.clone(), last_event_id: last_event_id.clone() });
             data_buffer.clear();
             event_type_buffer.clear();
             continue;

@@ -64,16 +64,11 @@ impl Head {
     fn parse(text: &str) -> Self {
         let mut lines = text.split("\r\n");
         let status_line = lines.next().unwrap_or("");
-        let status = status_line
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
+        let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(':'));
         Self {
             status: status.unwrap_or_else(|| panic!("no status line: {status_line:?}")),
-            headers: headers
-                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-                .collect(),
+            headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect(),
         }
     }
 
@@ -108,11 +103,7 @@ impl Answer {
     ///
     /// When it is no JSON, or the headers do not say so.
     pub fn json(&self) -> Value {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
@@ -146,13 +137,7 @@ pub struct Web(pub SocketAddr);
 
 impl Web {
     /// Sends a request and reads the whole answer. `Host` is the address, unless `headers` name another one.
-    pub async fn ask(
-        self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Answer {
+    pub async fn ask(self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let asked = async {
             let mut headers = headers.to_vec();
             headers.push(("connection", "close"));
@@ -191,8 +176,7 @@ impl Web {
 
     /// Opens a stream after the event with this id.
     pub async fn resume(self, path: &str, last_event_id: &str) -> Stream {
-        self.stream_with(path, &[("last-event-id", last_event_id)])
-            .await
+        self.stream_with(path, &[("last-event-id", last_event_id)]).await
     }
 
     /// Opens a stream, or gives the head of the answer that is none.
@@ -207,12 +191,7 @@ impl Web {
             if head.status != 200 || head.header("content-type") != Some("text/event-stream") {
                 return Err(head);
             }
-            Ok(Stream {
-                head,
-                reader,
-                text: Vec::new(),
-                at: 0,
-            })
+            Ok(Stream { head, reader, text: Vec::new(), at: 0 })
         };
         within(&format!("stream {path}"), opened).await
     }
@@ -223,9 +202,7 @@ impl Web {
     ///
     /// When the answer is no stream.
     pub async fn stream_with(self, path: &str, headers: &[(&str, &str)]) -> Stream {
-        self.try_stream(path, headers)
-            .await
-            .unwrap_or_else(|head| panic!("{path} is no stream: {head:?}"))
+        self.try_stream(path, headers).await.unwrap_or_else(|head| panic!("{path} is no stream: {head:?}"))
     }
 }
 
@@ -270,9 +247,7 @@ impl Stream {
     ///
     /// When the stream ends instead.
     pub async fn frame(&mut self) -> String {
-        self.frame_or_end()
-            .await
-            .unwrap_or_else(|| panic!("the stream ended after {:?}", self.text()))
+        self.frame_or_end().await.unwrap_or_else(|| panic!("the stream ended after {:?}", self.text()))
     }
 
     /// The next frame without its line `id:`, and the id.
@@ -344,20 +319,11 @@ enum Framing {
 }
 
 impl Reader {
-    async fn send(
-        addr: SocketAddr,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Self {
+    async fn send(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let mut socket = TcpStream::connect(addr).await.expect("connects");
         socket.set_nodelay(true).expect("no delay");
         let mut request = format!("{method} {path} HTTP/1.1\r\n");
-        if !headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-        {
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request.push_str(&format!("host: {addr}\r\n"));
         }
         for (name, value) in headers {
@@ -371,11 +337,7 @@ impl Reader {
         request.extend_from_slice(body);
         // Who refuses a large body may close before all of it was sent; the answer tells.
         let _ = socket.write_all(&request).await;
-        Self {
-            socket,
-            buffer: Vec::new(),
-            framing: Framing::Head,
-        }
+        Self { socket, buffer: Vec::new(), framing: Framing::Head }
     }
 
     async fn head(&mut self) -> Head {
@@ -383,9 +345,7 @@ impl Reader {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 let head = Head::parse(&String::from_utf8_lossy(&self.buffer[..end]));
                 self.buffer.drain(..end + 4);
-                let length = head
-                    .header("content-length")
-                    .and_then(|length| length.parse().ok());
+                let length = head.header("content-length").and_then(|length| length.parse().ok());
                 self.framing = match length {
                     _ if head.is_chunked() => Framing::Chunked,
                     Some(length) => Framing::Length(length),
@@ -393,11 +353,7 @@ impl Reader {
                 };
                 return head;
             }
-            assert!(
-                self.fill().await,
-                "the connection ended in the head: {:?}",
-                String::from_utf8_lossy(&self.buffer)
-            );
+            assert!(self.fill().await, "the connection ended in the head: {:?}", String::from_utf8_lossy(&self.buffer));
         }
     }
 
@@ -463,15 +419,10 @@ impl Reader {
     }
 
     async fn fill(&mut self) -> bool {
-        self.socket
-            .read_buf(&mut self.buffer)
-            .await
-            .is_ok_and(|read| read > 0)
+        self.socket.read_buf(&mut self.buffer).await.is_ok_and(|read| read > 0)
     }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }

@@ -9,60 +9,18 @@ use proptest::prelude::{Strategy, any};
 use sse_proto::{Age, Config, Dialect, Greeting, IdForm, Limits, Overrun};
 
 /// Client ids that registrations use.
-pub const IDS: [&str; 8] = [
-    "bob_1",
-    "bob_2",
-    "bobby_1",
-    "ann_1",
-    "bob",
-    "_x",
-    "a_b_c",
-    "an-id-that-is-longer-than-forty-bytes_may-be",
-];
+pub const IDS: [&str; 8] =
+    ["bob_1", "bob_2", "bobby_1", "ann_1", "bob", "_x", "a_b_c", "an-id-that-is-longer-than-forty-bytes_may-be"];
 /// Groups; the last two cannot be one.
-pub const GROUPS: [&str; 8] = [
-    "",
-    "",
-    "",
-    "",
-    "red",
-    "blue",
-    "no^group",
-    "a group whose name is longer than forty bytes",
-];
+pub const GROUPS: [&str; 8] = ["", "", "", "", "red", "blue", "no^group", "a group whose name is longer than forty bytes"];
 /// User names to publish to and to allocate ids for; the last two cannot be one.
-pub const NAMES: [&str; 8] = [
-    "bob",
-    "bobby",
-    "ann",
-    "a_b",
-    "nobody",
-    "_x",
-    "no name",
-    "a-user-name-that-is-longer-than-forty-bytes",
-];
+pub const NAMES: [&str; 8] =
+    ["bob", "bobby", "ann", "a_b", "nobody", "_x", "no name", "a-user-name-that-is-longer-than-forty-bytes"];
 /// Topics; the last two cannot be one.
-pub const TOPICS: [&str; 8] = [
-    "t0",
-    "t1",
-    "t2",
-    "t3",
-    "t4",
-    "t5",
-    "no\"topic",
-    "a topic whose name is longer than its forty bytes",
-];
+pub const TOPICS: [&str; 8] =
+    ["t0", "t1", "t2", "t3", "t4", "t5", "no\"topic", "a topic whose name is longer than its forty bytes"];
 /// Tasks; the last two cannot be one.
-pub const TASKS: [&str; 8] = [
-    "k0",
-    "k1",
-    "k2",
-    "k3",
-    "k0",
-    "k1",
-    "no/task",
-    "a-task-whose-name-is-longer-than-forty-bytes",
-];
+pub const TASKS: [&str; 8] = ["k0", "k1", "k2", "k3", "k0", "k1", "no/task", "a-task-whose-name-is-longer-than-forty-bytes"];
 /// Results and progress (JSON), and reasons.
 pub const DETAILS: [&str; 6] = [
     "1",
@@ -250,15 +208,10 @@ impl Op {
         // Mostly one after the other.
         let skip = if g < 224 { 0 } else { u64::from(g - 223) };
         match kind {
-            0..=29 => Self::Drive {
-                take: [usize::MAX, 1, 7, 64][usize::from(a) % 4],
-                slices: 1 + usize::from(b) % 4,
-            },
-            30..=64 => Self::Write {
-                conn: a,
-                take: if bit(b) { usize::MAX } else { usize::from(c) },
-                slices: 1 + usize::from(d) % 4,
-            },
+            0..=29 => Self::Drive { take: [usize::MAX, 1, 7, 64][usize::from(a) % 4], slices: 1 + usize::from(b) % 4 },
+            30..=64 => {
+                Self::Write { conn: a, take: if bit(b) { usize::MAX } else { usize::from(c) }, slices: 1 + usize::from(d) % 4 }
+            }
             65..=74 => Self::Poll { outputs: 1 + a % 4 },
             75..=94 => Self::Wait {
                 millis: match a % 8 {
@@ -268,21 +221,11 @@ impl Op {
                     _ => u64::from(b) * 1_000,
                 },
             },
-            95..=97 => Self::StepBack {
-                millis: u64::from(a) * 20,
-            },
+            95..=97 => Self::StepBack { millis: u64::from(a) * 20 },
             98..=129 => Self::Register(Register {
-                id: if a < 208 {
-                    Who::Id(pick(&IDS, b))
-                } else {
-                    Who::Issued(b)
-                },
+                id: if a < 208 { Who::Id(pick(&IDS, b)) } else { Who::Issued(b) },
                 group: pick(&GROUPS, c),
-                topics: [d, d >> 3, a]
-                    .into_iter()
-                    .take(usize::from(e) % 4)
-                    .map(|topic| pick(&TOPICS, topic))
-                    .collect(),
+                topics: [d, d >> 3, a].into_iter().take(usize::from(e) % 4).map(|topic| pick(&TOPICS, topic)).collect(),
                 resume: match f % 12 {
                     0 | 1 => From::Live,
                     2 | 3 => From::Earliest,
@@ -292,16 +235,8 @@ impl Op {
                     10 => From::Future,
                     _ => From::Own(pick(&OWN_IDS, g)),
                 },
-                greeting: [
-                    Greeting::Connected,
-                    Greeting::Registered,
-                    Greeting::Position,
-                ][usize::from(e >> 2) % 3],
-                dialect: if e < 192 {
-                    Dialect::Named
-                } else {
-                    Dialect::Manager
-                },
+                greeting: [Greeting::Connected, Greeting::Registered, Greeting::Position][usize::from(e >> 2) % 3],
+                dialect: if e < 192 { Dialect::Named } else { Dialect::Manager },
                 replace: e >> 4 & 3 == 3,
                 passing: e >> 4 & 3 == 2,
             }),
@@ -325,40 +260,14 @@ impl Op {
                 },
                 skip,
             },
-            190..=197 => Self::Listen {
-                client: a,
-                topic: pick(&TOPICS, b),
-            },
-            198..=203 => Self::Unlisten {
-                client: a,
-                topic: pick(&TOPICS, b),
-            },
-            204..=208 => Self::Unregister {
-                client: a,
-                end_streams: bit(b),
-            },
-            209 => Self::Clear {
-                end_streams: bit(a),
-            },
-            210..=217 => Self::Allocate {
-                group: pick(&GROUPS, a),
-                name: pick(&NAMES, b),
-                entropy: c % 2,
-            },
-            218..=225 => Self::Submit {
-                client: a,
-                task: pick(&TASKS, b),
-            },
-            226 => Self::Withdraw {
-                client: a,
-                task: pick(&TASKS, b),
-            },
-            227..=230 => Self::Progress {
-                client: a,
-                task: pick(&TASKS, b),
-                detail: pick(&DETAILS, c),
-                skip,
-            },
+            190..=197 => Self::Listen { client: a, topic: pick(&TOPICS, b) },
+            198..=203 => Self::Unlisten { client: a, topic: pick(&TOPICS, b) },
+            204..=208 => Self::Unregister { client: a, end_streams: bit(b) },
+            209 => Self::Clear { end_streams: bit(a) },
+            210..=217 => Self::Allocate { group: pick(&GROUPS, a), name: pick(&NAMES, b), entropy: c % 2 },
+            218..=225 => Self::Submit { client: a, task: pick(&TASKS, b) },
+            226 => Self::Withdraw { client: a, task: pick(&TASKS, b) },
+            227..=230 => Self::Progress { client: a, task: pick(&TASKS, b), detail: pick(&DETAILS, c), skip },
             231..=250 => Self::Complete {
                 client: a,
                 owned: d < 208,
@@ -367,14 +276,9 @@ impl Op {
                 failed: e & 6 == 6,
                 skip,
             },
-            251 => Self::Observe {
-                skip: u64::from(a) % 4,
-            },
+            251 => Self::Observe { skip: u64::from(a) % 4 },
             252..=254 => Self::Sweep,
-            255 if a < 32 => Self::Drain {
-                min_retry: u32::from(b),
-                max_retry: u32::from(c) * 2,
-            },
+            255 if a < 32 => Self::Drain { min_retry: u32::from(b), max_retry: u32::from(c) * 2 },
             255 => Self::Sweep,
         }
     }
@@ -384,11 +288,7 @@ impl Op {
 pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
     let millis = |choices: [u64; 4], byte: u8| choices[usize::from(byte) % 4];
     let duration = |choices, byte| Duration::from_millis(millis(choices, byte));
-    let names = Limits {
-        name_bytes: 40,
-        topic_bytes: 40,
-        ..Limits::default()
-    };
+    let names = Limits { name_bytes: 40, topic_bytes: 40, ..Limits::default() };
     let tables = match a % 3 {
         0 => Limits {
             connections: 16,
@@ -430,41 +330,19 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
             ..names
         },
     };
-    let (log_bytes, log_entries, frame_bytes) = [
-        (64 * 1024, 256, 1024),
-        (512, 64, 256),
-        (1024, 4, 512),
-        (777, 9, 300),
-        (2048, 1, 256),
-        (600, 2, 300),
-    ][usize::from(b) % 6];
+    let (log_bytes, log_entries, frame_bytes) =
+        [(64 * 1024, 256, 1024), (512, 64, 256), (1024, 4, 512), (777, 9, 300), (2048, 1, 256), (600, 2, 300)]
+            [usize::from(b) % 6];
     Config {
-        limits: Limits {
-            log_bytes,
-            log_entries,
-            frame_bytes,
-            ..tables
-        },
+        limits: Limits { log_bytes, log_entries, frame_bytes, ..tables },
         heartbeat: (c % 4 > 0).then(|| duration([1, 500, 1_000, 15_000], c)),
         write_stall: (d % 4 > 0).then(|| duration([1, 700, 1_000, 30_000], d)),
         dormant_after: duration([3_000, 1_000, 0, 100_000], e),
         sweep_every: duration([1_000, 0, 240, 2_500], e >> 2),
         issued_id_ttl: duration([2_000, 1, 500, 60_000], f),
-        age: if g & 1 == 0 {
-            Age::SinceLeft
-        } else {
-            Age::SinceRegistered
-        },
-        overrun: if g & 2 == 0 {
-            Overrun::Close
-        } else {
-            Overrun::Skip
-        },
-        id_form: if h & 1 == 0 {
-            IdForm::Short
-        } else {
-            IdForm::Secure
-        },
+        age: if g & 1 == 0 { Age::SinceLeft } else { Age::SinceRegistered },
+        overrun: if g & 2 == 0 { Overrun::Close } else { Overrun::Skip },
+        id_form: if h & 1 == 0 { IdForm::Short } else { IdForm::Secure },
         retry: (h & 2 == 0).then_some(1_000),
         ..Config::default()
     }
@@ -490,10 +368,7 @@ pub fn runs(steps: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
 pub fn decode_run(input: &[u8]) -> (Config, Vec<Op>) {
     let (chunks, _) = input.as_chunks::<8>();
     let mut chunks = chunks.iter().copied();
-    (
-        config(chunks.next().unwrap_or_default()),
-        chunks.map(Op::decode).collect(),
-    )
+    (config(chunks.next().unwrap_or_default()), chunks.map(Op::decode).collect())
 }
 
 fn pick<T: Copy>(choices: &[T], byte: u8) -> T {

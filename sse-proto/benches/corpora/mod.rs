@@ -16,35 +16,19 @@ pub(crate) fn corpora() -> Vec<Corpus> {
     vec![
         Corpus::new("llm", some(2.5, 1.5), repeat(llm)),
         Corpus::new("typed", some(2.0, 1.5), repeat(typed)),
-        Corpus::new(
-            "data-x",
-            some(4.0, 1.5),
-            repeat(|_, out| out.push_str("data: x\n\n")),
-        ),
+        Corpus::new("data-x", some(4.0, 1.5), repeat(|_, out| out.push_str("data: x\n\n"))),
         Corpus::new("rich", some(1.5, 1.5), repeat(rich)),
-        Corpus::new(
-            "8k",
-            some(1.0, 1.5),
-            repeat(|random, out| long(random, out, 8 << 10)),
-        ),
+        Corpus::new("8k", some(1.0, 1.5), repeat(|random, out| long(random, out, 8 << 10))),
         Corpus::new("1m", some(1.0, 1.5), {
             let mut out = String::new();
             long(&mut Random(9), &mut out, 1 << 20);
             out
         }),
         Corpus::new("llm-crlf", [None; 4], repeat(llm).replace('\n', "\r\n")),
-        Corpus::new(
-            "data-x-crlf",
-            [None; 4],
-            repeat(|_, out| out.push_str("data: x\r\n\r\n")),
-        ),
+        Corpus::new("data-x-crlf", [None; 4], repeat(|_, out| out.push_str("data: x\r\n\r\n"))),
         Corpus::new("rich-crlf", [None; 4], repeat(rich).replace('\n', "\r\n")),
         Corpus::new("rich-cr", [None; 4], repeat(rich).replace('\n', "\r")),
-        Corpus::new(
-            "keep-alive",
-            [None; 4],
-            repeat(|_, out| out.push_str(": keep-alive\n\n")) + "data: x\n\n",
-        ),
+        Corpus::new("keep-alive", [None; 4], repeat(|_, out| out.push_str(": keep-alive\n\n")) + "data: x\n\n"),
     ]
 }
 
@@ -52,16 +36,8 @@ impl Corpus {
     fn new(name: &'static str, targets: [Option<f64>; 4], text: String) -> Self {
         let text = Box::leak(text.into_boxed_str());
         let events = text.replace("\r\n", "\n").replace('\r', "\n");
-        let events = events
-            .split("\n\n")
-            .filter(|block| block.lines().any(|line| line.starts_with("data")))
-            .count();
-        Self {
-            name,
-            bytes: text.as_bytes(),
-            events,
-            targets,
-        }
+        let events = events.split("\n\n").filter(|block| block.lines().any(|line| line.starts_with("data"))).count();
+        Self { name, bytes: text.as_bytes(), events, targets }
     }
 }
 
@@ -77,9 +53,8 @@ fn repeat(event: impl Fn(&mut Random, &mut String)) -> String {
 /// A token of a language model's answer, about 290 bytes.
 fn llm(random: &mut Random, out: &mut String) {
     let token = random.pick(&[
-        " the", " of", "ing", " model", ".", ",", " stream", " and", "’s", " to", " a", " in",
-        " is", " that", " for", "s", " server", " sends", " event", "-", " with", " it", " on",
-        " each",
+        " the", " of", "ing", " model", ".", ",", " stream", " and", "’s", " to", " a", " in", " is", " that", " for", "s",
+        " server", " sends", " event", "-", " with", " it", " on", " each",
     ]);
     write!(
         out,
@@ -108,13 +83,7 @@ fn typed(random: &mut Random, out: &mut String) {
 
 /// Everything the format has.
 fn rich(random: &mut Random, out: &mut String) {
-    write!(
-        out,
-        "id: {}-{}\nevent: update\n",
-        random.next() % 1000,
-        random.next() % 100_000
-    )
-    .unwrap();
+    write!(out, "id: {}-{}\nevent: update\n", random.next() % 1000, random.next() % 100_000).unwrap();
     if random.next().is_multiple_of(8) {
         out.push_str("retry: 3000\n");
     }
@@ -132,13 +101,7 @@ fn long(random: &mut Random, out: &mut String, len: usize) {
     let end = out.len() + len;
     out.push_str("data: ");
     while out.len() < end {
-        write!(
-            out,
-            "{{\"row\":{},\"value\":\"{:x}\"}},",
-            random.next() % 1000,
-            random.next()
-        )
-        .unwrap();
+        write!(out, "{{\"row\":{},\"value\":\"{:x}\"}},", random.next() % 1000, random.next()).unwrap();
     }
     out.push_str("\n\n");
 }

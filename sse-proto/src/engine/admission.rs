@@ -140,13 +140,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`IdError`]; nothing was reserved.
-    pub fn allocate_id(
-        &mut self,
-        now: Instant,
-        group: &str,
-        name: &str,
-        entropy: &[u8; 32],
-    ) -> Result<S::Text, IdError> {
+    pub fn allocate_id(&mut self, now: Instant, group: &str, name: &str, entropy: &[u8; 32]) -> Result<S::Text, IdError> {
         self.deadlines.advance(now);
         check_name(name).map_err(IdError::Name)?;
         if !group.is_empty() {
@@ -165,13 +159,8 @@ impl<S: Storage> Engine<S> {
         out[..name.len()].copy_from_slice(name.as_bytes());
         out[name.len()] = b'_';
         for attempt in 0..=u8::MAX {
-            self.config
-                .id_form
-                .write_suffix(entropy, attempt, &mut out[name.len() + 1..]);
-            let Some(id) = core::str::from_utf8(out)
-                .ok()
-                .and_then(|id| ClientId::new(id).ok())
-            else {
+            self.config.id_form.write_suffix(entropy, attempt, &mut out[name.len() + 1..]);
+            let Some(id) = core::str::from_utf8(out).ok().and_then(|id| ClientId::new(id).ok()) else {
                 continue;
             };
             if self.directory.find_client(group, id.as_str()).is_some() {
@@ -183,10 +172,7 @@ impl<S: Storage> Engine<S> {
                 self.forget(oldest);
             }
             let text = S::Text::copy_of(id.as_str()).ok_or(IdError::TooLong { limit })?;
-            let slot = self
-                .directory
-                .add_client(group, id, Standing::Issued, self.deadlines.now())
-                .map_err(IdError::Full)?;
+            let slot = self.directory.add_client(group, id, Standing::Issued, self.deadlines.now()).map_err(IdError::Full)?;
             self.deadlines.arm_issued(&mut self.directory.clients, slot);
             return Ok(text);
         }
@@ -201,22 +187,9 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`RegisterError`]; nothing was changed.
-    pub fn register(
-        &mut self,
-        now: Instant,
-        registration: &Registration<'_>,
-    ) -> Result<Registered, RegisterError> {
+    pub fn register(&mut self, now: Instant, registration: &Registration<'_>) -> Result<Registered, RegisterError> {
         self.deadlines.advance(now);
-        let &Registration {
-            id,
-            group,
-            topics,
-            resume,
-            greeting,
-            dialect,
-            replace,
-            passing,
-        } = registration;
+        let &Registration { id, group, topics, resume, greeting, dialect, replace, passing } = registration;
         self.check_registration(registration)?;
         let known = self.directory.find_client(group, id.as_str());
         if self.directory.connections.free() == 0 {
@@ -226,28 +199,18 @@ impl<S: Storage> Engine<S> {
         if !replace && open >= self.config.limits.connections_per_client {
             return Err(RegisterError::Full(Full::ConnectionsOfClient));
         }
-        self.directory
-            .can_listen(known, topics)
-            .map_err(RegisterError::Full)?;
+        self.directory.can_listen(known, topics).map_err(RegisterError::Full)?;
         let Start { cursor, gap, shown } = self.start(resume);
 
         let anybody = self.directory.clients.len() > self.directory.issued;
-        let standing = if passing {
-            Standing::Passing
-        } else {
-            Standing::Registered
-        };
-        let returning =
-            known.is_some_and(|slot| self.directory.clients.at(slot).standing != Standing::Issued);
+        let standing = if passing { Standing::Passing } else { Standing::Registered };
+        let returning = known.is_some_and(|slot| self.directory.clients.at(slot).standing != Standing::Issued);
         let slot = match known {
             Some(slot) => {
                 self.readmit(slot, standing);
                 slot
             }
-            None => self
-                .directory
-                .add_client(group, id, standing, self.deadlines.now())
-                .map_err(RegisterError::Full)?,
+            None => self.directory.add_client(group, id, standing, self.deadlines.now()).map_err(RegisterError::Full)?,
         };
         if !anybody {
             self.deadlines.anchor_sweeps();
@@ -277,8 +240,7 @@ impl<S: Storage> Engine<S> {
             ..Due::default()
         };
         if self.config.age == Age::SinceRegistered {
-            self.deadlines
-                .arm_dormant(&mut self.directory.clients, slot);
+            self.deadlines.arm_dormant(&mut self.directory.clients, slot);
         }
         let connection = Connection {
             client: slot,
@@ -301,10 +263,7 @@ impl<S: Storage> Engine<S> {
             dialect,
             farewell_retry: 0,
         };
-        let conn = self
-            .directory
-            .add_connection(slot, connection)
-            .map_err(RegisterError::Full)?;
+        let conn = self.directory.add_connection(slot, connection).map_err(RegisterError::Full)?;
         let came_back = !matches!(resume, Resume::Live | Resume::Earliest | Resume::After(""));
         if greeting == Greeting::Registered && came_back {
             let mut from = cursor;
@@ -315,20 +274,11 @@ impl<S: Storage> Engine<S> {
                 }
             };
             let behind = found == Walk::Found && shown.is_some();
-            self.directory.connections.at_mut(conn).resumes = if behind {
-                Resumes::Behind
-            } else {
-                Resumes::CaughtUp
-            };
+            self.directory.connections.at_mut(conn).resumes = if behind { Resumes::Behind } else { Resumes::CaughtUp };
         }
         self.enter(conn, Phase::Ready);
         let conn = self.directory.connection_id(conn);
-        Ok(Registered {
-            conn,
-            client: self.directory.client_key(slot),
-            returning,
-            gap,
-        })
+        Ok(Registered { conn, client: self.directory.client_key(slot), returning, gap })
     }
 
     /// Gives up a client: its id, topics and tasks are forgotten. `end_streams` closes its connections; else they stay open,
@@ -337,12 +287,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`Stale`] when the client is not registered.
-    pub fn unregister(
-        &mut self,
-        now: Instant,
-        client: ClientKey,
-        end_streams: bool,
-    ) -> Result<(), Stale> {
+    pub fn unregister(&mut self, now: Instant, client: ClientKey, end_streams: bool) -> Result<(), Stale> {
         self.deadlines.advance(now);
         let slot = self.client(client)?;
         self.give_up(slot, end_streams);
@@ -353,12 +298,7 @@ impl<S: Storage> Engine<S> {
     pub fn clear(&mut self, now: Instant, end_streams: bool) {
         self.deadlines.advance(now);
         for slot in 0..self.directory.clients.used_slots() {
-            if self
-                .directory
-                .clients
-                .get(slot)
-                .is_some_and(|client| client.standing != Standing::Detached)
-            {
+            if self.directory.clients.get(slot).is_some_and(|client| client.standing != Standing::Detached) {
                 self.give_up(slot, end_streams);
             }
         }
@@ -369,24 +309,15 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`ListenError`]; nothing was changed.
-    pub fn listen(
-        &mut self,
-        now: Instant,
-        client: ClientKey,
-        topic: &str,
-    ) -> Result<bool, ListenError> {
+    pub fn listen(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, ListenError> {
         self.deadlines.advance(now);
-        let slot = self
-            .client(client)
-            .map_err(|Stale| ListenError::UnknownClient)?;
+        let slot = self.client(client).map_err(|Stale| ListenError::UnknownClient)?;
         check_topic(topic).map_err(ListenError::Topic)?;
         let limit = self.config.limits.topic_bytes;
         if topic.len() > limit as usize {
             return Err(ListenError::TooLong { limit });
         }
-        self.directory
-            .listen(slot, topic, self.log.last_sequence() + 1)
-            .map_err(ListenError::Full)
+        self.directory.listen(slot, topic, self.log.last_sequence() + 1).map_err(ListenError::Full)
     }
 
     /// `client` listens to `topic` no longer; events of it that were not sent yet are not sent. True if it did listen.
@@ -394,12 +325,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`Stale`] when the client is not registered.
-    pub fn unlisten(
-        &mut self,
-        now: Instant,
-        client: ClientKey,
-        topic: &str,
-    ) -> Result<bool, Stale> {
+    pub fn unlisten(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, Stale> {
         self.deadlines.advance(now);
         let slot = self.client(client)?;
         Ok(self.directory.unlisten(slot, topic))
@@ -442,11 +368,7 @@ impl<S: Storage> Engine<S> {
             return Err(RegisterError::Draining);
         }
         let too_long = |what, text: &str, limit: u32| {
-            if text.len() > limit as usize {
-                Err(RegisterError::TooLong { what, limit })
-            } else {
-                Ok(())
-            }
+            if text.len() > limit as usize { Err(RegisterError::TooLong { what, limit }) } else { Ok(()) }
         };
         too_long("id", registration.id.as_str(), limits.name_bytes)?;
         too_long("group", registration.group, limits.name_bytes)?;
@@ -463,42 +385,22 @@ impl<S: Storage> Engine<S> {
     /// Where a stream starts, and what the client has shown to have.
     fn start(&self, resume: Resume<'_>) -> Start {
         let (last, evicted) = (self.log.last_sequence(), self.log.evicted());
-        let from_oldest = |gap, shown| Start {
-            cursor: evicted + 1,
-            gap,
-            shown,
-        };
+        let from_oldest = |gap, shown| Start { cursor: evicted + 1, gap, shown };
         let id = match resume {
             Resume::Live | Resume::After("") => {
-                return Start {
-                    cursor: last + 1,
-                    gap: None,
-                    shown: None,
-                };
+                return Start { cursor: last + 1, gap: None, shown: None };
             }
             Resume::Earliest => return from_oldest(None, None),
             Resume::After(id) => id,
         };
         if let Some(sequence) = self.log.sequence_of(id) {
-            return Start {
-                cursor: sequence + 1,
-                gap: None,
-                shown: Some(sequence),
-            };
+            return Start { cursor: sequence + 1, gap: None, shown: Some(sequence) };
         }
         match EventId::parse(id) {
             Some(id) if id.epoch != self.log.epoch() => from_oldest(Some(GapReason::Epoch), None),
-            Some(EventId { sequence, .. }) if sequence > last => {
-                from_oldest(Some(GapReason::Unknown), None)
-            }
-            Some(EventId { sequence, .. }) if sequence < evicted => {
-                from_oldest(Some(GapReason::Evicted), Some(sequence))
-            }
-            Some(EventId { sequence, .. }) => Start {
-                cursor: sequence + 1,
-                gap: None,
-                shown: Some(sequence),
-            },
+            Some(EventId { sequence, .. }) if sequence > last => from_oldest(Some(GapReason::Unknown), None),
+            Some(EventId { sequence, .. }) if sequence < evicted => from_oldest(Some(GapReason::Evicted), Some(sequence)),
+            Some(EventId { sequence, .. }) => Start { cursor: sequence + 1, gap: None, shown: Some(sequence) },
             None => from_oldest(Some(GapReason::Unknown), None),
         }
     }
@@ -506,8 +408,7 @@ impl<S: Storage> Engine<S> {
     /// A known client registers: whatever it was waiting for to expire is off.
     fn readmit(&mut self, slot: u32, standing: Standing) {
         let issued = self.directory.clients.at(slot).standing == Standing::Issued;
-        self.deadlines
-            .disarm(&mut self.directory.clients, slot, issued);
+        self.deadlines.disarm(&mut self.directory.clients, slot, issued);
         let client = self.directory.clients.at_mut(slot);
         if issued || standing == Standing::Registered {
             client.standing = standing;
@@ -522,12 +423,10 @@ impl<S: Storage> Engine<S> {
             self.forget(slot);
             return;
         }
-        self.deadlines
-            .disarm(&mut self.directory.clients, slot, issued);
+        self.deadlines.disarm(&mut self.directory.clients, slot, issued);
         self.tasks.clear(self.directory.clients.at_mut(slot));
         self.directory.detach_client(slot);
-        self.deadlines
-            .arm_dormant(&mut self.directory.clients, slot);
+        self.deadlines.arm_dormant(&mut self.directory.clients, slot);
         let mut at = self.directory.clients.at(slot).connections.first();
         while let Some(conn) = at {
             at = next::<OfClient, _, _>(&self.directory.connections, conn);
@@ -562,10 +461,7 @@ impl fmt::Display for IdError {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::Group(error) => write!(f, "the group: {error}"),
-            Self::TooLong { limit } => write!(
-                f,
-                "the id or the group would be longer than {limit} bytes; take a shorter name"
-            ),
+            Self::TooLong { limit } => write!(f, "the id or the group would be longer than {limit} bytes; take a shorter name"),
             Self::Entropy => f.write_str("the entropy gives only ids that exist"),
             Self::Full(full) => full.fmt(f),
         }

@@ -48,11 +48,7 @@ impl Deadlines {
             stalled_after: config.write_stall.map(millis),
             dormant_after: millis(config.dormant_after),
             issued_for: millis(config.issued_id_ttl),
-            sweep: Sweep {
-                anchor: Instant::default(),
-                every: millis(config.sweep_every),
-                last: Instant::default(),
-            },
+            sweep: Sweep { anchor: Instant::default(), every: millis(config.sweep_every), last: Instant::default() },
             ready: List::new(),
             heartbeats: List::new(),
             stalls: List::new(),
@@ -83,33 +79,14 @@ impl Deadlines {
     }
 
     /// The earliest deadline, or now while something is ready.
-    pub(super) fn next<S: Storage>(
-        &self,
-        connections: &Connections<S>,
-        clients: &Clients<S>,
-    ) -> Option<Instant> {
+    pub(super) fn next<S: Storage>(&self, connections: &Connections<S>, clients: &Clients<S>) -> Option<Instant> {
         if !self.ready.is_empty() {
             return Some(self.now);
         }
-        let of_connection =
-            |list: &List<Turn>| list.first().map(|slot| connections.at(slot).deadline);
-        let issued = self
-            .issued
-            .first()
-            .map(|slot| later(clients.at(slot).since, self.issued_for));
-        let dormant = self
-            .dormant
-            .first()
-            .map(|slot| self.swept_at(clients.at(slot).since));
-        [
-            of_connection(&self.heartbeats),
-            of_connection(&self.stalls),
-            issued,
-            dormant,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let of_connection = |list: &List<Turn>| list.first().map(|slot| connections.at(slot).deadline);
+        let issued = self.issued.first().map(|slot| later(clients.at(slot).since, self.issued_for));
+        let dormant = self.dormant.first().map(|slot| self.swept_at(clients.at(slot).since));
+        [of_connection(&self.heartbeats), of_connection(&self.stalls), issued, dormant].into_iter().flatten().min()
     }
 
     /// The connection that has been ready the longest.
@@ -119,23 +96,17 @@ impl Deadlines {
 
     /// A connection that took nothing for too long.
     pub(super) fn stalled<S: Storage>(&self, connections: &Connections<S>) -> Option<u32> {
-        self.stalls
-            .first()
-            .filter(|&slot| connections.at(slot).deadline <= self.now)
+        self.stalls.first().filter(|&slot| connections.at(slot).deadline <= self.now)
     }
 
     /// A connection that was silent for too long.
     pub(super) fn silent<S: Storage>(&self, connections: &Connections<S>) -> Option<u32> {
-        self.heartbeats
-            .first()
-            .filter(|&slot| connections.at(slot).deadline <= self.now)
+        self.heartbeats.first().filter(|&slot| connections.at(slot).deadline <= self.now)
     }
 
     /// An id that nobody registered in time.
     pub(super) fn unused<S: Storage>(&self, clients: &Clients<S>) -> Option<u32> {
-        self.issued
-            .first()
-            .filter(|&slot| later(clients.at(slot).since, self.issued_for) <= self.now)
+        self.issued.first().filter(|&slot| later(clients.at(slot).since, self.issued_for) <= self.now)
     }
 
     /// The id that was issued the longest ago.
@@ -145,18 +116,11 @@ impl Deadlines {
 
     /// A client that the last sweep found too old.
     pub(super) fn dormant<S: Storage>(&self, clients: &Clients<S>) -> Option<u32> {
-        self.dormant
-            .first()
-            .filter(|&slot| self.swept_at(clients.at(slot).since) <= self.now)
+        self.dormant.first().filter(|&slot| self.swept_at(clients.at(slot).since) <= self.now)
     }
 
     /// Puts a connection into `phase` and into the queue that belongs to it.
-    pub(super) fn enter<S: Storage>(
-        &mut self,
-        connections: &mut Connections<S>,
-        slot: u32,
-        phase: Phase,
-    ) {
+    pub(super) fn enter<S: Storage>(&mut self, connections: &mut Connections<S>, slot: u32, phase: Phase) {
         self.unlist::<S>(connections, slot);
         let (listed, deadline) = match phase {
             Phase::Ready | Phase::Closing(_) => (Listed::Ready, self.now),
@@ -196,21 +160,12 @@ impl Deadlines {
     /// Stops counting for a client; `issued` says whether it is an issued id.
     pub(super) fn disarm<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32, issued: bool) {
         if core::mem::replace(&mut clients.at_mut(slot).timed, false) {
-            let queue = if issued {
-                &mut self.issued
-            } else {
-                &mut self.dormant
-            };
+            let queue = if issued { &mut self.issued } else { &mut self.dormant };
             queue.remove(clients, slot);
         }
     }
 
-    fn arm<S: Storage>(
-        &mut self,
-        clients: &mut Clients<S>,
-        slot: u32,
-        queue: fn(&mut Self) -> &mut List<OfClients>,
-    ) {
+    fn arm<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32, queue: fn(&mut Self) -> &mut List<OfClients>) {
         let client: &mut Client<S> = clients.at_mut(slot);
         (client.timed, client.since) = (true, self.now);
         queue(self).push_back(clients, slot);
@@ -219,38 +174,25 @@ impl Deadlines {
     fn armed(&self, listed: Listed, after: Option<u64>) -> (Listed, Instant) {
         // What lies beyond the end of time is never due.
         let deadline = after.and_then(|after| self.now.as_millis().checked_add(after));
-        deadline.map_or((Listed::Nowhere, self.now), |deadline| {
-            (listed, Instant::from_millis(deadline))
-        })
+        deadline.map_or((Listed::Nowhere, self.now), |deadline| (listed, Instant::from_millis(deadline)))
     }
 
     /// When a client whose age counts from `since` is dropped.
     fn swept_at(&self, since: Instant) -> Instant {
         let too_old = later(since, self.dormant_after.saturating_add(1));
-        if self.sweep.last >= too_old {
-            self.sweep.last
-        } else {
-            self.sweep.at_or_after(too_old)
-        }
+        if self.sweep.last >= too_old { self.sweep.last } else { self.sweep.at_or_after(too_old) }
     }
 }
 
 impl Sweep {
     fn at_or_before(&self, now: Instant) -> Instant {
         let elapsed = now.as_millis().saturating_sub(self.anchor.as_millis());
-        later(
-            self.anchor,
-            elapsed - elapsed.checked_rem(self.every).unwrap_or(0),
-        )
+        later(self.anchor, elapsed - elapsed.checked_rem(self.every).unwrap_or(0))
     }
 
     fn at_or_after(&self, time: Instant) -> Instant {
         let before = self.at_or_before(time);
-        if before >= time {
-            before
-        } else {
-            later(before, self.every)
-        }
+        if before >= time { before } else { later(before, self.every) }
     }
 }
 

@@ -146,16 +146,9 @@ impl Connection {
 }
 
 /// Whether the frame `entry` is for `connection`. O(1), but for a topic O(topics of the client) and for a list O(log of it).
-pub(super) fn is_for<S: Storage>(
-    directory: &Directory<S>,
-    log: &Log<S>,
-    entry: &Entry,
-    slot: u32,
-) -> bool {
+pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: &Entry, slot: u32) -> bool {
     let connection = directory.connections.at(slot);
-    let to_its_client = |key: ClientKey| {
-        key.slot == connection.client && directory.clients.holds(key.slot, key.generation)
-    };
+    let to_its_client = |key: ClientKey| key.slot == connection.client && directory.clients.holds(key.slot, key.generation);
     // What was begun is finished, whoever it is for by now. Only frames to single clients share a sequence number.
     if connection.offset > 0 && connection.notice.is_none() && entry.sequence == connection.cursor {
         return match entry.scope {
@@ -168,29 +161,16 @@ pub(super) fn is_for<S: Storage>(
     }
     match entry.scope {
         Scope::All => true,
-        Scope::Label(label) => directory.stands_under(
-            directory.clients.at(connection.client),
-            label,
-            entry.sequence,
-        ),
+        Scope::Label(label) => directory.stands_under(directory.clients.at(connection.client), label, entry.sequence),
         Scope::Client(key) => to_its_client(key),
-        Scope::Connection(conn) => {
-            conn.slot == slot && directory.connections.holds(slot, conn.generation)
-        }
-        Scope::Clients { members } => {
-            log.lists(entry, members, directory.client_key(connection.client))
-        }
+        Scope::Connection(conn) => conn.slot == slot && directory.connections.holds(slot, conn.generation),
+        Scope::Clients { members } => log.lists(entry, members, directory.client_key(connection.client)),
     }
 }
 
 /// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at
 /// [`WALK`] entries at most.
-pub(super) fn walk<S: Storage>(
-    directory: &Directory<S>,
-    log: &Log<S>,
-    slot: u32,
-    mut cursor: u64,
-) -> (Walk, u64) {
+pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, mut cursor: u64) -> (Walk, u64) {
     let until = directory.connections.at(slot).until;
     let first = log.locate(cursor);
     for index in first..first + WALK {
@@ -208,21 +188,13 @@ pub(super) fn walk<S: Storage>(
 
 /// Fills `slices` with what follows at the cursor, which stands at a frame for the connection. Frames that stand side by side
 /// share a slice. Looks at [`WALK`] entries at most. Returns the number of slices filled.
-pub(super) fn collect<'a, S: Storage>(
-    directory: &Directory<S>,
-    log: &'a Log<S>,
-    slot: u32,
-    slices: &mut [&'a [u8]],
-) -> usize {
+pub(super) fn collect<'a, S: Storage>(directory: &Directory<S>, log: &'a Log<S>, slot: u32, slices: &mut [&'a [u8]]) -> usize {
     let connection = directory.connections.at(slot);
     let mut run: Option<(Entry, usize, Entry)> = None;
     let mut filled = 0;
     let first = log.locate(connection.cursor);
     for index in first..first + WALK {
-        let Some(entry) = log
-            .entry(index)
-            .filter(|entry| entry.sequence <= connection.until)
-        else {
+        let Some(entry) = log.entry(index).filter(|entry| entry.sequence <= connection.until) else {
             break;
         };
         if !is_for(directory, log, entry, slot) {
@@ -238,11 +210,7 @@ pub(super) fn collect<'a, S: Storage>(
                         return filled;
                     }
                 }
-                let skip = if entry.sequence == connection.cursor {
-                    connection.offset as usize
-                } else {
-                    0
-                };
+                let skip = if entry.sequence == connection.cursor { connection.offset as usize } else { 0 };
                 run = Some((*entry, skip, *entry));
             }
         }

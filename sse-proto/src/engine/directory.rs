@@ -169,10 +169,9 @@ impl Under {
         let (client, after) = match self.kind {
             LabelKind::Group => (slot, next::<InGroup, _, _>(&directory.clients, slot)),
             LabelKind::UserName => (slot, next::<OfName, _, _>(&directory.clients, slot)),
-            LabelKind::Topic => (
-                directory.subscriptions.at(slot).client,
-                next::<OfTopic, _, _>(&directory.subscriptions, slot),
-            ),
+            LabelKind::Topic => {
+                (directory.subscriptions.at(slot).client, next::<OfTopic, _, _>(&directory.subscriptions, slot))
+            }
         };
         self.at = after;
         Some(client)
@@ -199,9 +198,7 @@ impl<S: Storage> Directory<S> {
     pub(super) fn new(limits: Limits, hash_key: [u64; 2]) -> Self {
         let clients = limits.clients as usize;
         // Every client may have a user name of its own.
-        let labels = clients
-            .saturating_add(limits.groups as usize)
-            .saturating_add(limits.topics as usize);
+        let labels = clients.saturating_add(limits.groups as usize).saturating_add(limits.topics as usize);
         Self {
             limits,
             hash_key,
@@ -229,13 +226,7 @@ impl<S: Storage> Directory<S> {
     }
 
     /// Adds a client under a group and an id that are not taken. Labels come into being as needed.
-    pub(super) fn add_client(
-        &mut self,
-        group: &str,
-        id: ClientId<'_>,
-        standing: Standing,
-        now: Instant,
-    ) -> Result<u32, Full> {
+    pub(super) fn add_client(&mut self, group: &str, id: ClientId<'_>, standing: Standing, now: Instant) -> Result<u32, Full> {
         if self.clients.free() == 0 {
             return Err(Full::Clients);
         }
@@ -272,17 +263,10 @@ impl<S: Storage> Directory<S> {
         let slot = self.clients.insert(client).ok_or(Full::Clients)?;
         self.client_index.insert(hash, slot);
         for label in [group, user_name] {
-            self.present[self.labels.at(label).kind as usize] +=
-                u32::from(self.labels.at(label).is_deserted());
+            self.present[self.labels.at(label).kind as usize] += u32::from(self.labels.at(label).is_deserted());
         }
-        self.labels
-            .at_mut(group)
-            .in_group
-            .push_back(&mut self.clients, slot);
-        self.labels
-            .at_mut(user_name)
-            .of_name
-            .push_back(&mut self.clients, slot);
+        self.labels.at_mut(group).in_group.push_back(&mut self.clients, slot);
+        self.labels.at_mut(user_name).of_name.push_back(&mut self.clients, slot);
         self.issued += u32::from(standing == Standing::Issued);
         Ok(slot)
     }
@@ -297,17 +281,10 @@ impl<S: Storage> Directory<S> {
         client.standing = Standing::Detached;
         let (hash, group, user_name) = (client.hash, client.group, client.user_name);
         self.client_index.remove(hash, slot);
-        self.labels
-            .at_mut(group)
-            .in_group
-            .remove(&mut self.clients, slot);
-        self.labels
-            .at_mut(user_name)
-            .of_name
-            .remove(&mut self.clients, slot);
+        self.labels.at_mut(group).in_group.remove(&mut self.clients, slot);
+        self.labels.at_mut(user_name).of_name.remove(&mut self.clients, slot);
         for label in [group, user_name] {
-            self.present[self.labels.at(label).kind as usize] -=
-                u32::from(self.labels.at(label).is_deserted());
+            self.present[self.labels.at(label).kind as usize] -= u32::from(self.labels.at(label).is_deserted());
         }
         self.release_label(group);
         self.release_label(user_name);
@@ -322,15 +299,8 @@ impl<S: Storage> Directory<S> {
         self.clients.remove(slot)
     }
 
-    pub(super) fn add_connection(
-        &mut self,
-        client: u32,
-        connection: Connection,
-    ) -> Result<u32, Full> {
-        let slot = self
-            .connections
-            .insert(connection)
-            .ok_or(Full::Connections)?;
+    pub(super) fn add_connection(&mut self, client: u32, connection: Connection) -> Result<u32, Full> {
+        let slot = self.connections.insert(connection).ok_or(Full::Connections)?;
         let owner = self.clients.at_mut(client);
         owner.connections.push_back(&mut self.connections, slot);
         owner.connection_count += 1;
@@ -355,16 +325,12 @@ impl<S: Storage> Directory<S> {
                 continue;
             }
             let label = self.find_label(LabelKind::Topic, topic);
-            let known = label
-                .zip(client)
-                .is_some_and(|(topic, client)| self.subscription(client, topic).is_some());
+            let known = label.zip(client).is_some_and(|(topic, client)| self.subscription(client, topic).is_some());
             subscriptions += u32::from(!known);
             labels += u32::from(label.is_none());
         }
         let has = client.map_or(0, |slot| self.clients.at(slot).topic_count);
-        if has + subscriptions > self.limits.topics_per_client
-            || subscriptions > self.subscriptions.free()
-        {
+        if has + subscriptions > self.limits.topics_per_client || subscriptions > self.subscriptions.free() {
             return Err(Full::Subscriptions);
         }
         if labels > self.limits.topics.saturating_sub(self.topics) || labels > self.labels.free() {
@@ -380,28 +346,14 @@ impl<S: Storage> Directory<S> {
         {
             return Ok(false);
         }
-        if self.clients.at(client).topic_count >= self.limits.topics_per_client
-            || self.subscriptions.free() == 0
-        {
+        if self.clients.at(client).topic_count >= self.limits.topics_per_client || self.subscriptions.free() == 0 {
             return Err(Full::Subscriptions);
         }
         let topic = self.label(LabelKind::Topic, topic)?;
-        let subscription = Subscription {
-            client,
-            topic,
-            from,
-            of_topic: Link::OUT,
-            topics_of: Link::OUT,
-        };
-        let slot = self
-            .subscriptions
-            .insert(subscription)
-            .ok_or(Full::Subscriptions)?;
+        let subscription = Subscription { client, topic, from, of_topic: Link::OUT, topics_of: Link::OUT };
+        let slot = self.subscriptions.insert(subscription).ok_or(Full::Subscriptions)?;
         self.present[LabelKind::Topic as usize] += u32::from(self.labels.at(topic).is_deserted());
-        self.labels
-            .at_mut(topic)
-            .listeners
-            .push_back(&mut self.subscriptions, slot);
+        self.labels.at_mut(topic).listeners.push_back(&mut self.subscriptions, slot);
         let client = self.clients.at_mut(client);
         client.topics.push_back(&mut self.subscriptions, slot);
         client.topic_count += 1;
@@ -410,9 +362,7 @@ impl<S: Storage> Directory<S> {
 
     /// False when `client` did not listen to `topic`.
     pub(super) fn unlisten(&mut self, client: u32, topic: &str) -> bool {
-        let subscription = self
-            .find_label(LabelKind::Topic, topic)
-            .and_then(|topic| self.subscription(client, topic));
+        let subscription = self.find_label(LabelKind::Topic, topic).and_then(|topic| self.subscription(client, topic));
         if let Some(slot) = subscription {
             self.remove_subscription(slot);
         }
@@ -446,10 +396,7 @@ impl<S: Storage> Directory<S> {
             LabelKind::UserName => label.of_name.first(),
             LabelKind::Topic => label.listeners.first(),
         };
-        Under {
-            kind: label.kind,
-            at,
-        }
+        Under { kind: label.kind, at }
     }
 
     /// The texts of the topics `client` listens to, in the order it began.
@@ -458,12 +405,7 @@ impl<S: Storage> Directory<S> {
         core::iter::from_fn(move || {
             let slot = at?;
             at = next::<TopicsOf, _, _>(&self.subscriptions, slot);
-            Some(
-                self.labels
-                    .at(self.subscriptions.at(slot).topic)
-                    .text
-                    .as_str(),
-            )
+            Some(self.labels.at(self.subscriptions.at(slot).topic).text.as_str())
         })
     }
 
@@ -494,15 +436,8 @@ impl<S: Storage> Directory<S> {
         }
         let copy = S::Text::copy_of(text).ok_or(full)?;
         let hash = hash(self.hash_key, kind as u8, text);
-        let label = Label {
-            kind,
-            text: copy,
-            hash,
-            in_group: List::new(),
-            of_name: List::new(),
-            listeners: List::new(),
-            frames: 0,
-        };
+        let label =
+            Label { kind, text: copy, hash, in_group: List::new(), of_name: List::new(), listeners: List::new(), frames: 0 };
         let slot = self.labels.insert(label).ok_or(full)?;
         match kind {
             LabelKind::Group => self.groups += 1,
@@ -560,17 +495,11 @@ impl<S: Storage> Directory<S> {
     }
 
     pub(super) fn connection_id(&self, slot: u32) -> ConnId {
-        ConnId {
-            slot,
-            generation: self.connections.generation(slot),
-        }
+        ConnId { slot, generation: self.connections.generation(slot) }
     }
 
     pub(super) fn client_key(&self, slot: u32) -> ClientKey {
-        ClientKey {
-            slot,
-            generation: self.clients.generation(slot),
-        }
+        ClientKey { slot, generation: self.clients.generation(slot) }
     }
 
     fn subscription(&self, client: u32, topic: u32) -> Option<u32> {
@@ -586,10 +515,7 @@ impl<S: Storage> Directory<S> {
 
     fn remove_subscription(&mut self, slot: u32) {
         let &Subscription { client, topic, .. } = self.subscriptions.at(slot);
-        self.labels
-            .at_mut(topic)
-            .listeners
-            .remove(&mut self.subscriptions, slot);
+        self.labels.at_mut(topic).listeners.remove(&mut self.subscriptions, slot);
         self.present[LabelKind::Topic as usize] -= u32::from(self.labels.at(topic).is_deserted());
         let client = self.clients.at_mut(client);
         client.topics.remove(&mut self.subscriptions, slot);

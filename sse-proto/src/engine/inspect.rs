@@ -41,9 +41,7 @@ pub struct TaskInfo<'a> {
 impl<S: Storage> Engine<S> {
     /// The registered client with that id. O(1).
     pub fn find(&self, group: &str, id: &str) -> Option<ClientKey> {
-        let key = self
-            .directory
-            .client_key(self.directory.find_client(group, id)?);
+        let key = self.directory.client_key(self.directory.find_client(group, id)?);
         self.client(key).is_ok().then_some(key)
     }
 
@@ -72,48 +70,30 @@ impl<S: Storage> Engine<S> {
     /// [`Stale`] when the connection is gone.
     pub fn client_of(&self, conn: ConnId) -> Result<ClientKey, Stale> {
         let slot = self.connection(conn)?;
-        Ok(self
-            .directory
-            .client_key(self.directory.connections.at(slot).client))
+        Ok(self.directory.client_key(self.directory.connections.at(slot).client))
     }
 
     /// The registered clients, in no particular order that stays.
     pub fn clients(&self) -> impl Iterator<Item = ClientInfo<'_>> {
-        self.directory
-            .clients
-            .iter()
-            .filter_map(|(slot, _)| self.client_info(self.directory.client_key(slot)))
+        self.directory.clients.iter().filter_map(|(slot, _)| self.client_info(self.directory.client_key(slot)))
     }
 
     /// The topics a client listens to, in the order it began.
     pub fn topics(&self, client: ClientKey) -> impl Iterator<Item = &str> {
-        let client = self
-            .client(client)
-            .ok()
-            .map(|slot| self.directory.clients.at(slot));
-        client
-            .into_iter()
-            .flat_map(|client| self.directory.topics_of(client))
+        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        client.into_iter().flat_map(|client| self.directory.topics_of(client))
     }
 
     /// The clients that listen to `topic`, in the order they began.
     pub fn listeners(&self, topic: &str) -> impl Iterator<Item = ClientKey> {
         let label = self.directory.find_label(LabelKind::Topic, topic);
         let mut under = label.map(|label| self.directory.under(label));
-        core::iter::from_fn(move || {
-            Some(
-                self.directory
-                    .client_key(under.as_mut()?.next(&self.directory)?),
-            )
-        })
+        core::iter::from_fn(move || Some(self.directory.client_key(under.as_mut()?.next(&self.directory)?)))
     }
 
     /// The open connections of a client, in the order they came.
     pub fn connections(&self, client: ClientKey) -> impl Iterator<Item = ConnId> {
-        let mut at = self
-            .client(client)
-            .ok()
-            .and_then(|slot| self.directory.clients.at(slot).connections.first());
+        let mut at = self.client(client).ok().and_then(|slot| self.directory.clients.at(slot).connections.first());
         core::iter::from_fn(move || {
             let slot = at?;
             at = next::<OfClient, _, _>(&self.directory.connections, slot);
@@ -123,20 +103,10 @@ impl<S: Storage> Engine<S> {
 
     /// The tasks of a client, in the order they were submitted.
     pub fn tasks(&self, client: ClientKey) -> impl Iterator<Item = TaskInfo<'_>> {
-        let client = self
-            .client(client)
-            .ok()
-            .map(|slot| self.directory.clients.at(slot));
-        client
-            .into_iter()
-            .flat_map(|client| self.tasks.of(client))
-            .map(|slot| {
-                let task = self.tasks.at(slot);
-                TaskInfo {
-                    name: task.name.as_str(),
-                    state: task.state,
-                    detail: task.detail.as_ref().map(Text::as_str),
-                }
-            })
+        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        client.into_iter().flat_map(|client| self.tasks.of(client)).map(|slot| {
+            let task = self.tasks.at(slot);
+            TaskInfo { name: task.name.as_str(), state: task.state, detail: task.detail.as_ref().map(Text::as_str) }
+        })
     }
 }

@@ -103,17 +103,12 @@ impl<S: Storage> Log<S> {
 
     /// Whether a frame of `len` bytes for `members` listed clients can ever be held.
     pub(super) fn fits(&self, len: usize, members: usize) -> bool {
-        members
-            .checked_mul(MEMBER)
-            .and_then(|list| list.checked_add(len))
-            .is_some_and(|total| total <= self.capacity)
+        members.checked_mul(MEMBER).and_then(|list| list.checked_add(len)).is_some_and(|total| total <= self.capacity)
     }
 
     /// Length of the frame that [`append`](Self::append) would make.
     pub(super) fn frame_len(&self, sequence: u64, frame: &impl Encode) -> usize {
-        let id_line = frame
-            .id()
-            .map_or_else(|| numbered_id_len(sequence), id_line_len);
+        let id_line = frame.id().map_or_else(|| numbered_id_len(sequence), id_line_len);
         id_line + frame.body_len()
     }
 
@@ -121,10 +116,7 @@ impl<S: Storage> Log<S> {
     /// handed to the caller, who lets go of what it refers to.
     pub(super) fn make_room(&mut self, len: usize, members: usize) -> Option<Entry> {
         // Frames that share a sequence number leave together.
-        let halved = self
-            .entries
-            .at(0)
-            .is_some_and(|oldest| oldest.sequence <= self.evicted);
+        let halved = self.entries.at(0).is_some_and(|oldest| oldest.sequence <= self.evicted);
         if halved || self.entries.is_full() || self.place(len + members * MEMBER).is_none() {
             return self.evict();
         }
@@ -166,35 +158,16 @@ impl<S: Storage> Log<S> {
             *cell = member.to_bytes();
         }
         cells.sort_unstable();
-        encode_numbered(
-            &mut ring[start..start + len],
-            self.epoch,
-            Some(sequence),
-            frame,
-        );
+        encode_numbered(&mut ring[start..start + len], self.epoch, Some(sequence), frame);
 
         let own_id = frame.id().map(|id| id.as_str().len() as u16);
-        let entry = Entry {
-            sequence,
-            start: start as u32,
-            len: len as u32,
-            scope,
-            own_id,
-            completes_task,
-        };
-        if let Some(id) = frame
-            .id()
-            .map(|id| id.as_str().as_bytes())
-            .filter(|id| !id.is_empty())
-        {
+        let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id, completes_task };
+        if let Some(id) = frame.id().map(|id| id.as_str().as_bytes()).filter(|id| !id.is_empty()) {
             let hash = own_id_hash(id);
             if let Some(earlier) = self.numbered(id) {
                 self.own_ids.remove(hash, earlier);
             }
-            self.own_ids.insert(
-                hash,
-                self.evicted_entries.wrapping_add(self.entries.len() as u32),
-            );
+            self.own_ids.insert(hash, self.evicted_entries.wrapping_add(self.entries.len() as u32));
         }
         if self.entries.push_back(entry).is_ok() {
             self.write_at = start + len;
@@ -208,11 +181,7 @@ impl<S: Storage> Log<S> {
     /// O(1) where sequence numbers follow each other, else O(log n).
     pub(super) fn locate(&self, sequence: u64) -> usize {
         let len = self.entries.len();
-        let sequence_at = |index: usize| {
-            self.entries
-                .at(index)
-                .map_or(u64::MAX, |entry| entry.sequence)
-        };
+        let sequence_at = |index: usize| self.entries.at(index).map_or(u64::MAX, |entry| entry.sequence);
         let guess = sequence.saturating_sub(sequence_at(0)).min(len as u64) as usize;
         if sequence_at(guess) >= sequence && (guess == 0 || sequence_at(guess - 1) < sequence) {
             return guess;
@@ -236,9 +205,7 @@ impl<S: Storage> Log<S> {
     /// The sequence number of the latest frame that the application gave the id `id`. O(1).
     pub(super) fn sequence_of(&self, id: &str) -> Option<u64> {
         let number = self.numbered(id.as_bytes())?;
-        self.entries
-            .at(number.wrapping_sub(self.evicted_entries) as usize)
-            .map(|entry| entry.sequence)
+        self.entries.at(number.wrapping_sub(self.evicted_entries) as usize).map(|entry| entry.sequence)
     }
 
     /// The bytes of frames `first` to `last` that stand side by side.
@@ -254,17 +221,14 @@ impl<S: Storage> Log<S> {
     /// Whether `client` is in the list in front of the frame. O(log n).
     pub(super) fn lists(&self, entry: &Entry, members: u32, client: ClientKey) -> bool {
         let start = entry.start as usize;
-        let (list, _) =
-            self.bytes.bytes()[start - members as usize * MEMBER..start].as_chunks::<MEMBER>();
+        let (list, _) = self.bytes.bytes()[start - members as usize * MEMBER..start].as_chunks::<MEMBER>();
         list.binary_search(&client.to_bytes()).is_ok()
     }
 
     /// The number of the latest entry with the application's id `id`.
     fn numbered(&self, id: &[u8]) -> Option<u32> {
         self.own_ids.find(own_id_hash(id), |number| {
-            let entry = self
-                .entries
-                .at(number.wrapping_sub(self.evicted_entries) as usize);
+            let entry = self.entries.at(number.wrapping_sub(self.evicted_entries) as usize);
             entry.is_some_and(|entry| self.own_id(entry) == id)
         })
     }
@@ -300,12 +264,7 @@ impl<S: Storage> Log<S> {
 /// Writes `frame` into `out`, which has exactly the length that takes. Its own `id` line comes first. A number of the hub's own
 /// comes last: clients exist that take an id as received when its line ends, and would miss the event if they were cut off
 /// between the two.
-pub(super) fn encode_numbered(
-    out: &mut [u8],
-    epoch: Epoch,
-    sequence: Option<u64>,
-    frame: &impl Encode,
-) {
+pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &impl Encode) {
     if let Some(id) = frame.id() {
         let body = line(out, 0, b"id:", id.as_str().as_bytes());
         return frame.encode_body(&mut out[body..]);
@@ -330,7 +289,5 @@ pub(super) fn numbered_id_len(sequence: u64) -> usize {
 
 /// Ids come from publishers, who are trusted: an unkeyed hash serves.
 fn own_id_hash(id: &[u8]) -> u32 {
-    id.iter().fold(0x811C_9DC5, |hash: u32, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    id.iter().fold(0x811C_9DC5, |hash: u32, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -251,11 +251,7 @@ impl<S: Storage> Engine<S> {
         let limits = config.limits;
         Ok(Self {
             directory: Directory::new(limits, hash_key),
-            log: Log::new(
-                epoch,
-                limits.log_bytes as usize,
-                limits.log_entries as usize,
-            ),
+            log: Log::new(epoch, limits.log_bytes as usize, limits.log_entries as usize),
             deadlines: Deadlines::new(&config),
             tasks: Tasks::new(limits.tasks as usize, limits.tasks_per_client),
             notices: S::Bytes::new(),
@@ -296,8 +292,7 @@ impl<S: Storage> Engine<S> {
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before; not later than now while output waits.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines
-            .next::<S>(&self.directory.connections, &self.directory.clients)
+        self.deadlines.next::<S>(&self.directory.connections, &self.directory.clients)
     }
 
     /// The next bytes for `conn`: fills `slices` from the front and returns how many. The first may be a notice of the engine's
@@ -309,11 +304,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`Stale`] when the connection is gone.
-    pub fn transmit<'a>(
-        &'a mut self,
-        conn: ConnId,
-        slices: &mut [&'a [u8]],
-    ) -> Result<usize, Stale> {
+    pub fn transmit<'a>(&'a mut self, conn: ConnId, slices: &mut [&'a [u8]]) -> Result<usize, Stale> {
         let slot = self.connection(conn)?;
         let connection = self.directory.connections.at(slot);
         if matches!(connection.phase, Phase::Closing(_)) || slices.is_empty() {
@@ -324,9 +315,7 @@ impl<S: Storage> Engine<S> {
             slices[0] = &self.notices.bytes()[offset..len];
             return Ok(1);
         }
-        if matches!(self.directory.connections.at(slot).phase, Phase::Closing(_))
-            || !self.find_frame(slot)
-        {
+        if matches!(self.directory.connections.at(slot).phase, Phase::Closing(_)) || !self.find_frame(slot) {
             return Ok(0);
         }
         if let Some(len) = self.next_notice(slot) {
@@ -346,12 +335,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`Stale`] when the connection is gone.
-    pub fn handle_written(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        written: usize,
-    ) -> Result<usize, Stale> {
+    pub fn handle_written(&mut self, now: Instant, conn: ConnId, written: usize) -> Result<usize, Stale> {
         self.deadlines.advance(now);
         let slot = self.connection(conn)?;
         if written == 0 || matches!(self.directory.connections.at(slot).phase, Phase::Closing(_)) {
@@ -398,10 +382,7 @@ impl<S: Storage> Engine<S> {
 
     /// The number of the newest event.
     pub fn last_event_id(&self) -> EventId {
-        EventId {
-            epoch: self.log.epoch(),
-            sequence: self.log.last_sequence(),
-        }
+        EventId { epoch: self.log.epoch(), sequence: self.log.last_sequence() }
     }
 
     /// The configuration.
@@ -417,10 +398,7 @@ impl<S: Storage> Engine<S> {
         }
         if core::mem::replace(&mut connection.due.report_gap, false) {
             let reason = connection.gap;
-            return Output::Gap {
-                conn: self.directory.connection_id(slot),
-                reason,
-            };
+            return Output::Gap { conn: self.directory.connection_id(slot), reason };
         }
         self.enter(slot, Phase::Writing);
         Output::Write(self.directory.connection_id(slot))
@@ -429,17 +407,11 @@ impl<S: Storage> Engine<S> {
     fn close(&mut self, slot: u32, reason: CloseReason) -> Output<S::Text> {
         let conn = self.directory.connection_id(slot);
         let Left { client, last } = self.drop_connection(slot);
-        Output::Close {
-            conn,
-            client,
-            reason,
-            last,
-        }
+        Output::Close { conn, client, reason, last }
     }
 
     fn drop_connection(&mut self, slot: u32) -> Left {
-        self.deadlines
-            .unlist::<S>(&mut self.directory.connections, slot);
+        self.deadlines.unlist::<S>(&mut self.directory.connections, slot);
         let client_slot = self.directory.connections.at(slot).client;
         let client = self.directory.client_key(client_slot);
         self.directory.remove_connection(slot);
@@ -461,16 +433,14 @@ impl<S: Storage> Engine<S> {
     fn stay(&mut self, slot: u32) {
         self.directory.clients.at_mut(slot).standing = Standing::Registered;
         if self.config.age == Age::SinceLeft {
-            self.deadlines
-                .arm_dormant(&mut self.directory.clients, slot);
+            self.deadlines.arm_dormant(&mut self.directory.clients, slot);
         }
     }
 
     /// Removes a client that has no connections, with its tasks. Returns its id.
     fn forget(&mut self, slot: u32) -> Option<S::Text> {
         let issued = self.directory.clients.at(slot).standing == Standing::Issued;
-        self.deadlines
-            .disarm(&mut self.directory.clients, slot, issued);
+        self.deadlines.disarm(&mut self.directory.clients, slot, issued);
         self.tasks.clear(self.directory.clients.at_mut(slot));
         self.directory.remove_client(slot).map(|client| client.id)
     }
@@ -482,12 +452,7 @@ impl<S: Storage> Engine<S> {
             if connection.offset > 0 {
                 return None;
             }
-            let NoticeDue {
-                notice,
-                id,
-                told,
-                places,
-            } = self.notice_due(slot)?;
+            let NoticeDue { notice, id, told, places } = self.notice_due(slot)?;
             let connection = self.directory.connections.at_mut(slot);
             (connection.notice, connection.notice_id, connection.told) = (Some(notice), id, told);
             connection.due.position &= !places;
@@ -507,12 +472,7 @@ impl<S: Storage> Engine<S> {
         let task = self.completion_due(slot, told);
         if due.greeting {
             let last = task.is_none() && !due.gap;
-            return Some(NoticeDue {
-                notice: Sending::Greeting,
-                id: last.then_some(position),
-                told,
-                places: last,
-            });
+            return Some(NoticeDue { notice: Sending::Greeting, id: last.then_some(position), told, places: last });
         }
         // A completion carries an id that may lie behind the gap: who is cut off after it was told of the gap before.
         if due.gap {
@@ -526,36 +486,16 @@ impl<S: Storage> Engine<S> {
         if let Some(sequence) = task {
             let last = self.completion_due(slot, sequence).is_none();
             let id = Some(if last { position } else { sequence });
-            return Some(NoticeDue {
-                notice: Sending::Task,
-                id,
-                told: sequence,
-                places: last,
-            });
+            return Some(NoticeDue { notice: Sending::Task, id, told: sequence, places: last });
         }
         if due.position {
-            return Some(NoticeDue {
-                notice: Sending::Position,
-                id: Some(position),
-                told,
-                places: true,
-            });
+            return Some(NoticeDue { notice: Sending::Position, id: Some(position), told, places: true });
         }
         if due.heartbeat {
-            return Some(NoticeDue {
-                notice: Sending::Heartbeat,
-                id: None,
-                told,
-                places: false,
-            });
+            return Some(NoticeDue { notice: Sending::Heartbeat, id: None, told, places: false });
         }
         let farewell = due.farewell && connection.cursor > connection.until;
-        farewell.then_some(NoticeDue {
-            notice: Sending::Farewell,
-            id: None,
-            told,
-            places: false,
-        })
+        farewell.then_some(NoticeDue { notice: Sending::Farewell, id: None, told, places: false })
     }
 
     /// The sequence number of the first completion after `told` that the connection must be told of and that it will not find in
@@ -566,12 +506,7 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         let client = self.directory.clients.at(connection.client);
-        let task = self.tasks.completion(
-            client,
-            told,
-            connection.cursor,
-            connection.due.tasks_sent_too,
-        )?;
+        let task = self.tasks.completion(client, told, connection.cursor, connection.due.tasks_sent_too)?;
         Some(self.tasks.at(task).sequence)
     }
 
@@ -587,9 +522,7 @@ impl<S: Storage> Engine<S> {
                 retry: self.config.retry,
             },
             Sending::Task => {
-                let task = self
-                    .tasks
-                    .at(self.tasks.completion_at(client, connection.told)?);
+                let task = self.tasks.at(self.tasks.completion_at(client, connection.told)?);
                 Notice::Task(TaskNotice {
                     dialect: connection.dialect,
                     state: task.state,
@@ -600,16 +533,9 @@ impl<S: Storage> Engine<S> {
                 })
             }
             Sending::Gap => Notice::Gap(connection.gap),
-            Sending::Position => Notice::Greeting {
-                form: Greeting::Position,
-                resumes: Resumes::Nothing,
-                id: "",
-                retry: None,
-            },
+            Sending::Position => Notice::Greeting { form: Greeting::Position, resumes: Resumes::Nothing, id: "", retry: None },
             Sending::Heartbeat => Notice::Heartbeat(self.config.heartbeat_comment),
-            Sending::Farewell => Notice::Farewell {
-                retry: connection.farewell_retry,
-            },
+            Sending::Farewell => Notice::Farewell { retry: connection.farewell_retry },
         };
         let id_len = connection.notice_id.map_or(0, log::numbered_id_len);
         let len = id_len + notice.body_len();
@@ -653,18 +579,10 @@ impl<S: Storage> Engine<S> {
     fn frames_written(&mut self, slot: u32, mut written: usize) -> usize {
         let mut whole = 0;
         let connection = self.directory.connections.at(slot);
-        let (mut cursor, mut offset, until) = (
-            connection.cursor,
-            connection.offset as usize,
-            connection.until,
-        );
+        let (mut cursor, mut offset, until) = (connection.cursor, connection.offset as usize, connection.until);
         let mut index = self.log.locate(cursor);
         while written > 0 {
-            let Some(&entry) = self
-                .log
-                .entry(index)
-                .filter(|entry| entry.sequence <= until)
-            else {
+            let Some(&entry) = self.log.entry(index).filter(|entry| entry.sequence <= until) else {
                 break;
             };
             index += 1;
@@ -682,8 +600,7 @@ impl<S: Storage> Engine<S> {
             (cursor, offset) = (entry.sequence + 1, 0);
             if entry.completes_task {
                 let client = self.directory.connections.at(slot).client;
-                self.tasks
-                    .sent(self.directory.clients.at(client), entry.sequence);
+                self.tasks.sent(self.directory.clients.at(client), entry.sequence);
             }
         }
         let connection = self.directory.connections.at_mut(slot);
@@ -697,19 +614,13 @@ impl<S: Storage> Engine<S> {
         if matches!(connection.phase, Phase::Closing(_)) {
             return;
         }
-        let phase = if self.has_nothing(slot) {
-            Phase::Idle
-        } else {
-            Phase::Writing
-        };
+        let phase = if self.has_nothing(slot) { Phase::Idle } else { Phase::Writing };
         self.enter(slot, phase);
     }
 
     fn has_nothing(&self, slot: u32) -> bool {
         let connection = self.directory.connections.at(slot);
-        connection.notice.is_none()
-            && connection.cursor > connection.until
-            && self.notice_due(slot).is_none()
+        connection.notice.is_none() && connection.cursor > connection.until && self.notice_due(slot).is_none()
     }
 
     /// Puts the cursor on the next frame for the connection; false when there is none now.
@@ -760,25 +671,17 @@ impl<S: Storage> Engine<S> {
     }
 
     fn enter(&mut self, slot: u32, phase: Phase) {
-        self.deadlines
-            .enter::<S>(&mut self.directory.connections, slot, phase);
+        self.deadlines.enter::<S>(&mut self.directory.connections, slot, phase);
     }
 
     fn connection(&self, conn: ConnId) -> Result<u32, Stale> {
-        self.directory
-            .connections
-            .holds(conn.slot, conn.generation)
-            .then_some(conn.slot)
-            .ok_or(Stale)
+        self.directory.connections.holds(conn.slot, conn.generation).then_some(conn.slot).ok_or(Stale)
     }
 
     fn client(&self, key: ClientKey) -> Result<u32, Stale> {
         let known = self.directory.clients.holds(key.slot, key.generation);
-        let registered = known
-            && matches!(
-                self.directory.clients.at(key.slot).standing,
-                Standing::Registered | Standing::Passing
-            );
+        let registered =
+            known && matches!(self.directory.clients.at(key.slot).standing, Standing::Registered | Standing::Passing);
         registered.then_some(key.slot).ok_or(Stale)
     }
 }

@@ -13,17 +13,10 @@ use super::{Dialect, GapReason, Greeting, TaskState};
 /// One frame of the engine's own, by reference.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notice<'a> {
-    Greeting {
-        form: Greeting,
-        resumes: Resumes,
-        id: &'a str,
-        retry: Option<u32>,
-    },
+    Greeting { form: Greeting, resumes: Resumes, id: &'a str, retry: Option<u32> },
     Gap(GapReason),
     Heartbeat(&'static str),
-    Farewell {
-        retry: u32,
-    },
+    Farewell { retry: u32 },
     Task(TaskNotice<'a>),
 }
 
@@ -56,12 +49,7 @@ impl Encode for Notice<'_> {
 impl Notice<'_> {
     fn write(&self, out: &mut impl Write) -> fmt::Result {
         match *self {
-            Self::Greeting {
-                form,
-                resumes,
-                id,
-                retry,
-            } => {
+            Self::Greeting { form, resumes, id, retry } => {
                 // A client of system M may still hold the data of a frame it was cut off in. If that frame comes again,
                 // what it holds must go; if the cut was in the blank line, it must be dispatched. A client that follows
                 // the standard holds nothing, and sees nothing of this.
@@ -83,11 +71,7 @@ impl Notice<'_> {
                 match form {
                     Greeting::Registered => Payload::Registered(id).write(out),
                     Greeting::Connected => {
-                        write!(
-                            out,
-                            "event:connected\ndata:{{\"client\":\"{}\"}}\n\n",
-                            JsonEscaped(id)
-                        )
+                        write!(out, "event:connected\ndata:{{\"client\":\"{}\"}}\n\n", JsonEscaped(id))
                     }
                     Greeting::Position => out.write_str("\n"),
                 }
@@ -102,33 +86,15 @@ impl Notice<'_> {
 
 impl TaskNotice<'_> {
     fn write(&self, out: &mut impl Write) -> fmt::Result {
-        let &Self {
-            dialect,
-            state,
-            task,
-            client,
-            at,
-            detail,
-        } = self;
+        let &Self { dialect, state, task, client, at, detail } = self;
         if dialect == Dialect::Manager {
             let failure = (state == TaskState::Failed).then(|| detail.unwrap_or(""));
-            return Payload::Completed {
-                timestamp: at,
-                id: client,
-                task,
-                failure,
-            }
-            .write(out);
+            return Payload::Completed { timestamp: at, id: client, task, failure }.write(out);
         }
         let (task, client, timestamp) = (JsonEscaped(task), JsonEscaped(client), at.as_millis());
-        write!(
-            out,
-            "event:{state}\ndata:{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{timestamp}"
-        )?;
+        write!(out, "event:{state}\ndata:{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{timestamp}")?;
         match (state, detail) {
-            (TaskState::Failed, reason) => {
-                write!(out, ",\"reason\":\"{}\"", JsonEscaped(reason.unwrap_or("")))?
-            }
+            (TaskState::Failed, reason) => write!(out, ",\"reason\":\"{}\"", JsonEscaped(reason.unwrap_or("")))?,
             (TaskState::Completed, Some(result)) => write!(out, ",\"result\":{}", OneLine(result))?,
             (_, Some(progress)) => write!(out, ",\"progress\":{}", OneLine(progress))?,
             (_, None) => {}

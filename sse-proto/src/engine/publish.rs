@@ -67,12 +67,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`PublishError`]; nothing was published.
-    pub fn publish(
-        &mut self,
-        now: Instant,
-        target: Target<'_>,
-        frame: &impl Encode,
-    ) -> Result<EventId, PublishError> {
+    pub fn publish(&mut self, now: Instant, target: Target<'_>, frame: &impl Encode) -> Result<EventId, PublishError> {
         self.publish_at(now, self.log.last_sequence() + 1, target, frame)
     }
 
@@ -100,12 +95,7 @@ impl<S: Storage> Engine<S> {
         match target {
             Target::All => {
                 for slot in 0..self.directory.connections.used_slots() {
-                    if self
-                        .directory
-                        .connections
-                        .get(slot)
-                        .is_some_and(|connection| !connection.silent)
-                    {
+                    if self.directory.connections.get(slot).is_some_and(|connection| !connection.silent) {
                         self.mark(slot, sequence);
                     }
                 }
@@ -128,10 +118,7 @@ impl<S: Storage> Engine<S> {
                 }
             }
         }
-        Ok(EventId {
-            epoch: self.log.epoch(),
-            sequence,
-        })
+        Ok(EventId { epoch: self.log.epoch(), sequence })
     }
 
     /// Sequence numbers up to `sequence` were given out by whoever orders several engines.
@@ -151,8 +138,7 @@ impl<S: Storage> Engine<S> {
         while let Some(entry) = self.log.make_room(len, members.len()) {
             self.let_go(entry);
         }
-        self.log
-            .append(sequence, scope, members, frame, completes_task);
+        self.log.append(sequence, scope, members, frame, completes_task);
     }
 
     pub(super) fn mark_client(&mut self, client: u32, sequence: u64) {
@@ -163,22 +149,11 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    fn check_frame(
-        &self,
-        sequence: u64,
-        frame: &impl Encode,
-        members: usize,
-    ) -> Result<(), PublishError> {
-        if frame
-            .id()
-            .is_some_and(|id| id.as_str().len() > MAX_EVENT_ID)
-        {
+    fn check_frame(&self, sequence: u64, frame: &impl Encode, members: usize) -> Result<(), PublishError> {
+        if frame.id().is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong);
         }
-        let (len, limit) = (
-            self.log.frame_len(sequence, frame),
-            self.config.limits.frame_bytes as usize,
-        );
+        let (len, limit) = (self.log.frame_len(sequence, frame), self.config.limits.frame_bytes as usize);
         if len > limit || !self.log.fits(len, members) {
             return Err(PublishError::TooLarge { len, limit });
         }
@@ -191,21 +166,13 @@ impl<S: Storage> Engine<S> {
         let (kind, text, limit) = match target {
             Target::All => return Ok(Scope::All),
             Target::Client(key) => {
-                return self
-                    .client(key)
-                    .map(|_| Scope::Client(key))
-                    .map_err(|Stale| PublishError::UnknownTarget);
+                return self.client(key).map(|_| Scope::Client(key)).map_err(|Stale| PublishError::UnknownTarget);
             }
             Target::Connection(conn) => {
-                return self
-                    .connection(conn)
-                    .map(|_| Scope::Connection(conn))
-                    .map_err(|Stale| PublishError::UnknownTarget);
+                return self.connection(conn).map(|_| Scope::Connection(conn)).map_err(|Stale| PublishError::UnknownTarget);
             }
             Target::Clients(members) => {
-                return Ok(Scope::Clients {
-                    members: members.len() as u32,
-                });
+                return Ok(Scope::Clients { members: members.len() as u32 });
             }
             Target::Group(group) => (LabelKind::Group, group, limits.name_bytes),
             Target::UserName(name) => (LabelKind::UserName, name, limits.name_bytes),

@@ -75,9 +75,7 @@ impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownTask => f.write_str("the client does not wait for such a task"),
-            Self::AlreadySubmitted => {
-                f.write_str("the client waits for a task of that name already")
-            }
+            Self::AlreadySubmitted => f.write_str("the client waits for a task of that name already"),
             Self::AlreadyEnded => f.write_str("the task has ended already"),
             Self::Name(error) => write!(f, "the task's name: {error}"),
             Self::TooLong { limit } => write!(f, "the task's name is longer than {limit} bytes"),
@@ -118,10 +116,7 @@ pub(super) struct Tasks<S: Storage> {
 
 impl<S: Storage> Tasks<S> {
     pub(super) fn new(limit: usize, per_client: u32) -> Self {
-        Self {
-            table: Slab::with_limit(limit),
-            per_client,
-        }
+        Self { table: Slab::with_limit(limit), per_client }
     }
 
     /// The client waits for `name` from now on. A task of that name that ended gives way to the new one; a table that is full
@@ -143,10 +138,7 @@ impl<S: Storage> Tasks<S> {
             ended: Instant::default(),
             sent: false,
         };
-        let task = self
-            .table
-            .insert(task)
-            .ok_or(TaskError::Full(Full::Tasks))?;
+        let task = self.table.insert(task).ok_or(TaskError::Full(Full::Tasks))?;
         client.tasks.push_back(&mut self.table, task);
         client.task_count += 1;
         Ok(task)
@@ -166,38 +158,22 @@ impl<S: Storage> Tasks<S> {
 
     /// O(tasks of the client), as everything below.
     pub(super) fn find(&self, client: &Client<S>, name: &str) -> Option<u32> {
-        self.of(client)
-            .find(|&task| self.table.at(task).name.as_str() == name)
+        self.of(client).find(|&task| self.table.at(task).name.as_str() == name)
     }
 
     /// The first completion with a sequence number above `after` and below `before`; those that were sent count only when
     /// `sent_too`.
-    pub(super) fn completion(
-        &self,
-        client: &Client<S>,
-        after: u64,
-        before: u64,
-        sent_too: bool,
-    ) -> Option<u32> {
+    pub(super) fn completion(&self, client: &Client<S>, after: u64, before: u64, sent_too: bool) -> Option<u32> {
         let due = |task: &&Task<S>| {
-            task.state.has_ended()
-                && task.sequence > after
-                && task.sequence < before
-                && (sent_too || !task.sent)
+            task.state.has_ended() && task.sequence > after && task.sequence < before && (sent_too || !task.sent)
         };
-        let tasks = self
-            .of(client)
-            .map(|slot| (slot, self.table.at(slot)))
-            .filter(|(_, task)| due(task));
-        tasks
-            .min_by_key(|(_, task)| task.sequence)
-            .map(|(slot, _)| slot)
+        let tasks = self.of(client).map(|slot| (slot, self.table.at(slot))).filter(|(_, task)| due(task));
+        tasks.min_by_key(|(_, task)| task.sequence).map(|(slot, _)| slot)
     }
 
     /// The completion with exactly that sequence number.
     pub(super) fn completion_at(&self, client: &Client<S>, sequence: u64) -> Option<u32> {
-        self.of(client)
-            .find(|&slot| self.table.at(slot).sequence == sequence && sequence > 0)
+        self.of(client).find(|&slot| self.table.at(slot).sequence == sequence && sequence > 0)
     }
 
     /// The client has shown that it has everything up to `sequence`.
@@ -221,9 +197,7 @@ impl<S: Storage> Tasks<S> {
 
     /// Forgets a task that has not ended; false when there is none.
     pub(super) fn withdraw(&mut self, client: &mut Client<S>, name: &str) -> bool {
-        let found = self
-            .find(client, name)
-            .filter(|&slot| !self.table.at(slot).state.has_ended());
+        let found = self.find(client, name).filter(|&slot| !self.table.at(slot).state.has_ended());
         if let Some(slot) = found {
             self.remove(client, slot);
         }
@@ -250,10 +224,7 @@ impl<S: Storage> Tasks<S> {
         if client.task_count < self.per_client && self.table.free() > 0 {
             return Ok(());
         }
-        let oldest = self
-            .of(client)
-            .find(|&slot| self.table.at(slot).sent)
-            .ok_or(Full::Tasks)?;
+        let oldest = self.of(client).find(|&slot| self.table.at(slot).sent).ok_or(Full::Tasks)?;
         self.remove(client, oldest);
         Ok(())
     }

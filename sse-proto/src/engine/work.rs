@@ -28,12 +28,9 @@ impl<S: Storage> Engine<S> {
     /// [`TaskError`]: [`UnknownTask`](TaskError::UnknownTask) stands for a client that is not registered.
     pub fn submit(&mut self, now: Instant, client: ClientKey, task: &str) -> Result<(), TaskError> {
         self.deadlines.advance(now);
-        let slot = self
-            .client(client)
-            .map_err(|Stale| TaskError::UnknownTask)?;
+        let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
         self.check_task(task)?;
-        self.tasks
-            .submit(self.directory.clients.at_mut(slot), task)?;
+        self.tasks.submit(self.directory.clients.at_mut(slot), task)?;
         Ok(())
     }
 
@@ -62,9 +59,7 @@ impl<S: Storage> Engine<S> {
     ) -> Result<(), TaskError> {
         self.deadlines.advance(now);
         let sequence = sequence.max(self.log.last_sequence() + 1);
-        let slot = self
-            .client(client)
-            .map_err(|Stale| TaskError::UnknownTask)?;
+        let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
         self.check_detail(progress)?;
         let owner = self.directory.clients.at(slot);
         let found = self.tasks.find(owner, task).ok_or(TaskError::UnknownTask)?;
@@ -89,10 +84,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// [`TaskError`]; nothing was changed.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one fact each, and all of them needed"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one fact each, and all of them needed")]
     pub fn complete_at(
         &mut self,
         now: Instant,
@@ -130,31 +122,14 @@ impl<S: Storage> Engine<S> {
     fn check_task(&self, task: &str) -> Result<(), TaskError> {
         check_name(task).map_err(TaskError::Name)?;
         let limit = self.config.limits.name_bytes;
-        if task.len() > limit as usize {
-            Err(TaskError::TooLong { limit })
-        } else {
-            Ok(())
-        }
+        if task.len() > limit as usize { Err(TaskError::TooLong { limit }) } else { Ok(()) }
     }
 
     /// A frame with `detail`, two names and what stands around them must fit; escaping may take six bytes for one.
     fn check_detail(&self, detail: &str) -> Result<(), TaskError> {
-        let escaped: usize = detail
-            .bytes()
-            .map(|byte| {
-                if byte < 0x20 || byte == b'"' || byte == b'\\' {
-                    6
-                } else {
-                    1
-                }
-            })
-            .sum();
+        let escaped: usize = detail.bytes().map(|byte| if byte < 0x20 || byte == b'"' || byte == b'\\' { 6 } else { 1 }).sum();
         let around = 2 * self.config.limits.name_bytes as usize + 160;
-        if escaped + around > self.config.limits.frame_bytes as usize {
-            Err(TaskError::TooLarge)
-        } else {
-            Ok(())
-        }
+        if escaped + around > self.config.limits.frame_bytes as usize { Err(TaskError::TooLarge) } else { Ok(()) }
     }
 
     /// Writes the end of a task into its owner's table.
@@ -180,20 +155,12 @@ impl<S: Storage> Engine<S> {
             None => self.tasks.submit(client, task)?,
         };
         let row = self.tasks.at_mut(row);
-        (row.state, row.detail, row.sequence, row.ended) =
-            (state, detail, sequence, self.deadlines.now());
+        (row.state, row.detail, row.sequence, row.ended) = (state, detail, sequence, self.deadlines.now());
         Ok(())
     }
 
     /// Appends a frame that tells the client in `slot` of a task.
-    fn tell(
-        &mut self,
-        sequence: u64,
-        slot: u32,
-        task: &str,
-        state: TaskState,
-        detail: Option<&str>,
-    ) {
+    fn tell(&mut self, sequence: u64, slot: u32, task: &str, state: TaskState, detail: Option<&str>) {
         let client = self.directory.clients.at(slot);
         let Some(id) = S::Text::copy_of(client.id.as_str()) else {
             return;

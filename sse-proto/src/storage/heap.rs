@@ -50,10 +50,7 @@ pub struct Rows<T> {
 
 impl<T> Table<T> for Rows<T> {
     fn with_limit(limit: usize) -> Self {
-        Self {
-            rows: Vec::new(),
-            limit,
-        }
+        Self { rows: Vec::new(), limit }
     }
 
     fn push(&mut self, row: T) -> Result<(), T> {
@@ -86,10 +83,7 @@ pub struct Ring<T> {
 
 impl<T> Queue<T> for Ring<T> {
     fn with_limit(limit: usize) -> Self {
-        Self {
-            items: VecDeque::new(),
-            limit,
-        }
+        Self { items: VecDeque::new(), limit }
     }
 
     fn is_full(&self) -> bool {
@@ -126,30 +120,21 @@ pub struct SlotIndex {
 
 impl Index for SlotIndex {
     fn with_limit(limit: usize) -> Self {
-        Self {
-            table: HashTable::new(),
-            limit,
-        }
+        Self { table: HashTable::new(), limit }
     }
 
     fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let found = self
-            .table
-            .find(spread(hash), |&(other, slot)| other == hash && is_it(slot));
+        let found = self.table.find(spread(hash), |&(other, slot)| other == hash && is_it(slot));
         found.map(|&(_, slot)| slot)
     }
 
     fn insert(&mut self, hash: u32, slot: u32) {
         debug_assert!(self.table.len() < self.limit, "something was not removed");
-        self.table
-            .insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
+        self.table.insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
     }
 
     fn remove(&mut self, hash: u32, slot: u32) {
-        if let Ok(entry) = self
-            .table
-            .find_entry(spread(hash), |&(_, other)| other == slot)
-        {
+        if let Ok(entry) = self.table.find_entry(spread(hash), |&(_, other)| other == slot) {
             entry.remove();
         }
     }

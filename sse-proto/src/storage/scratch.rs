@@ -28,12 +28,7 @@ pub struct FixedScratch<B> {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> FixedScratch<B> {
     /// Takes `buffer` over; what is in it does not matter. O(1).
     pub const fn new(buffer: B) -> Self {
-        Self {
-            buffer,
-            text_len: 0,
-            slot_lens: [0; 3],
-            ids_swapped: false,
-        }
+        Self { buffer, text_len: 0, slot_lens: [0; 3], ids_swapped: false }
     }
 
     /// Where the text may lie, and how long each slot is.
@@ -92,15 +87,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Buffers for FixedScratch<B> {
 
     fn get(&self, slot: Slot) -> &str {
         let (index, range) = self.slot(slot);
-        core::str::from_utf8(&self.buffer.as_ref()[range][..self.slot_lens[index]])
-            .unwrap_or_default()
+        core::str::from_utf8(&self.buffer.as_ref()[range][..self.slot_lens[index]]).unwrap_or_default()
     }
 
     fn set_str(&mut self, slot: Slot, value: &str) -> Result<(), Full> {
         let (index, range) = self.slot(slot);
-        let target = self.buffer.as_mut()[range]
-            .get_mut(..value.len())
-            .ok_or(Full)?;
+        let target = self.buffer.as_mut()[range].get_mut(..value.len()).ok_or(Full)?;
         target.copy_from_slice(value.as_bytes());
         self.slot_lens[index] = value.len();
         Ok(())
@@ -305,20 +297,12 @@ impl Buffers for HeapScratch {
                 &self.replaced
             }
         };
-        Ok(Texts {
-            text,
-            name: &self.name,
-            last_id: &self.last_id,
-        })
+        Ok(Texts { text, name: &self.name, last_id: &self.last_id })
     }
 
     fn decode(&mut self, bytes: &[u8]) -> Result<Texts<'_>, Full> {
         decode_to_heap(bytes, &mut self.replaced);
-        Ok(Texts {
-            text: &self.replaced,
-            name: &self.name,
-            last_id: &self.last_id,
-        })
+        Ok(Texts { text: &self.replaced, name: &self.name, last_id: &self.last_id })
     }
 }
 
@@ -363,9 +347,7 @@ impl Text {
         let bytes = self.unchecked();
         bytes.truncate(len);
         if len == 0 {
-            *self = Self::Checked(
-                alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default(),
-            );
+            *self = Self::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
         }
     }
 }

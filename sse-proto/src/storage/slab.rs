@@ -31,26 +31,14 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     pub(crate) fn with_limit(limit: usize) -> Self {
         let slots = B::with_limit(limit.min(NONE as usize));
         let limit = slots.limit().min(NONE as usize) as u32;
-        Self {
-            slots,
-            first_free: NONE,
-            len: 0,
-            limit,
-            values: PhantomData,
-        }
+        Self { slots, first_free: NONE, len: 0, limit, values: PhantomData }
     }
 
     /// Puts `value` into a free slot; `None` when there is none.
     pub(crate) fn insert(&mut self, value: T) -> Option<u32> {
         if self.first_free == NONE {
             let slot = self.slots.rows().len() as u32;
-            self.slots
-                .push(Slot {
-                    value: Some(value),
-                    generation: 0,
-                    next_free: NONE,
-                })
-                .ok()?;
+            self.slots.push(Slot { value: Some(value), generation: 0, next_free: NONE }).ok()?;
             self.len += 1;
             return Some(slot);
         }
@@ -79,18 +67,12 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     ///
     /// When the slot is empty: lists and indexes hold used slots only.
     pub(crate) fn at(&self, slot: u32) -> &T {
-        self.slots.rows()[slot as usize]
-            .value
-            .as_ref()
-            .expect("a listed slot is in use")
+        self.slots.rows()[slot as usize].value.as_ref().expect("a listed slot is in use")
     }
 
     /// Like [`at`](Self::at), to change.
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
-        self.slots.rows_mut()[slot as usize]
-            .value
-            .as_mut()
-            .expect("a listed slot is in use")
+        self.slots.rows_mut()[slot as usize].value.as_mut().expect("a listed slot is in use")
     }
 
     /// The value in `slot`, if the slot is in use.
@@ -105,18 +87,12 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
 
     /// Whether `slot` is in use in `generation`.
     pub(crate) fn holds(&self, slot: u32, generation: u32) -> bool {
-        self.slots
-            .rows()
-            .get(slot as usize)
-            .is_some_and(|row| row.generation == generation && row.value.is_some())
+        self.slots.rows().get(slot as usize).is_some_and(|row| row.generation == generation && row.value.is_some())
     }
 
     /// The generation of `slot`.
     pub(crate) fn generation(&self, slot: u32) -> u32 {
-        self.slots
-            .rows()
-            .get(slot as usize)
-            .map_or(0, |row| row.generation)
+        self.slots.rows().get(slot as usize).map_or(0, |row| row.generation)
     }
 
     /// Slots in use.
@@ -131,11 +107,7 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
 
     /// Used slots in slot order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slots
-            .rows()
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, row)| Some((slot as u32, row.value.as_ref()?)))
+        self.slots.rows().iter().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value.as_ref()?)))
     }
 }
 
@@ -147,10 +119,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const OUT: Self = Self {
-        prev: NONE,
-        next: NONE,
-    };
+    pub(crate) const OUT: Self = Self { prev: NONE, next: NONE };
 }
 
 /// Something that can stand in a list of kind `K`.
@@ -169,11 +138,7 @@ pub(crate) struct List<K> {
 
 impl<K> List<K> {
     pub(crate) const fn new() -> Self {
-        Self {
-            first: NONE,
-            last: NONE,
-            kind: PhantomData,
-        }
+        Self { first: NONE, last: NONE, kind: PhantomData }
     }
 
     pub(crate) fn first(&self) -> Option<u32> {
@@ -184,15 +149,8 @@ impl<K> List<K> {
         self.first == NONE
     }
 
-    pub(crate) fn push_back<T: Linked<K>, B: Table<Slot<T>>>(
-        &mut self,
-        slab: &mut Slab<T, B>,
-        slot: u32,
-    ) {
-        *slab.at_mut(slot).link_mut() = Link {
-            prev: self.last,
-            next: NONE,
-        };
+    pub(crate) fn push_back<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, slot: u32) {
+        *slab.at_mut(slot).link_mut() = Link { prev: self.last, next: NONE };
         match some(self.last) {
             Some(last) => slab.at_mut(last).link_mut().next = slot,
             None => self.first = slot,
@@ -201,11 +159,7 @@ impl<K> List<K> {
     }
 
     /// Takes `slot`, which is in this list, out of it.
-    pub(crate) fn remove<T: Linked<K>, B: Table<Slot<T>>>(
-        &mut self,
-        slab: &mut Slab<T, B>,
-        slot: u32,
-    ) {
+    pub(crate) fn remove<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, slot: u32) {
         let Link { prev, next } = core::mem::replace(slab.at_mut(slot).link_mut(), Link::OUT);
         match some(prev) {
             Some(prev) => slab.at_mut(prev).link_mut().next = next,
@@ -219,10 +173,7 @@ impl<K> List<K> {
 }
 
 /// The slot after `slot` in its list of kind `K`.
-pub(crate) fn next<K, T: Linked<K>, B: Table<Slot<T>>>(
-    slab: &Slab<T, B>,
-    slot: u32,
-) -> Option<u32> {
+pub(crate) fn next<K, T: Linked<K>, B: Table<Slot<T>>>(slab: &Slab<T, B>, slot: u32) -> Option<u32> {
     some(slab.at(slot).link().next)
 }
 

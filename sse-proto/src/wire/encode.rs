@@ -74,24 +74,12 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// An unnamed event with `data`.
     pub const fn data(data: &'a str) -> Self {
-        Self {
-            id: None,
-            event: None,
-            retry: None,
-            data: Some(data),
-            comment: None,
-        }
+        Self { id: None, event: None, retry: None, data: Some(data), comment: None }
     }
 
     /// A comment: what a keep-alive is made of.
     pub const fn comment(comment: &'a str) -> Self {
-        Self {
-            id: None,
-            event: None,
-            retry: None,
-            data: None,
-            comment: Some(comment),
-        }
+        Self { id: None, event: None, retry: None, data: None, comment: Some(comment) }
     }
 
     fn data_to_send(&self) -> Option<&'a str> {
@@ -140,12 +128,8 @@ impl Event<'_> {
     /// Length of what is one line each, and of the closing blank line.
     fn fields_len(&self) -> usize {
         self.id.map_or(0, id_line_len)
-            + self.event.map_or(0, |name| {
-                "event:\n".len() + padded_len(name.as_str().as_bytes())
-            })
-            + self
-                .retry
-                .map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
+            + self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
+            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
             + 1
     }
 
@@ -158,16 +142,8 @@ impl Event<'_> {
             + self.event.map_or(0, |name| name.as_str().len())
             + "retry:\n".len()
             + MAX_RETRY_LEN
-            + self
-                .data
-                .map_or(0, str::len)
-                .saturating_add(1)
-                .saturating_mul("data: x\n".len())
-            + self
-                .comment
-                .map_or(0, str::len)
-                .saturating_add(1)
-                .saturating_mul(": x\n".len())
+            + self.data.map_or(0, str::len).saturating_add(1).saturating_mul("data: x\n".len())
+            + self.comment.map_or(0, str::len).saturating_add(1).saturating_mul(": x\n".len())
             + 1
     }
 
@@ -180,17 +156,9 @@ impl Event<'_> {
         };
         // Shorter than any second line would make it: the values are one line each, and are not looked through again.
         let one_line_each = self.fields_len()
-            + self
-                .data_to_send()
-                .map_or(0, |data| "data:\n".len() + padded_len(data.as_bytes()))
-            + self
-                .comment
-                .map_or(0, |comment| ":\n".len() + padded_len(comment.as_bytes()));
-        let lines = if needed == one_line_each && self.comment.is_none() {
-            Lines::one
-        } else {
-            Lines::of
-        };
+            + self.data_to_send().map_or(0, |data| "data:\n".len() + padded_len(data.as_bytes()))
+            + self.comment.map_or(0, |comment| ":\n".len() + padded_len(comment.as_bytes()));
+        let lines = if needed == one_line_each && self.comment.is_none() { Lines::one } else { Lines::of };
         let mut at = 0;
         self.pieces_by(lines, |piece| at = put(out, at, piece));
         Ok(at)
@@ -204,12 +172,8 @@ impl Encode for Event<'_> {
 
     fn body_len(&self) -> usize {
         self.fields_len() - self.id.map_or(0, id_line_len)
-            + self
-                .data_to_send()
-                .map_or(0, |data| lines_len("data:".len(), data))
-            + self
-                .comment
-                .map_or(0, |comment| lines_len(":".len(), comment))
+            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data))
+            + self.comment.map_or(0, |comment| lines_len(":".len(), comment))
     }
 
     fn encode_body(&self, out: &mut [u8]) {
@@ -258,10 +222,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Frame<B> {
             put(out, 0, id.as_str().as_bytes());
         }
         event.encode_body(&mut out[start..]);
-        Self {
-            bytes,
-            id_len: id_len.map(|len| len as u32),
-        }
+        Self { bytes, id_len: id_len.map(|len| len as u32) }
     }
 }
 
@@ -269,10 +230,7 @@ impl<B: AsRef<[u8]>> Frame<B> {
     /// Hands out the frame piece by piece, in order, its own `id` line included. Nothing is looked through.
     #[inline]
     pub fn pieces(&self, mut put: impl FnMut(&[u8])) {
-        let (id, body) = self
-            .bytes
-            .as_ref()
-            .split_at(self.id_len.unwrap_or(0) as usize);
+        let (id, body) = self.bytes.as_ref().split_at(self.id_len.unwrap_or(0) as usize);
         if self.id_len.is_some() {
             put_line(&mut put, b"id:", id);
         }
@@ -283,19 +241,14 @@ impl<B: AsRef<[u8]>> Frame<B> {
 impl<B> Frame<B> {
     /// The same frame in another kind of buffer, for example one that can be shared.
     pub fn map<C>(self, convert: impl FnOnce(B) -> C) -> Frame<C> {
-        Frame {
-            bytes: convert(self.bytes),
-            id_len: self.id_len,
-        }
+        Frame { bytes: convert(self.bytes), id_len: self.id_len }
     }
 }
 
 impl<B: AsRef<[u8]>> Encode for Frame<B> {
     fn id(&self) -> Option<IdField<'_>> {
         let id = &self.bytes.as_ref()[..self.id_len? as usize];
-        core::str::from_utf8(id)
-            .ok()
-            .and_then(|id| IdField::new(id).ok())
+        core::str::from_utf8(id).ok().and_then(|id| IdField::new(id).ok())
     }
 
     fn body_len(&self) -> usize {
@@ -303,11 +256,7 @@ impl<B: AsRef<[u8]>> Encode for Frame<B> {
     }
 
     fn encode_body(&self, out: &mut [u8]) {
-        put(
-            out,
-            0,
-            &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..],
-        );
+        put(out, 0, &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..]);
     }
 }
 
@@ -335,18 +284,12 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn of(value: &'a str) -> Self {
-        Self {
-            rest: Some(value.as_bytes()),
-            one: false,
-        }
+        Self { rest: Some(value.as_bytes()), one: false }
     }
 
     /// For a value that is known to hold no line break.
     fn one(value: &'a str) -> Self {
-        Self {
-            rest: Some(value.as_bytes()),
-            one: true,
-        }
+        Self { rest: Some(value.as_bytes()), one: true }
     }
 }
 
@@ -361,11 +304,7 @@ impl<'a> Iterator for Lines<'a> {
             self.rest = None;
             return Some(rest);
         };
-        let after = if rest[end..].starts_with(b"\r\n") {
-            end + 2
-        } else {
-            end + 1
-        };
+        let after = if rest[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
         self.rest = Some(&rest[after..]);
         Some(&rest[..end])
     }
@@ -380,9 +319,7 @@ fn first_break(value: &[u8]) -> Option<usize> {
 }
 
 fn lines_len(prefix: usize, value: &str) -> usize {
-    Lines::of(value)
-        .map(|part| prefix + padded_len(part) + 1)
-        .sum()
+    Lines::of(value).map(|part| prefix + padded_len(part) + 1).sum()
 }
 
 /// A client strips one space after the colon: a value that starts with one is sent with another before it.

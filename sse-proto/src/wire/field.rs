@@ -77,11 +77,7 @@ impl fmt::Display for FieldError {
             FieldErrorKind::LineBreak => "a line break",
             FieldErrorKind::Nul => "a NUL character",
         };
-        write!(
-            f,
-            "{what} at byte {} cannot stand in this field",
-            self.position
-        )
+        write!(f, "{what} at byte {} cannot stand in this field", self.position)
     }
 }
 

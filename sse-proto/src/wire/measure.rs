@@ -33,10 +33,7 @@ pub(crate) struct Filler<'a> {
 impl Write for Filler<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.at + text.len();
-        self.out
-            .get_mut(self.at..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.out.get_mut(self.at..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.at = end;
         Ok(())
     }

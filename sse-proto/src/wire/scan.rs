@@ -18,12 +18,7 @@ pub(super) struct LineEnds {
 impl LineEnds {
     /// `long_lines` tells how the chunk before ended; it is a hint.
     pub(super) const fn new(long_lines: bool) -> Self {
-        Self {
-            bits: 0,
-            base: 0,
-            next: 0,
-            long_lines,
-        }
+        Self { bits: 0, base: 0, next: 0, long_lines }
     }
 
     /// The next CR or LF.
@@ -126,9 +121,7 @@ impl LineEnds {
         self.long_lines = distance >= 64;
         self.base = self.next + distance;
         // The byte behind it often ends a line too, and then the event; the rest of the block is looked at when it is asked for.
-        let pair = input
-            .get(self.base + 1)
-            .is_some_and(|byte| is_line_end(*byte));
+        let pair = input.get(self.base + 1).is_some_and(|byte| is_line_end(*byte));
         self.bits = if pair { 0b11 } else { 0b1 };
         self.next = self.base + 1 + usize::from(pair);
         true
@@ -151,18 +144,12 @@ pub(super) fn any_line_end(bytes: &[u8]) -> bool {
 
 #[inline(never)]
 fn any_in_block(block: &[u8; 64]) -> bool {
-    block
-        .iter()
-        .fold(0, |any, byte| any | u8::from(is_line_end(*byte)))
-        != 0
+    block.iter().fold(0, |any, byte| any | u8::from(is_line_end(*byte))) != 0
 }
 
 #[inline(never)]
 fn any_of_several(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(0, |any, byte| any | u8::from(is_line_end(*byte)))
-        != 0
+    bytes.iter().fold(0, |any, byte| any | u8::from(is_line_end(*byte))) != 0
 }
 
 /// One bit for each CR or LF, the first byte lowest.
@@ -173,30 +160,18 @@ fn any_of_several(bytes: &[u8]) -> bool {
 fn mask(block: &[u8; 64]) -> u64 {
     let mut own_bit = [0; 64];
     for (index, (out, byte)) in own_bit.iter_mut().zip(block).enumerate() {
-        *out = if is_line_end(*byte) {
-            1u8 << (index % 8)
-        } else {
-            0
-        };
+        *out = if is_line_end(*byte) { 1u8 << (index % 8) } else { 0 };
     }
-    own_bit
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .rev()
-        .fold(0, |bits, word| {
-            let gathered = u64::from_le_bytes(*word).wrapping_mul(0x0101_0101_0101_0101) >> 56;
-            bits << 8 | gathered
-        })
+    own_bit.as_chunks::<8>().0.iter().rev().fold(0, |bits, word| {
+        let gathered = u64::from_le_bytes(*word).wrapping_mul(0x0101_0101_0101_0101) >> 56;
+        bits << 8 | gathered
+    })
 }
 
 /// The same for less than a block.
 fn mask_of_few(bytes: &[u8]) -> u64 {
     if bytes.len() < 16 {
-        return bytes
-            .iter()
-            .rev()
-            .fold(0, |bits, byte| bits << 1 | u64::from(is_line_end(*byte)));
+        return bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is_line_end(*byte)));
     }
     let mut block = [0; 64];
     block[..bytes.len()].copy_from_slice(bytes);

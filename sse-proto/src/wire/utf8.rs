@@ -14,11 +14,7 @@ pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
 /// The pieces that, one after another, are the decoded text. Linear; at most three bytes out for each one in.
 pub(crate) fn decode(bytes: &[u8]) -> impl Iterator<Item = &str> {
     bytes.utf8_chunks().flat_map(|chunk| {
-        let replacement = if chunk.invalid().is_empty() {
-            ""
-        } else {
-            "\u{FFFD}"
-        };
+        let replacement = if chunk.invalid().is_empty() { "" } else { "\u{FFFD}" };
         [chunk.valid(), replacement]
     })
 }
@@ -28,9 +24,7 @@ pub(crate) fn decode_into(bytes: &[u8], out: &mut [u8]) -> Result<usize, Full> {
     let mut len = 0;
     for text in decode(bytes) {
         let end = len + text.len();
-        out.get_mut(len..end)
-            .ok_or(Full)?
-            .copy_from_slice(text.as_bytes());
+        out.get_mut(len..end).ok_or(Full)?.copy_from_slice(text.as_bytes());
         len = end;
     }
     Ok(len)
@@ -49,11 +43,7 @@ pub(crate) struct Checked<'i> {
 
 impl<'i> Checked<'i> {
     pub(crate) const fn new() -> Self {
-        Self {
-            text: "",
-            start: 0,
-            ill_formed: false,
-        }
+        Self { text: "", start: 0, ill_formed: false }
     }
 
     /// `input[start..end]` as text when it is well-formed.
@@ -68,11 +58,7 @@ impl<'i> Checked<'i> {
     #[inline(never)]
     fn extend(&mut self, input: &'i [u8], start: usize, end: usize) -> Option<&'i str> {
         if !self.ill_formed {
-            let ahead = if end - start >= LONG {
-                end
-            } else {
-                end + last_boundary(&input[end..])
-            };
+            let ahead = if end - start >= LONG { end } else { end + last_boundary(&input[end..]) };
             match check(&input[start..ahead]) {
                 Some(text) => {
                     (self.text, self.start) = (text, start);
@@ -95,11 +81,7 @@ pub(crate) fn last_boundary(bytes: &[u8]) -> usize {
             0xF0..=0xF4 => 4,
             _ => 1,
         };
-        return if back < needed {
-            bytes.len() - back
-        } else {
-            bytes.len()
-        };
+        return if back < needed { bytes.len() - back } else { bytes.len() };
     }
     bytes.len()
 }

@@ -62,13 +62,7 @@ impl Guard {
         metrics: Option<Arc<Metrics>>,
     ) -> Self {
         let check_host = host::is_loopback(listen.ip()) || !allowed_hosts.is_empty();
-        Self(Arc::new(Rules {
-            token,
-            origins,
-            allowed_hosts,
-            check_host,
-            metrics,
-        }))
+        Self(Arc::new(Rules { token, origins, allowed_hosts, check_host, metrics }))
     }
 
     /// Puts the guards and the CORS headers for `access` before every route that `router` has now.
@@ -101,14 +95,7 @@ impl Guard {
         } else if self.is_site_guarded(access) && !self.is_site_ours(uri, headers) {
             (Refusal::CrossSite, cross_site())
         } else if access == Access::Privileged && self.0.token.is_some() {
-            (
-                Refusal::Token,
-                if presented.is_some() {
-                    wrong_token()
-                } else {
-                    no_token()
-                },
-            )
+            (Refusal::Token, if presented.is_some() { wrong_token() } else { no_token() })
         } else {
             return Ok(());
         };
@@ -125,25 +112,16 @@ impl Guard {
             return;
         }
         if everyone {
-            response.insert(
-                header::ACCESS_CONTROL_ALLOW_ORIGIN,
-                HeaderValue::from_static("*"),
-            );
+            response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             return;
         }
         response.append(header::VARY, HeaderValue::from_static("origin"));
         let Some(origin) = request.get(header::ORIGIN) else {
             return;
         };
-        if origin
-            .to_str()
-            .is_ok_and(|origin| self.0.origins.lists(origin))
-        {
+        if origin.to_str().is_ok_and(|origin| self.0.origins.lists(origin)) {
             response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            response.insert(
-                header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("retry-after"),
-            );
+            response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
         }
     }
 
@@ -156,18 +134,9 @@ impl Guard {
         headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
         self.decorate(access, request, headers);
         if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-            headers.insert(
-                header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static(METHODS),
-            );
-            headers.insert(
-                header::ACCESS_CONTROL_MAX_AGE,
-                HeaderValue::from_static(PREFLIGHT_SECONDS),
-            );
-            headers.append(
-                header::VARY,
-                HeaderValue::from_static("access-control-request-headers"),
-            );
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECONDS));
+            headers.append(header::VARY, HeaderValue::from_static("access-control-request-headers"));
             if let Some(wanted) = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
             }
@@ -186,10 +155,7 @@ impl Guard {
     /// No browser leaves `Host` out, so a request without one is no page's doing.
     fn is_host_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let named = uri.authority().map(|authority| Some(authority.as_str()));
-        let hosts = headers
-            .get_all(header::HOST)
-            .iter()
-            .map(|host| host.to_str().ok());
+        let hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
         named.into_iter().chain(hosts).all(|host| {
             let Some(host) = host.and_then(HostName::of_authority) else {
                 return false;
@@ -203,9 +169,7 @@ impl Guard {
     /// site. Where it is not sent (old browsers, plain HTTP beyond loopback) `Origin` must name the host that was asked.
     /// What sends neither is no page that a browser guards.
     fn is_site_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let origin = headers
-            .get(header::ORIGIN)
-            .map(|origin| origin.to_str().unwrap_or("null"));
+        let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("null"));
         if origin.is_some_and(|origin| self.0.origins.lists(origin)) {
             return true;
         }
@@ -214,9 +178,7 @@ impl Guard {
             (None, Some(origin)) => {
                 let asked = match uri.authority() {
                     Some(authority) => Some(authority.as_str()),
-                    None => headers
-                        .get(header::HOST)
-                        .and_then(|host| host.to_str().ok()),
+                    None => headers.get(header::HOST).and_then(|host| host.to_str().ok()),
                 };
                 match (origin.split_once("://"), asked) {
                     (Some((_, from)), Some(asked)) => from.eq_ignore_ascii_case(asked),
@@ -228,11 +190,7 @@ impl Guard {
     }
 }
 
-async fn apply(
-    State((guard, access)): State<(Guard, Access)>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn apply(State((guard, access)): State<(Guard, Access)>, request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {
         return guard.preflight(access, request.headers());
     }
@@ -249,21 +207,21 @@ async fn apply(
 }
 
 fn foreign_host() -> ApiError {
-    ApiError::forbidden("this hub does not answer to that Host; ask for localhost, or name the host in allowed_hosts").field("Host")
+    ApiError::forbidden("this hub does not answer to that Host; ask for localhost, or name the host in allowed_hosts")
+        .field("Host")
 }
 
 fn cross_site() -> ApiError {
-    ApiError::forbidden("a page of another origin may not do this; name its origin in cors_origins, or send the token").field("Origin")
+    ApiError::forbidden("a page of another origin may not do this; name its origin in cors_origins, or send the token")
+        .field("Origin")
 }
 
 fn no_token() -> ApiError {
-    ApiError::token_missing("this needs the hub's token; send it as Authorization: Bearer TOKEN")
-        .field("Authorization")
+    ApiError::token_missing("this needs the hub's token; send it as Authorization: Bearer TOKEN").field("Authorization")
 }
 
 fn wrong_token() -> ApiError {
-    ApiError::token_wrong("that is not the hub's token; see SSE_HUB_TOKEN or token_file")
-        .field("Authorization")
+    ApiError::token_wrong("that is not the hub's token; see SSE_HUB_TOKEN or token_file").field("Authorization")
 }
 
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
@@ -314,28 +272,16 @@ mod tests {
 
     #[test]
     fn each_access_has_its_guards() {
-        let check =
-            |pairs: &[(&str, &str)], page: u16, stream: u16, command: u16, privileged: u16| {
-                let all = [
-                    Access::Page,
-                    Access::Stream,
-                    Access::Command,
-                    Access::Privileged,
-                ];
-                let found = all.map(|access| status(&local(), access, pairs));
-                assert_eq!(found, [page, stream, command, privileged], "{pairs:?}");
-            };
+        let check = |pairs: &[(&str, &str)], page: u16, stream: u16, command: u16, privileged: u16| {
+            let all = [Access::Page, Access::Stream, Access::Command, Access::Privileged];
+            let found = all.map(|access| status(&local(), access, pairs));
+            assert_eq!(found, [page, stream, command, privileged], "{pairs:?}");
+        };
         // Not a browser.
         check(&[], 200, 200, 200, 401);
         check(&[("host", "localhost:8080")], 200, 200, 200, 401);
         check(&[BEARER], 200, 200, 200, 200);
-        check(
-            &[("authorization", "Bearer wrong-wrong-wrong")],
-            200,
-            200,
-            200,
-            401,
-        );
+        check(&[("authorization", "Bearer wrong-wrong-wrong")], 200, 200, 200, 401);
         // A stranger's page.
         check(&[EVIL], 200, 200, 403, 403);
         check(&[CROSS], 200, 200, 403, 403);
@@ -348,73 +294,25 @@ mod tests {
         check(&[APP], 200, 200, 200, 401);
         check(&[CROSS, APP], 200, 200, 200, 401);
         check(&[CROSS, APP, BEARER], 200, 200, 200, 200);
-        check(
-            &[CROSS, ("origin", "https://app.example:444")],
-            200,
-            200,
-            403,
-            403,
-        );
+        check(&[CROSS, ("origin", "https://app.example:444")], 200, 200, 403, 403);
         // The person, and the hub's own page.
         check(&[("sec-fetch-site", "none")], 200, 200, 200, 401);
-        check(
-            &[("sec-fetch-site", "same-origin"), ("origin", "https://hub")],
-            200,
-            200,
-            200,
-            401,
-        );
-        check(
-            &[
-                ("host", "localhost:8080"),
-                ("origin", "http://localhost:8080"),
-            ],
-            200,
-            200,
-            200,
-            401,
-        );
-        check(
-            &[
-                ("host", "localhost:8080"),
-                ("origin", "http://localhost:3000"),
-            ],
-            200,
-            200,
-            403,
-            403,
-        );
+        check(&[("sec-fetch-site", "same-origin"), ("origin", "https://hub")], 200, 200, 200, 401);
+        check(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")], 200, 200, 200, 401);
+        check(&[("host", "localhost:8080"), ("origin", "http://localhost:3000")], 200, 200, 403, 403);
         // DNS rebinding.
         check(&[("host", "evil.example")], 403, 403, 403, 403);
-        check(
-            &[("host", "evil.example"), ("sec-fetch-site", "same-origin")],
-            403,
-            403,
-            403,
-            403,
-        );
+        check(&[("host", "evil.example"), ("sec-fetch-site", "same-origin")], 403, 403, 403, 403);
         check(&[("host", "evil.example"), APP], 403, 403, 403, 403);
         check(&[("host", "evil.example"), BEARER], 200, 200, 200, 200);
-        check(
-            &[("host", "localhost"), ("host", "evil.example")],
-            403,
-            403,
-            403,
-            403,
-        );
+        check(&[("host", "localhost"), ("host", "evil.example")], 403, 403, 403, 403);
         check(&[("host", "")], 403, 403, 403, 403);
     }
 
     #[test]
     fn a_host_in_the_uri_counts_too() {
         let check = |uri: &'static str, host: &str| {
-            local()
-                .check(
-                    Access::Page,
-                    &Uri::from_static(uri),
-                    &headers(&[("host", host)]),
-                )
-                .is_ok()
+            local().check(Access::Page, &Uri::from_static(uri), &headers(&[("host", host)])).is_ok()
         };
         assert!(check("http://localhost:8080/x", "localhost:8080"));
         assert!(!check("http://evil.example/x", "localhost:8080"));
@@ -451,13 +349,7 @@ mod tests {
     fn refusals_are_counted() {
         let metrics = Arc::new(Metrics::new());
         let listen = "127.0.0.1:80".parse().unwrap();
-        let guard = Guard::new(
-            listen,
-            Token::new(TOKEN).ok(),
-            Origins::any(),
-            Vec::new(),
-            Some(metrics.clone()),
-        );
+        let guard = Guard::new(listen, Token::new(TOKEN).ok(), Origins::any(), Vec::new(), Some(metrics.clone()));
         for pairs in [[("host", "evil.example")], [CROSS], [("accept", "*/*")]] {
             status(&guard, Access::Privileged, &pairs);
         }
@@ -468,54 +360,26 @@ mod tests {
 
     async fn answer(guard: &Guard, method: &str, path: &str, pairs: &[(&str, &str)]) -> Response {
         let streams = Router::new().route("/events", get(|| async { "stream" }));
-        let commands = Router::new()
-            .route("/listen/{id}", put(|| async { "ok" }))
-            .route("/any", any(|| async { "ok" }));
+        let commands = Router::new().route("/listen/{id}", put(|| async { "ok" })).route("/any", any(|| async { "ok" }));
         let privileged = Router::new().route("/publish", get(|| async { "ok" }));
         let router = guard
             .protect(Access::Stream, streams)
             .merge(guard.protect(Access::Command, commands))
             .merge(guard.protect(Access::Privileged, privileged))
-            .merge(guard.protect(
-                Access::Page,
-                Router::new().route("/", get(|| async { "page" })),
-            ));
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(Body::empty())
-            .unwrap();
+            .merge(guard.protect(Access::Page, Router::new().route("/", get(|| async { "page" }))));
+        let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         *request.headers_mut() = headers(pairs);
         router.oneshot(request).await.unwrap()
     }
 
-    async fn check(
-        method: &str,
-        path: &str,
-        pairs: &[(&str, &str)],
-        status: u16,
-        allow_origin: Option<&str>,
-    ) {
+    async fn check(method: &str, path: &str, pairs: &[(&str, &str)], status: u16, allow_origin: Option<&str>) {
         let response = answer(&local(), method, path, pairs).await;
         let headers = response.headers();
-        assert_eq!(
-            response.status().as_u16(),
-            status,
-            "{method} {path} {pairs:?}"
-        );
-        let found = headers
-            .get(header::ACCESS_CONTROL_ALLOW_ORIGIN)
-            .map(|v| v.to_str().unwrap());
+        assert_eq!(response.status().as_u16(), status, "{method} {path} {pairs:?}");
+        let found = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).map(|v| v.to_str().unwrap());
         assert_eq!(found, allow_origin, "{method} {path} {pairs:?}");
-        let varies = headers
-            .get_all(header::VARY)
-            .iter()
-            .any(|vary| vary == "origin");
-        assert_eq!(
-            varies,
-            path != "/events" && path != "/",
-            "{method} {path}: vary"
-        );
+        let varies = headers.get_all(header::VARY).iter().any(|vary| vary == "origin");
+        assert_eq!(varies, path != "/events" && path != "/", "{method} {path}: vary");
     }
 
     #[tokio::test]
@@ -531,14 +395,7 @@ mod tests {
         // Errors can be read by an allowed page too: the guards', the method's.
         check("GET", "/publish", &[APP, CROSS], 401, APP_ORIGIN).await;
         check("POST", "/listen/x", &[APP, CROSS], 405, APP_ORIGIN).await;
-        check(
-            "GET",
-            "/events",
-            &[("host", "evil.example")],
-            403,
-            Some("*"),
-        )
-        .await;
+        check("GET", "/events", &[("host", "evil.example")], 403, Some("*")).await;
     }
 
     #[tokio::test]
@@ -548,16 +405,9 @@ mod tests {
             let response = answer(&local(), "OPTIONS", path, &[APP, asks, CROSS]).await;
             assert_eq!(response.status(), 204, "{path}");
             let headers = response.headers();
-            let allow_origin = if path == "/events" {
-                "*"
-            } else {
-                "https://app.example"
-            };
+            let allow_origin = if path == "/events" { "*" } else { "https://app.example" };
             assert_eq!(headers["access-control-allow-origin"], allow_origin);
-            assert_eq!(
-                headers["access-control-allow-headers"],
-                "content-type,x-own"
-            );
+            assert_eq!(headers["access-control-allow-headers"], "content-type,x-own");
             let methods = headers["access-control-allow-methods"].to_str().unwrap();
             for method in ["GET", "POST", "PUT", "DELETE"] {
                 assert!(methods.split(", ").any(|m| m == method), "{methods}");
@@ -565,20 +415,9 @@ mod tests {
         }
         let response = answer(&local(), "OPTIONS", "/listen/x", &[EVIL, asks]).await;
         assert_eq!(response.status(), 204);
-        assert!(
-            !response
-                .headers()
-                .contains_key("access-control-allow-origin")
-        );
-        assert!(
-            !response
-                .headers()
-                .contains_key("access-control-allow-methods")
-        );
+        assert!(!response.headers().contains_key("access-control-allow-origin"));
+        assert!(!response.headers().contains_key("access-control-allow-methods"));
         assert_eq!(answer(&local(), "OPTIONS", "/", &[]).await.status(), 204);
-        assert_eq!(
-            answer(&local(), "OPTIONS", "/nowhere", &[]).await.status(),
-            404
-        );
+        assert_eq!(answer(&local(), "OPTIONS", "/nowhere", &[]).await.status(), 404);
     }
 }

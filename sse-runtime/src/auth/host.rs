@@ -46,16 +46,9 @@ impl HostName {
         if host == "localhost" || host.ends_with(".localhost") {
             return true;
         }
-        match host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-        {
-            Some(address) => address
-                .parse()
-                .is_ok_and(|address: Ipv6Addr| is_loopback(address.into())),
-            None => host
-                .parse()
-                .is_ok_and(|address: Ipv4Addr| address.is_loopback()),
+        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.parse().is_ok_and(|address: Ipv6Addr| is_loopback(address.into())),
+            None => host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()),
         }
     }
 
@@ -69,15 +62,11 @@ impl FromStr for HostName {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let bare_v6 = text
-            .parse::<Ipv6Addr>()
-            .map(|address| format!("[{address}]"));
+        let bare_v6 = text.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
         let text = bare_v6.as_deref().unwrap_or(text);
         match Self::of_authority(text) {
             Some(host) if text.ends_with(']') || !text.contains(':') => Ok(host),
-            _ => Err(BadValue::new(format!(
-                "{text:?} is not a host name; write one without port, such as hub.example.com"
-            ))),
+            _ => Err(BadValue::new(format!("{text:?} is not a host name; write one without port, such as hub.example.com"))),
         }
     }
 }
@@ -115,11 +104,7 @@ mod tests {
     fn loopback_is_told_from_what_only_looks_like_it() {
         let check = |authority: &str, loopback: Option<bool>| {
             let host = HostName::of_authority(authority);
-            assert_eq!(
-                host.map(|host| host.is_loopback()),
-                loopback,
-                "{authority:?}"
-            );
+            assert_eq!(host.map(|host| host.is_loopback()), loopback, "{authority:?}");
         };
         for authority in [
             "localhost",
@@ -171,19 +156,11 @@ mod tests {
 
     #[test]
     fn configured_hosts_have_one_spelling() {
-        let check =
-            |text: &str, host: &str| assert_eq!(text.parse::<HostName>().unwrap().as_str(), host);
+        let check = |text: &str, host: &str| assert_eq!(text.parse::<HostName>().unwrap().as_str(), host);
         check("Hub.Example.COM.", "hub.example.com");
         check("::1", "[::1]");
         check("[FE80::1]", "[fe80::1]");
-        for bad in [
-            "",
-            "hub:8080",
-            "[::1]:80",
-            "*.example.com",
-            "http://hub",
-            "a b",
-        ] {
+        for bad in ["", "hub:8080", "[::1]:80", "*.example.com", "http://hub", "a b"] {
             let error = bad.parse::<HostName>().unwrap_err().to_string();
             assert!(error.contains("is not a host name"), "{error}");
         }

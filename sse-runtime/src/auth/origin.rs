@@ -33,11 +33,7 @@ impl FromStr for Origin {
         let (scheme, authority) = text.split_once("://").ok_or_else(bad)?;
         let scheme = scheme.to_ascii_lowercase();
         let named = scheme.starts_with(|c: char| c.is_ascii_lowercase());
-        if !named
-            || !scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        {
+        if !named || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
             return Err(bad());
         }
         let host = HostName::of_authority(authority).ok_or_else(bad)?;
@@ -86,18 +82,12 @@ pub struct Origins {
 impl Origins {
     /// Every origin for streams, none for other routes: the default.
     pub fn any() -> Self {
-        Self {
-            any: true,
-            listed: Vec::new(),
-        }
+        Self { any: true, listed: Vec::new() }
     }
 
     /// No origin but the hub's own.
     pub fn none() -> Self {
-        Self {
-            any: false,
-            listed: Vec::new(),
-        }
+        Self { any: false, listed: Vec::new() }
     }
 
     /// Reads a list of origins, in which `*` stands for every origin's streams.
@@ -145,9 +135,7 @@ impl TryFrom<Vec<String>> for Origins {
 impl From<Origins> for Vec<String> {
     fn from(origins: Origins) -> Self {
         let any = origins.any.then(|| "*".to_owned());
-        any.into_iter()
-            .chain(origins.listed.into_iter().map(String::from))
-            .collect()
+        any.into_iter().chain(origins.listed.into_iter().map(String::from)).collect()
     }
 }
 
@@ -157,8 +145,7 @@ mod tests {
 
     #[test]
     fn an_origin_is_spelled_as_browsers_send_it() {
-        let check =
-            |text: &str, origin: &str| assert_eq!(text.parse::<Origin>().unwrap().as_str(), origin);
+        let check = |text: &str, origin: &str| assert_eq!(text.parse::<Origin>().unwrap().as_str(), origin);
         check("https://App.Example.com", "https://app.example.com");
         check("HTTPS://app.example.com:443", "https://app.example.com");
         check("http://app.example.com:80", "http://app.example.com");
@@ -191,12 +178,7 @@ mod tests {
     fn a_star_lists_nobody() {
         assert!(!Origins::any().lists("https://a"));
         let both = Origins::new(["*", "https://a"]).unwrap();
-        assert!(
-            both.has_any()
-                && both.lists("https://a")
-                && !both.lists("https://b")
-                && !both.lists("*")
-        );
+        assert!(both.has_any() && both.lists("https://a") && !both.lists("https://b") && !both.lists("*"));
         assert_eq!(Vec::from(both), ["*", "https://a"]);
     }
 }

@@ -40,9 +40,7 @@ impl Token {
         }
         match Padded::new(secret.as_bytes()) {
             Some(padded) => Ok(Self(padded)),
-            None => Err(BadValue::new(
-                "the token is too long; use at most 256 characters",
-            )),
+            None => Err(BadValue::new("the token is too long; use at most 256 characters")),
         }
     }
 
@@ -79,9 +77,8 @@ impl FromStr for Token {
 
 impl<'de> Deserialize<'de> for Token {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let secret = String::deserialize(deserializer).map_err(|_| {
-            serde::de::Error::custom("the token is not a string; write it in quotes")
-        })?;
+        let secret = String::deserialize(deserializer)
+            .map_err(|_| serde::de::Error::custom("the token is not a string; write it in quotes"))?;
         Self::new(&secret).map_err(serde::de::Error::custom)
     }
 }
@@ -95,9 +92,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("Bearer")
-        .then(|| token.trim_matches(' '))
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_matches(' '))
 }
 
 /// Bytes at a fixed length, so that comparing two never depends on where they differ or how long the secret is.
@@ -111,10 +106,7 @@ impl Padded {
     fn new(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; Token::MAX_LEN];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self {
-            bytes,
-            len: text.len() as u64,
-        })
+        Some(Self { bytes, len: text.len() as u64 })
     }
 }
 
@@ -136,15 +128,7 @@ mod tests {
         assert!(token.matches(SECRET));
         let longer = format!("{SECRET}\0");
         let huge = "x".repeat(Token::MAX_LEN + 1);
-        for wrong in [
-            "",
-            "c",
-            &SECRET[1..],
-            &SECRET[..SECRET.len() - 1],
-            "correct-horse-battery-staplE",
-            &longer,
-            &huge,
-        ] {
+        for wrong in ["", "c", &SECRET[1..], &SECRET[..SECRET.len() - 1], "correct-horse-battery-staplE", &longer, &huge] {
             assert!(!token.matches(wrong), "{wrong:?}");
         }
         let longest = "x".repeat(Token::MAX_LEN);
@@ -153,14 +137,9 @@ mod tests {
 
     #[test]
     fn bad_secrets_are_refused_without_repeating_them() {
-        for bad in [
-            "",
-            "short-s3cret",
-            "has a space in it",
-            "naïve-secret-token",
-            "line\nbreak-in-a-secret",
-            &"s3cret".repeat(50),
-        ] {
+        for bad in
+            ["", "short-s3cret", "has a space in it", "naïve-secret-token", "line\nbreak-in-a-secret", &"s3cret".repeat(50)]
+        {
             let error = Token::new(bad).unwrap_err().to_string();
             assert!(bad.is_empty() || !error.contains(bad), "{error}");
         }
@@ -168,10 +147,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(
-            format!("{:?}", Token::new(SECRET).unwrap()),
-            "Token(redacted)"
-        );
+        assert_eq!(format!("{:?}", Token::new(SECRET).unwrap()), "Token(redacted)");
     }
 
     #[test]

@@ -27,10 +27,7 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::init(config.log_format, &config.log) {
         return refuse(&error);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error),
     };
@@ -73,31 +70,15 @@ async fn run(config: ServerConfig) -> io::Result<()> {
     let shutdown = config.shutdown.clone();
     let finish = async || {
         tracing::info!("telling streams to come back later");
-        let all_gone = hub
-            .shut_down(
-                shutdown.grace,
-                shutdown.retry,
-                shutdown.retry + shutdown.retry_spread,
-            )
-            .await;
+        let all_gone = hub.shut_down(shutdown.grace, shutdown.retry, shutdown.retry + shutdown.retry_spread).await;
         if !all_gone {
             tracing::warn!("streams were still open at the end of the grace period");
         }
     };
-    let serve_options = ServeOptions {
-        max_connections: config.http.max_connections,
-        header_timeout: config.http.header_timeout,
-    };
+    let serve_options =
+        ServeOptions { max_connections: config.http.max_connections, header_timeout: config.http.header_timeout };
     let grace = shutdown.grace + Duration::from_millis(500);
-    serve(
-        listener,
-        site(hub.clone(), &options),
-        serve_options,
-        signalled,
-        finish,
-        grace,
-    )
-    .await;
+    serve(listener, site(hub.clone(), &options), serve_options, signalled, finish, grace).await;
     tracing::info!("done");
     Ok(())
 }
@@ -105,7 +86,9 @@ async fn run(config: ServerConfig) -> io::Result<()> {
 async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "; stop what listens there, or choose another port with --listen (port 0 picks a free one)",
+            io::ErrorKind::AddrInUse => {
+                "; stop what listens there, or choose another port with --listen (port 0 picks a free one)"
+            }
             io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
             io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
             _ => "",
@@ -117,15 +100,12 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 fn hub(config: &ServerConfig) -> io::Result<Hub> {
     let mut builder = Hub::builder().config(HubConfig::from(config));
     if config.policy.demo_tasks {
-        builder = builder
-            .task("sleep", demo::sleep)
-            .task("progress-demo", demo::progress);
+        builder = builder.task("sleep", demo::sleep).task("progress-demo", demo::progress);
     }
     for task in &config.tasks {
         builder = match &task.url {
             Some(url) => {
-                let upstream =
-                    Upstream::new(url.uri().clone(), task.timeout, task.attempts, task.backoff)?;
+                let upstream = Upstream::new(url.uri().clone(), task.timeout, task.attempts, task.backoff)?;
                 builder.upstream(&task.name, upstream)
             }
             None => builder.worker(&task.name),

@@ -7,12 +7,7 @@ use crate::hub::HubConfig;
 
 impl From<&ServerConfig> for HubConfig {
     fn from(server: &ServerConfig) -> Self {
-        let ServerConfig {
-            limits,
-            timers,
-            policy,
-            ..
-        } = server;
+        let ServerConfig { limits, timers, policy, .. } = server;
         let engine = Config {
             limits: Limits {
                 connections: count(limits.connections),

@@ -80,12 +80,7 @@ where
 {
     let flags = match Flags::try_parse_from(args) {
         Ok(flags) => flags,
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return Ok(Command::Say(error.render().to_string()));
         }
         Err(error) => return Err(bad_flags(&error)),
@@ -96,11 +91,7 @@ where
     let mut config = ServerConfig::default();
     let mut sources = Sources::default();
     if let Some(path) = flags.config.as_ref().or(file_in_env.as_ref()) {
-        let named_by = if flags.config.is_some() {
-            "--config"
-        } else {
-            CONFIG_VARIABLE
-        };
+        let named_by = if flags.config.is_some() { "--config" } else { CONFIG_VARIABLE };
         (config, sources) = read_file(path, named_by)?;
     }
     apply_environment(&mut config, &mut sources, &env)?;
@@ -112,11 +103,7 @@ where
     config.validate().map_err(|error| sources.blame(error))?;
 
     let loaded = Loaded { config, sources };
-    if flags.print_config {
-        Ok(Command::Say(loaded.print()?))
-    } else {
-        Ok(Command::Run(Box::new(loaded)))
-    }
+    if flags.print_config { Ok(Command::Say(loaded.print()?)) } else { Ok(Command::Run(Box::new(loaded))) }
 }
 
 /// A hub for Server-Sent Events: clients listen to topics and wait for tasks, applications publish.
@@ -143,12 +130,7 @@ struct Flags {
     #[arg(long, value_name = "HOST", help_heading = "Security")]
     allowed_host: Vec<String>,
     /// How often an idle stream gets a comment, or off [default: 15s]
-    #[arg(
-        long,
-        value_name = "DURATION",
-        allow_hyphen_values = true,
-        help_heading = "Streams"
-    )]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, help_heading = "Streams")]
     heartbeat: Option<String>,
     /// The most streams at once [default: 100000]
     #[arg(long, value_name = "N", help_heading = "Streams")]
@@ -200,11 +182,7 @@ impl Flags {
             ("cors_origins", "--cors-origin", many(&self.cors_origin)),
             ("allowed_hosts", "--allowed-host", many(&self.allowed_host)),
             ("timers.heartbeat", "--heartbeat", self.heartbeat.clone()),
-            (
-                "limits.connections",
-                "--max-streams",
-                self.max_streams.clone(),
-            ),
+            ("limits.connections", "--max-streams", self.max_streams.clone()),
             ("limits.log_bytes", "--log-bytes", self.log_bytes.clone()),
             ("log", "--log", self.log.clone()),
             ("log_format", "--log-format", self.log_format.clone()),
@@ -231,15 +209,8 @@ impl Flags {
             let Some(setting) = Setting::find(key) else {
                 return Err(ConfigError::new(key, unknown("key", key)).set_by("--set"));
             };
-            if sources
-                .of(key)
-                .is_some_and(|source| source.starts_with("--"))
-            {
-                return Err(ConfigError::new(
-                    key,
-                    "it is set by another flag too; leave out one of the two",
-                )
-                .set_by("--set"));
+            if sources.of(key).is_some_and(|source| source.starts_with("--")) {
+                return Err(ConfigError::new(key, "it is set by another flag too; leave out one of the two").set_by("--set"));
             }
             setting.apply(config, sources, value, "--set")?;
         }
@@ -259,25 +230,14 @@ impl Setting {
     }
 
     fn variable(&self) -> String {
-        format!(
-            "{VARIABLE_PREFIX}{}",
-            self.key.replace('.', "_").to_uppercase()
-        )
+        format!("{VARIABLE_PREFIX}{}", self.key.replace('.', "_").to_uppercase())
     }
 
-    fn apply(
-        &self,
-        config: &mut ServerConfig,
-        sources: &mut Sources,
-        value: &str,
-        source: &str,
-    ) -> Result<(), ConfigError> {
+    fn apply(&self, config: &mut ServerConfig, sources: &mut Sources, value: &str, source: &str) -> Result<(), ConfigError> {
         let blame = |problem: BadValue| ConfigError::new(self.key, problem).set_by(source);
         if value.is_empty() {
             // An empty list of origins would be read as the default by some and as "none" by others.
-            return Err(blame(BadValue::new(
-                "it is empty; leave it out for the default, or write none for an empty list",
-            )));
+            return Err(blame(BadValue::new("it is empty; leave it out for the default, or write none for an empty list")));
         }
         (self.set)(config, value).map_err(blame)?;
         sources.0.insert(self.key.to_owned(), source.to_owned());
@@ -369,12 +329,7 @@ impl Sources {
 
     /// Adds to `error` what set its first key that somebody set.
     fn blame(&self, mut error: ConfigError) -> ConfigError {
-        if let Some((at, source)) = error
-            .keys
-            .iter()
-            .enumerate()
-            .find_map(|(at, key)| Some((at, self.of(key)?)))
-        {
+        if let Some((at, source)) = error.keys.iter().enumerate().find_map(|(at, key)| Some((at, self.of(key)?))) {
             error.source = Some(source.to_owned());
             error.keys.swap(0, at);
         }
@@ -383,31 +338,21 @@ impl Sources {
 }
 
 /// The variables that are meant for this program.
-fn own_variables(
-    env: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<BTreeMap<String, String>, ConfigError> {
+fn own_variables(env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut own = BTreeMap::new();
     for (name, value) in env {
-        let Some(name) = name
-            .to_str()
-            .filter(|name| name.starts_with(VARIABLE_PREFIX))
-        else {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
             continue;
         };
         // Kubernetes sets these in every pod beside a service that is called sse-hub.
-        let of_a_service = ["SSE_HUB_SERVICE_", "SSE_HUB_PORT_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix));
+        let of_a_service = ["SSE_HUB_SERVICE_", "SSE_HUB_PORT_"].iter().any(|prefix| name.starts_with(prefix));
         if of_a_service || name == "SSE_HUB_PORT" {
             continue;
         }
         match value.into_string() {
             Ok(value) => own.insert(name.to_owned(), value),
             Err(_) => {
-                return Err(ConfigError::new(
-                    name,
-                    "the value is not UTF-8; write it in UTF-8",
-                ));
+                return Err(ConfigError::new(name, "the value is not UTF-8; write it in UTF-8"));
             }
         };
     }
@@ -420,10 +365,7 @@ fn apply_environment(
     env: &BTreeMap<String, String>,
 ) -> Result<(), ConfigError> {
     if env.contains_key("SSE_HUB_TOKEN") && env.contains_key("SSE_HUB_TOKEN_FILE") {
-        return Err(ConfigError::new(
-            "SSE_HUB_TOKEN",
-            "SSE_HUB_TOKEN_FILE is set too; unset one of the two",
-        ));
+        return Err(ConfigError::new("SSE_HUB_TOKEN", "SSE_HUB_TOKEN_FILE is set too; unset one of the two"));
     }
     for (name, value) in env {
         match SETTINGS.iter().find(|setting| setting.variable() == *name) {
@@ -436,24 +378,15 @@ fn apply_environment(
 
 fn read_file(path: &Path, named_by: &str) -> Result<(ServerConfig, Sources), ConfigError> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| {
-        ConfigError::new(
-            named_by,
-            format!("{name} cannot be read: {error}; name a readable TOML file"),
-        )
-    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| ConfigError::new(named_by, format!("{name} cannot be read: {error}; name a readable TOML file")))?;
     let config = parse_file(&text, &name)?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|error| ConfigError::new(&name, error.message()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| ConfigError::new(&name, error.message()))?;
     let mut sources = Sources::default();
     for (key, value) in table {
         match value {
             toml::Value::Table(section) => {
-                sources.0.extend(
-                    section
-                        .into_iter()
-                        .map(|(inner, _)| (format!("{key}.{inner}"), name.clone())),
-                );
+                sources.0.extend(section.into_iter().map(|(inner, _)| (format!("{key}.{inner}"), name.clone())));
             }
             _ => {
                 sources.0.insert(key, name.clone());
@@ -469,8 +402,8 @@ pub(super) fn parse_file(text: &str, name: &str) -> Result<ServerConfig, ConfigE
         Some(span) => format!("{name} line {}", line_of(text, span.start)),
         None => name.to_owned(),
     };
-    let deserializer = toml::Deserializer::parse(text)
-        .map_err(|error| ConfigError::new("", error.message()).set_by(at(&error)))?;
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|error| ConfigError::new("", error.message()).set_by(at(&error)))?;
     let config: ServerConfig = serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let key = error.path().to_string();
         let inner = error.into_inner();
@@ -483,11 +416,7 @@ pub(super) fn parse_file(text: &str, name: &str) -> Result<ServerConfig, ConfigE
         ConfigError::new(key, problem).set_by(source)
     })?;
     if config.token.is_some() && config.token_file.is_some() {
-        return Err(ConfigError::new(
-            "token_file",
-            "the file has a token too; leave out one of the two",
-        )
-        .set_by(name));
+        return Err(ConfigError::new("token_file", "the file has a token too; leave out one of the two").set_by(name));
     }
     Ok(config)
 }
@@ -498,23 +427,13 @@ fn read_token(path: &Path) -> Result<Token, ConfigError> {
     let mut text = String::new();
     fs::File::open(path)
         .and_then(|file| file.take(LARGEST_TOKEN_FILE).read_to_string(&mut text))
-        .map_err(|error| {
-            blame(format!(
-                "{shown} cannot be read: {error}; name a file that holds the token"
-            ))
-        })?;
+        .map_err(|error| blame(format!("{shown} cannot be read: {error}; name a file that holds the token")))?;
     Token::new(text.trim()).map_err(|problem| blame(format!("{shown}: {problem}")))
 }
 
 /// Says that `name` is not known, and which known one it resembles.
 fn unknown(what: &str, name: &str) -> String {
-    let known = SETTINGS.iter().map(|setting| {
-        if what == "variable" {
-            setting.variable()
-        } else {
-            setting.key.to_owned()
-        }
-    });
+    let known = SETTINGS.iter().map(|setting| if what == "variable" { setting.variable() } else { setting.key.to_owned() });
     let tables = TASK_KEYS.iter().map(|key| match name.rsplit_once('.') {
         Some((task, _)) if task.starts_with("tasks[") => format!("{task}.{key}"),
         _ => String::new(),
@@ -555,10 +474,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 fn bad_flags(error: &clap::Error) -> ConfigError {
     let rendered = error.render().to_string();
     let first = rendered.lines().next().unwrap_or_default();
-    let first = first
-        .strip_prefix("error: ")
-        .unwrap_or(first)
-        .trim_end_matches(':');
+    let first = first.strip_prefix("error: ").unwrap_or(first).trim_end_matches(':');
     let advice = match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(flag)) => format!("did you mean {flag}?"),
         _ => "see sse-hub --help".to_owned(),

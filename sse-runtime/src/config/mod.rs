@@ -188,11 +188,7 @@ pub struct ShutdownConfig {
 
 impl Default for ShutdownConfig {
     fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(8),
-            retry: Duration::from_secs(1),
-            retry_spread: Duration::from_secs(9),
-        }
+        Self { grace: Duration::from_secs(8), retry: Duration::from_secs(1), retry_spread: Duration::from_secs(9) }
     }
 }
 
@@ -411,11 +407,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(key: impl Into<String>, problem: impl fmt::Display) -> Self {
-        Self {
-            keys: vec![key.into()],
-            source: None,
-            problem: problem.to_string(),
-        }
+        Self { keys: vec![key.into()], source: None, problem: problem.to_string() }
     }
 
     /// Blames another key too: the contradiction is between the two.

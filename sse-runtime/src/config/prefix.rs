@@ -36,22 +36,13 @@ impl FromStr for Prefix {
     /// Checks `text`: it begins and ends with `/`, has no empty, `.` or `..` segment, and holds only what a path carries
     /// unescaped (RFC 3986, unreserved characters), so that it matches what clients send byte for byte.
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let Some(inner) = text
-            .strip_prefix('/')
-            .filter(|inner| inner.is_empty() || inner.ends_with('/'))
-        else {
-            return Err(BadValue::new(format!(
-                "{text:?} does not begin and end with /; write one such as /sse/"
-            )));
+        let Some(inner) = text.strip_prefix('/').filter(|inner| inner.is_empty() || inner.ends_with('/')) else {
+            return Err(BadValue::new(format!("{text:?} does not begin and end with /; write one such as /sse/")));
         };
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
         let segments = inner.strip_suffix('/').map(|inner| inner.split('/'));
         for segment in segments.into_iter().flatten() {
-            if segment.is_empty()
-                || segment == "."
-                || segment == ".."
-                || !segment.bytes().all(plain)
-            {
+            if segment.is_empty() || segment == "." || segment == ".." || !segment.bytes().all(plain) {
                 return Err(BadValue::new(format!(
                     "{text:?} has the segment {segment:?}; use letters, digits, - . _ and ~ between single slashes, such as /sse/"
                 )));
@@ -92,20 +83,11 @@ mod tests {
         }
         for bad in ["", "sse", "/sse", "sse/", "x/y"] {
             let error = bad.parse::<Prefix>().unwrap_err().to_string();
-            assert!(
-                error.contains("does not begin and end with /"),
-                "{bad}: {error}"
-            );
+            assert!(error.contains("does not begin and end with /"), "{bad}: {error}");
         }
-        for bad in [
-            "//", "/a//b/", "/./", "/../", "/a b/", "/{id}/", "/*/", "/a?/", "/a#/", "/a%20/",
-            "/é/", "/a\n/",
-        ] {
+        for bad in ["//", "/a//b/", "/./", "/../", "/a b/", "/{id}/", "/*/", "/a?/", "/a#/", "/a%20/", "/é/", "/a\n/"] {
             let error = bad.parse::<Prefix>().unwrap_err().to_string();
-            assert!(
-                error.contains("has the segment") && !error.contains('\n'),
-                "{bad}: {error}"
-            );
+            assert!(error.contains("has the segment") && !error.contains('\n'), "{bad}: {error}");
         }
     }
 

@@ -38,23 +38,12 @@ pub struct TaskConfig {
 impl TaskConfig {
     /// A task whose submissions are POSTed to `url`, with the default patience.
     pub fn upstream(name: impl Into<String>, url: UpstreamUrl) -> Self {
-        Self {
-            url: Some(url),
-            worker: false,
-            ..Self::worker(name)
-        }
+        Self { url: Some(url), worker: false, ..Self::worker(name) }
     }
 
     /// A task that an outside worker reports on.
     pub fn worker(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            url: None,
-            worker: true,
-            timeout: timeout(),
-            attempts: attempts(),
-            backoff: backoff(),
-        }
+        Self { name: name.into(), url: None, worker: true, timeout: timeout(), attempts: attempts(), backoff: backoff() }
     }
 }
 
@@ -74,32 +63,19 @@ impl FromStr for UpstreamUrl {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let uri = text
-            .parse::<Uri>()
-            .ok()
-            .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-        let Some((uri, authority)) =
-            uri.and_then(|uri| Some((uri.clone(), uri.into_parts().authority?)))
-        else {
+        let uri = text.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+        let Some((uri, authority)) = uri.and_then(|uri| Some((uri.clone(), uri.into_parts().authority?))) else {
             // What does not parse may hold credentials anywhere, so it is not repeated.
-            return Err(BadValue::new(
-                "that is not an http or https URL; write one such as http://127.0.0.1:9000/tasks",
-            ));
+            return Err(BadValue::new("that is not an http or https URL; write one such as http://127.0.0.1:9000/tasks"));
         };
         if authority.as_str().contains('@') {
-            return Err(BadValue::new(
-                "the URL has credentials in it, which would end up in logs; leave them out",
-            ));
+            return Err(BadValue::new("the URL has credentials in it, which would end up in logs; leave them out"));
         }
         if authority.host().is_empty() {
-            return Err(BadValue::new(
-                "the URL names no host; write one such as http://127.0.0.1:9000/tasks",
-            ));
+            return Err(BadValue::new("the URL names no host; write one such as http://127.0.0.1:9000/tasks"));
         }
         if text.contains('#') {
-            return Err(BadValue::new(
-                "the URL has a #fragment, which is never sent; leave it out",
-            ));
+            return Err(BadValue::new("the URL has a #fragment, which is never sent; leave it out"));
         }
         Ok(Self(uri))
     }
@@ -147,29 +123,13 @@ mod tests {
 
     #[test]
     fn upstream_urls() {
-        for good in [
-            "http://127.0.0.1:9000/tasks",
-            "https://worker.example/run?kind=a",
-            "http://[::1]:9/x",
-        ] {
+        for good in ["http://127.0.0.1:9000/tasks", "https://worker.example/run?kind=a", "http://[::1]:9/x"] {
             assert_eq!(good.parse::<UpstreamUrl>().unwrap().to_string(), good);
         }
-        for bad in [
-            "",
-            "/tasks",
-            "worker:9000",
-            "ftp://a/b",
-            "http://",
-            "http://a b/",
-            "http://a/#x",
-        ] {
+        for bad in ["", "/tasks", "worker:9000", "ftp://a/b", "http://", "http://a b/", "http://a/#x"] {
             assert!(bad.parse::<UpstreamUrl>().is_err(), "{bad}");
         }
-        for secret in [
-            "http://user:hunter2@a/b",
-            "htp://user:hunter2@a/b",
-            "http://user:hunter2@/b",
-        ] {
+        for secret in ["http://user:hunter2@a/b", "htp://user:hunter2@a/b", "http://user:hunter2@/b"] {
             let error = secret.parse::<UpstreamUrl>().unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -13,14 +13,13 @@ use crate::error::BadValue;
 
 /// An address and a port. `localhost` stands for 127.0.0.1.
 pub(super) fn address(text: &str) -> Result<SocketAddr, BadValue> {
-    if let Some(port) = text
-        .strip_prefix("localhost:")
-        .and_then(|port| port.parse().ok())
-    {
+    if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
     text.parse().map_err(|_| {
-        BadValue::new(format!("{text:?} is not an address to listen on; write ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080"))
+        BadValue::new(format!(
+            "{text:?} is not an address to listen on; write ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080"
+        ))
     })
 }
 
@@ -29,22 +28,14 @@ pub(super) fn count(text: &str) -> Result<usize, BadValue> {
     let digits = text.replace('_', "");
     match digits.parse() {
         Ok(count) if !text.starts_with(['_', '+']) => Ok(count),
-        _ => Err(BadValue::new(format!(
-            "{text:?} is not a whole number; write one such as 1000"
-        ))),
+        _ => Err(BadValue::new(format!("{text:?} is not a whole number; write one such as 1000"))),
     }
 }
 
 /// A number of bytes: `65536`, `64KiB`, `1MB`, `64 MiB`.
 pub(super) fn size(text: &str) -> Result<usize, BadValue> {
-    let bad = || {
-        BadValue::new(format!(
-            "{text:?} is not a size; write a whole number and B, KiB, MiB or GiB, such as 64KiB"
-        ))
-    };
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '_')
-        .unwrap_or(text.len());
+    let bad = || BadValue::new(format!("{text:?} is not a size; write a whole number and B, KiB, MiB or GiB, such as 64KiB"));
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -56,19 +47,13 @@ pub(super) fn size(text: &str) -> Result<usize, BadValue> {
         "gb" => 1_000_000_000,
         _ => return Err(bad()),
     };
-    count(number)
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(bad)
+    count(number).ok().and_then(|number| number.checked_mul(factor)).ok_or_else(bad)
 }
 
 /// Prints `bytes` with the largest unit that keeps it whole.
 pub(super) fn print_size(bytes: usize) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units
-        .into_iter()
-        .find(|(factor, _)| bytes != 0 && bytes.is_multiple_of(*factor))
-    {
+    match units.into_iter().find(|(factor, _)| bytes != 0 && bytes.is_multiple_of(*factor)) {
         Some((factor, unit)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),
     }
@@ -105,17 +90,12 @@ pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, BadValue> 
 
 /// `true` or `false`.
 pub(super) fn switch(text: &str) -> Result<bool, BadValue> {
-    text.parse()
-        .map_err(|_| BadValue::new(format!("{text:?} is neither true nor false")))
+    text.parse().map_err(|_| BadValue::new(format!("{text:?} is neither true nor false")))
 }
 
 /// Values parted by commas; `none` is the empty list.
 pub(super) fn list(text: &str) -> Vec<&str> {
-    if text == "none" {
-        Vec::new()
-    } else {
-        text.split(',').map(str::trim).collect()
-    }
+    if text == "none" { Vec::new() } else { text.split(',').map(str::trim).collect() }
 }
 
 /// One of a few words, as the file writes them.
@@ -130,35 +110,24 @@ macro_rules! with {
         pub(super) mod $name {
             use super::*;
 
-            pub(crate) fn serialize<S: serde::Serializer>(
-                value: &$type,
-                serializer: S,
-            ) -> Result<S::Ok, S::Error> {
+            pub(crate) fn serialize<S: serde::Serializer>(value: &$type, serializer: S) -> Result<S::Ok, S::Error> {
                 serde::Serialize::serialize(&$print(value), serializer)
             }
 
-            pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<$type, D::Error> {
+            pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
                 deserializer.deserialize_any(Written($read))
             }
         }
     };
 }
 
-with!(as_address, SocketAddr, address, |value: &SocketAddr| value
-    .to_string());
+with!(as_address, SocketAddr, address, |value: &SocketAddr| value.to_string());
 with!(as_count, usize, count, |value: &usize| *value);
 with!(as_size, usize, size, |value: &usize| print_size(*value));
-with!(as_duration, Duration, duration, |value: &Duration| {
-    print_duration(*value)
+with!(as_duration, Duration, duration, |value: &Duration| { print_duration(*value) });
+with!(as_duration_or_off, Option<Duration>, duration_or_off, |value: &Option<Duration>| {
+    value.map_or_else(|| "off".to_owned(), print_duration)
 });
-with!(
-    as_duration_or_off,
-    Option<Duration>,
-    duration_or_off,
-    |value: &Option<Duration>| { value.map_or_else(|| "off".to_owned(), print_duration) }
-);
 
 /// Reads a string or a number of the file as if it had been written in a flag.
 struct Written<T>(fn(&str) -> Result<T, BadValue>);
@@ -197,17 +166,9 @@ mod tests {
     fn durations() {
         let check = |text: &str, millis: Option<u64>| {
             let found = duration(text);
-            assert_eq!(
-                found.clone().ok(),
-                millis.map(Duration::from_millis),
-                "{text:?}: {found:?}"
-            );
+            assert_eq!(found.clone().ok(), millis.map(Duration::from_millis), "{text:?}: {found:?}");
             if let Ok(found) = found {
-                assert_eq!(
-                    duration(&print_duration(found)),
-                    Ok(found),
-                    "{text:?} printed and read again"
-                );
+                assert_eq!(duration(&print_duration(found)), Ok(found), "{text:?} printed and read again");
             }
         };
         check("250ms", Some(250));
@@ -218,17 +179,7 @@ mod tests {
         check("1s 5ms", Some(1_005));
         check("1.5s", Some(1_500));
         check("0s", Some(0));
-        for bad in [
-            "",
-            "15",
-            "s",
-            "15 parsecs",
-            "-1s",
-            "0.0001s",
-            "1us",
-            "2 years",
-            "999999999999999999999s",
-        ] {
+        for bad in ["", "15", "s", "15 parsecs", "-1s", "0.0001s", "1us", "2 years", "999999999999999999999s"] {
             check(bad, None);
         }
     }
@@ -248,11 +199,7 @@ mod tests {
             let found = size(text);
             assert_eq!(found.clone().ok(), bytes, "{text:?}: {found:?}");
             if let Ok(found) = found {
-                assert_eq!(
-                    size(&print_size(found)),
-                    Ok(found),
-                    "{text:?} printed and read again"
-                );
+                assert_eq!(size(&print_size(found)), Ok(found), "{text:?} printed and read again");
             }
         };
         check("0", Some(0));
@@ -262,16 +209,7 @@ mod tests {
         check("1GiB", Some(1 << 30));
         check("1MB", Some(1_000_000));
         check("1_500B", Some(1_500));
-        for bad in [
-            "",
-            "KiB",
-            "-1",
-            "1.5MiB",
-            "1TiB",
-            "1K",
-            "99999999999999999999",
-            "99999999999GiB",
-        ] {
+        for bad in ["", "KiB", "-1", "1.5MiB", "1TiB", "1K", "99999999999999999999", "99999999999GiB"] {
             check(bad, None);
         }
     }
@@ -280,15 +218,7 @@ mod tests {
     fn addresses_and_counts() {
         assert_eq!(address("localhost:0").unwrap().to_string(), "127.0.0.1:0");
         assert_eq!(address("[::1]:8080").unwrap().to_string(), "[::1]:8080");
-        for bad in [
-            "",
-            "8080",
-            ":8080",
-            "127.0.0.1",
-            "localhost",
-            "localhost:99999",
-            "hub.example:80",
-        ] {
+        for bad in ["", "8080", ":8080", "127.0.0.1", "localhost", "localhost:99999", "hub.example:80"] {
             assert!(address(bad).is_err(), "{bad}");
         }
         assert_eq!(count("100_000"), Ok(100_000));

@@ -86,8 +86,7 @@ impl HubBuilder {
         F: Fn(TaskRun) -> R + Send + Sync + 'static,
         R: Future<Output = Result<Value, String>> + Send + 'static,
     {
-        let handler =
-            Arc::new(move |run: TaskRun| -> crate::tasks::Work { Box::pin(handler(run)) });
+        let handler = Arc::new(move |run: TaskRun| -> crate::tasks::Work { Box::pin(handler(run)) });
         self.tasks.insert(name.into(), Task::Handler(handler));
         self
     }
@@ -95,8 +94,7 @@ impl HubBuilder {
     /// Clients may submit `name`, and each submission is POSTed to `upstream`, which reports the end over HTTP.
     #[must_use]
     pub fn upstream(mut self, name: impl Into<String>, upstream: Upstream) -> Self {
-        self.tasks
-            .insert(name.into(), Task::Upstream(Arc::new(upstream)));
+        self.tasks.insert(name.into(), Task::Upstream(Arc::new(upstream)));
         self
     }
 
@@ -114,34 +112,21 @@ impl HubBuilder {
     /// When limits do not fit each other, the operating system gives no random bytes, or a thread cannot be started.
     pub fn build(self) -> io::Result<Hub> {
         let Self { config, tasks } = self;
-        let invalid = |error: &dyn std::error::Error| {
-            io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
-        };
+        let invalid = |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
         let metrics = Arc::new(Metrics::new());
         let changed = Arc::new(Notify::new());
         let clock = Clock::start();
         let (events, _) = broadcast::channel(1024);
-        let shared = Shared {
-            clock,
-            metrics: metrics.clone(),
-            events: events.clone(),
-            changed: changed.clone(),
-        };
+        let shared = Shared { clock, metrics: metrics.clone(), events: events.clone(), changed: changed.clone() };
         let mut shards = Vec::new();
         for index in 0..config.shards.max(1) {
             let mut key = [0; 16];
             getrandom::fill(&mut key).map_err(|error| invalid(&error))?;
             let (halves, _) = key.as_chunks::<8>();
             let key = [u64::from_ne_bytes(halves[0]), u64::from_ne_bytes(halves[1])];
-            let engine = Engine::<Heap>::new(config.engine.clone(), config.epoch, key)
-                .map_err(|error| invalid(&error))?;
+            let engine = Engine::<Heap>::new(config.engine.clone(), config.epoch, key).map_err(|error| invalid(&error))?;
             let name = format!("sse-shard-{index}");
-            shards.push(ShardHandle::start(
-                name,
-                engine,
-                config.queue.max(1),
-                shared.clone(),
-            )?);
+            shards.push(ShardHandle::start(name, engine, config.queue.max(1), shared.clone())?);
         }
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
             announcer: config.listeners_changed.clone().map(|key| {
@@ -181,9 +166,7 @@ async fn announce(inner: Weak<Inner>, changed: Arc<Notify>, key: String, frame: 
             if shard.engine.listeners(&key).next().is_some() {
                 let target = sse_proto::Target::Topic(&key);
                 // The frame and the topic were checked when the hub was configured.
-                let _ = shard
-                    .engine
-                    .publish_at(shard.now(), sequence, target, &frame);
+                let _ = shard.engine.publish_at(shard.now(), sequence, target, &frame);
             }
         };
         if hub.sequenced(hub.all_shards(), tell).await.is_err() {

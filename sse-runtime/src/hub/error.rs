@@ -3,10 +3,7 @@
 use std::fmt;
 
 use sse_proto::wire::{FieldError, FieldErrorKind};
-use sse_proto::{
-    Full, IdError, ListenError, NameError, PublishError, RegisterError, TaskError, check_name,
-    check_topic,
-};
+use sse_proto::{Full, IdError, ListenError, NameError, PublishError, RegisterError, TaskError, check_name, check_topic};
 
 /// Why a hub did not do what it was asked for. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,22 +70,14 @@ pub enum EventError {
 
 impl EventError {
     pub(crate) fn field(field: &'static str, error: FieldError) -> Self {
-        Self::Field {
-            field,
-            kind: error.kind,
-            position: error.position,
-        }
+        Self::Field { field, kind: error.kind, position: error.position }
     }
 }
 
 impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Field {
-                field,
-                kind,
-                position,
-            } => {
+            Self::Field { field, kind, position } => {
                 let (kind, position) = (*kind, *position);
                 write!(f, "{field}: {}", FieldError { kind, position })
             }
@@ -105,13 +94,8 @@ impl fmt::Display for HubError {
             Self::Closed => f.write_str("the hub is closed"),
             Self::ShuttingDown => f.write_str("the hub is shutting down; try again in a moment"),
             Self::Busy => f.write_str("as many tasks run as may; try again later"),
-            Self::Full(limit) => write!(
-                f,
-                "the limit {limit} is reached; raise it or try again later"
-            ),
-            Self::UnknownClient => {
-                f.write_str("no client is registered under this id; register first")
-            }
+            Self::Full(limit) => write!(f, "the limit {limit} is reached; raise it or try again later"),
+            Self::UnknownClient => f.write_str("no client is registered under this id; register first"),
             Self::UnknownStream => f.write_str("the stream is closed"),
             Self::UnknownTask => f.write_str("there is no such task"),
             Self::TaskPending => f.write_str("the client waits for a task of this name already"),
@@ -144,18 +128,9 @@ impl From<Full> for HubError {
 impl From<IdError> for HubError {
     fn from(error: IdError) -> Self {
         match error {
-            IdError::Name(error) => Self::Name {
-                what: "name",
-                error,
-            },
-            IdError::Group(error) => Self::Name {
-                what: "group",
-                error,
-            },
-            IdError::TooLong { limit } => Self::TooLong {
-                what: "name",
-                limit,
-            },
+            IdError::Name(error) => Self::Name { what: "name", error },
+            IdError::Group(error) => Self::Name { what: "group", error },
+            IdError::TooLong { limit } => Self::TooLong { what: "name", limit },
             IdError::Entropy => Self::NoEntropy,
             IdError::Full(full) => full.into(),
         }
@@ -165,14 +140,8 @@ impl From<IdError> for HubError {
 impl From<RegisterError> for HubError {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::Group(error) => Self::Name {
-                what: "group",
-                error,
-            },
-            RegisterError::Topic { error, .. } => Self::Name {
-                what: "topic",
-                error,
-            },
+            RegisterError::Group(error) => Self::Name { what: "group", error },
+            RegisterError::Topic { error, .. } => Self::Name { what: "topic", error },
             RegisterError::TooLong { what, limit } => Self::TooLong { what, limit },
             RegisterError::Full(full) => full.into(),
             RegisterError::Draining => Self::ShuttingDown,
@@ -184,14 +153,8 @@ impl From<ListenError> for HubError {
     fn from(error: ListenError) -> Self {
         match error {
             ListenError::UnknownClient => Self::UnknownClient,
-            ListenError::Topic(error) => Self::Name {
-                what: "topic",
-                error,
-            },
-            ListenError::TooLong { limit } => Self::TooLong {
-                what: "topic",
-                limit,
-            },
+            ListenError::Topic(error) => Self::Name { what: "topic", error },
+            ListenError::TooLong { limit } => Self::TooLong { what: "topic", limit },
             ListenError::Full(full) => full.into(),
         }
     }
@@ -201,18 +164,9 @@ impl From<PublishError> for HubError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::TooLarge { limit, .. } => Self::TooLarge { limit },
-            PublishError::IdTooLong => Self::TooLong {
-                what: "id",
-                limit: sse_proto::MAX_EVENT_ID as u32,
-            },
-            PublishError::Name(error) => Self::Name {
-                what: "target",
-                error,
-            },
-            PublishError::TooLong { limit } => Self::TooLong {
-                what: "target",
-                limit,
-            },
+            PublishError::IdTooLong => Self::TooLong { what: "id", limit: sse_proto::MAX_EVENT_ID as u32 },
+            PublishError::Name(error) => Self::Name { what: "target", error },
+            PublishError::TooLong { limit } => Self::TooLong { what: "target", limit },
             PublishError::UnknownTarget => Self::UnknownClient,
             PublishError::Full(full) => full.into(),
         }
@@ -225,14 +179,8 @@ impl From<TaskError> for HubError {
             TaskError::UnknownTask => Self::UnknownTask,
             TaskError::AlreadySubmitted => Self::TaskPending,
             TaskError::AlreadyEnded => Self::TaskEnded,
-            TaskError::Name(error) => Self::Name {
-                what: "task",
-                error,
-            },
-            TaskError::TooLong { limit } => Self::TooLong {
-                what: "task",
-                limit,
-            },
+            TaskError::Name(error) => Self::Name { what: "task", error },
+            TaskError::TooLong { limit } => Self::TooLong { what: "task", limit },
             TaskError::TooLarge => Self::TooLarge { limit: 0 },
             TaskError::Full(full) => full.into(),
         }
@@ -252,9 +200,5 @@ pub(crate) fn topic(what: &'static str, topic: &str, limit: u32) -> Result<(), H
 }
 
 fn within(what: &'static str, text: &str, limit: u32) -> Result<(), HubError> {
-    if text.len() > limit as usize {
-        Err(HubError::TooLong { what, limit })
-    } else {
-        Ok(())
-    }
+    if text.len() > limit as usize { Err(HubError::TooLong { what, limit }) } else { Ok(()) }
 }

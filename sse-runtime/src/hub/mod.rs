@@ -15,10 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sse_proto::manager::Payload;
-use sse_proto::{
-    CloseReason, Dialect, EventId, GapReason, Greeting, IdForm, Instant, Outcome, PublishError,
-    Stale, TaskState,
-};
+use sse_proto::{CloseReason, Dialect, EventId, GapReason, Greeting, IdForm, Instant, Outcome, PublishError, Stale, TaskState};
 use tokio::sync::{Notify, Semaphore, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant as Deadline;
@@ -140,8 +137,7 @@ impl Register {
     /// As system M registers: its acknowledgement, its payloads, and the client's other streams end.
     #[must_use]
     pub fn manager(mut self) -> Self {
-        (self.greeting, self.dialect, self.replace) =
-            (Greeting::Registered, Dialect::Manager, true);
+        (self.greeting, self.dialect, self.replace) = (Greeting::Registered, Dialect::Manager, true);
         self
     }
 
@@ -351,13 +347,7 @@ impl Hub {
             let wanted = id_for(name, self.inner.config.engine.id_form, &entropy);
             let shard = self.shard_of(&ClientRef::from((group, wanted.as_str())));
             let (group, name) = (group.to_owned(), name.to_owned());
-            let id = self
-                .call(shard, move |shard| {
-                    shard
-                        .engine
-                        .allocate_id(shard.now(), &group, &name, &entropy)
-                })
-                .await??;
+            let id = self.call(shard, move |shard| shard.engine.allocate_id(shard.now(), &group, &name, &entropy)).await??;
             // Had it been taken, the shard would have made another one, which may belong elsewhere.
             if *id == *wanted {
                 return Ok(wanted);
@@ -399,10 +389,7 @@ impl Hub {
             Ok::<_, sse_proto::RegisterError>(EventStream {
                 mailbox: admitted.mailbox,
                 client,
-                id: StreamId {
-                    shard,
-                    conn: admitted.conn,
-                },
+                id: StreamId { shard, conn: admitted.conn },
                 returning: admitted.returning,
                 abort,
                 _seat: seat,
@@ -425,15 +412,10 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError::Closed`].
-    pub async fn unregister(
-        &self,
-        client: impl Into<ClientRef>,
-        end_streams: bool,
-    ) -> Result<bool, HubError> {
+    pub async fn unregister(&self, client: impl Into<ClientRef>, end_streams: bool) -> Result<bool, HubError> {
         let client = client.into();
         let home = client.clone();
-        self.call_home(&home, move |shard| shard.unregister(&client, end_streams))
-            .await
+        self.call_home(&home, move |shard| shard.unregister(&client, end_streams)).await
     }
 
     /// Replaces what the application knows of a client; false when it is not registered.
@@ -448,10 +430,7 @@ impl Hub {
     ) -> Result<bool, HubError> {
         let client = client.into();
         let home = client.clone();
-        self.call_home(&home, move |shard| {
-            shard.set_metadata(&client, Arc::new(metadata))
-        })
-        .await
+        self.call_home(&home, move |shard| shard.set_metadata(&client, Arc::new(metadata))).await
     }
 
     /// A client listens to `topic` from the next event on. True unless it did already.
@@ -459,18 +438,11 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError`]: the client is not registered, the topic cannot be one, or a limit is reached.
-    pub async fn listen(
-        &self,
-        client: impl Into<ClientRef>,
-        topic: &str,
-    ) -> Result<bool, HubError> {
+    pub async fn listen(&self, client: impl Into<ClientRef>, topic: &str) -> Result<bool, HubError> {
         let (client, topic) = (client.into(), topic.to_owned());
         let home = client.clone();
         let listen = move |shard: &mut Shard| {
-            let key = shard
-                .engine
-                .find(&client.group, &client.id)
-                .ok_or(HubError::UnknownClient)?;
+            let key = shard.engine.find(&client.group, &client.id).ok_or(HubError::UnknownClient)?;
             Ok(shard.engine.listen(shard.now(), key, &topic)?)
         };
         self.call_home(&home, listen).await?
@@ -481,18 +453,11 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError::UnknownClient`] when it is not registered.
-    pub async fn unlisten(
-        &self,
-        client: impl Into<ClientRef>,
-        topic: &str,
-    ) -> Result<bool, HubError> {
+    pub async fn unlisten(&self, client: impl Into<ClientRef>, topic: &str) -> Result<bool, HubError> {
         let (client, topic) = (client.into(), topic.to_owned());
         let home = client.clone();
         let unlisten = move |shard: &mut Shard| {
-            let key = shard
-                .engine
-                .find(&client.group, &client.id)
-                .ok_or(HubError::UnknownClient)?;
+            let key = shard.engine.find(&client.group, &client.id).ok_or(HubError::UnknownClient)?;
             let listened = shard.engine.unlisten(shard.now(), key, &topic);
             listened.map_err(|Stale| HubError::UnknownClient)
         };
@@ -510,12 +475,7 @@ impl Hub {
         let published = self.publish_frame(target, event.encode()?).await;
         match &published {
             Ok(_) => self.inner.metrics.published.of(kind).inc(),
-            Err(error) => self
-                .inner
-                .metrics
-                .publish_errors
-                .of(error_label(error))
-                .inc(),
+            Err(error) => self.inner.metrics.publish_errors.of(error_label(error)).inc(),
         };
         published
     }
@@ -538,10 +498,7 @@ impl Hub {
             Target::UserName(name) => error::name("name", name, limits.name_bytes)?,
             Target::Client(client) => error::name("client", &client.id, limits.name_bytes)?,
         }
-        if event
-            .own_id()
-            .is_some_and(|id| id.len() > sse_proto::MAX_EVENT_ID)
-        {
+        if event.own_id().is_some_and(|id| id.len() > sse_proto::MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong.into());
         }
         if !fits(&event.encode()?, limits.frame_bytes) {
@@ -571,18 +528,11 @@ impl Hub {
                 return Ok(());
             }
             let target = sse_proto::Target::Clients(&clients);
-            shard
-                .engine
-                .publish_at(shard.now(), sequence, target, &frame)
-                .map(|_| ())
+            shard.engine.publish_at(shard.now(), sequence, target, &frame).map(|_| ())
         };
         let (sequence, results) = self.sequenced(self.all_shards(), publish).await?;
         results.into_iter().collect::<Result<(), _>>()?;
-        self.inner
-            .metrics
-            .published
-            .of(metrics::TargetKind::Chosen)
-            .inc();
+        self.inner.metrics.published.of(metrics::TargetKind::Chosen).inc();
         Ok(self.event_id(sequence))
     }
 
@@ -602,28 +552,17 @@ impl Hub {
     /// # Errors
     ///
     /// As [`publish`](Self::publish).
-    pub async fn notify_listeners_named(
-        &self,
-        key: &str,
-        user_names: &[&str],
-    ) -> Result<EventId, HubError> {
+    pub async fn notify_listeners_named(&self, key: &str, user_names: &[&str]) -> Result<EventId, HubError> {
         error::topic("key", key, self.inner.config.engine.limits.topic_bytes)?;
         let frame = notification(key, self.inner.config.bare_payloads);
         let key = key.to_owned();
         let names: Arc<[String]> = user_names.iter().map(|&name| name.to_owned()).collect();
         let publish = move |shard: &mut Shard, sequence: u64| {
             let engine = &shard.engine;
-            let named = |key: &_| {
-                engine
-                    .client_info(*key)
-                    .is_some_and(|info| names.iter().any(|name| name == info.user_name))
-            };
+            let named = |key: &_| engine.client_info(*key).is_some_and(|info| names.iter().any(|name| name == info.user_name));
             let clients: Vec<_> = engine.listeners(&key).filter(named).collect();
             let target = sse_proto::Target::Clients(&clients);
-            shard
-                .engine
-                .publish_at(shard.now(), sequence, target, &frame)
-                .map(|_| ())
+            shard.engine.publish_at(shard.now(), sequence, target, &frame).map(|_| ())
         };
         let (sequence, results) = self.sequenced(self.all_shards(), publish).await?;
         results.into_iter().collect::<Result<(), _>>()?;
@@ -637,18 +576,9 @@ impl Hub {
     /// [`HubError::UnknownClient`] when it is not registered.
     pub async fn notify_ad_hoc(&self, client: impl Into<ClientRef>) -> Result<EventId, HubError> {
         let client = client.into();
-        let payload = Payload::Completed {
-            timestamp: self.inner.clock.now(),
-            id: &client.id,
-            task: "ad-hoc",
-            failure: None,
-        };
+        let payload = Payload::Completed { timestamp: self.inner.clock.now(), id: &client.id, task: "ad-hoc", failure: None };
         let bare = self.inner.config.bare_payloads;
-        let frame = if bare {
-            share(&Payload::Bare("ad-hoc"))
-        } else {
-            share(&payload)
-        };
+        let frame = if bare { share(&Payload::Bare("ad-hoc")) } else { share(&payload) };
         self.publish_frame(Target::Client(client), frame).await
     }
 
@@ -670,10 +600,7 @@ impl Hub {
                         registered: info.registered,
                         streams: info.connections,
                     };
-                    (
-                        shard.known(info.key).map_or(0, |(ordinal, _)| ordinal),
-                        registrant,
-                    )
+                    (shard.known(info.key).map_or(0, |(ordinal, _)| ordinal), registrant)
                 });
                 listed.collect::<Vec<_>>()
             };
@@ -703,8 +630,7 @@ impl Hub {
         let hub = self.clone();
         to_its_end(async move {
             for shard in hub.all_shards() {
-                hub.call(shard, move |shard| shard.clear(end_streams))
-                    .await?;
+                hub.call(shard, move |shard| shard.clear(end_streams)).await?;
             }
             Ok(())
         })
@@ -718,8 +644,7 @@ impl Hub {
     /// [`HubError::Closed`].
     pub async fn sweep(&self) -> Result<(), HubError> {
         for shard in self.all_shards() {
-            self.call(shard, |shard| shard.engine.sweep(shard.now()))
-                .await?;
+            self.call(shard, |shard| shard.engine.sweep(shard.now())).await?;
         }
         Ok(())
     }
@@ -733,12 +658,7 @@ impl Hub {
 
     /// Ends all streams, each after what waits for it and a `retry:` between `min_retry` and `max_retry`, and refuses
     /// registrations with [`HubError::ShuttingDown`]. Waits until all streams are gone, at most for `grace`; true if they are.
-    pub async fn shut_down(
-        &self,
-        grace: Duration,
-        min_retry: Duration,
-        max_retry: Duration,
-    ) -> bool {
+    pub async fn shut_down(&self, grace: Duration, min_retry: Duration, max_retry: Duration) -> bool {
         self.inner.draining.store(true, Ordering::Release);
         let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         let gone = async {
@@ -757,37 +677,24 @@ impl Hub {
     /// Publishes gauges and returns all metrics as text for Prometheus.
     pub fn render_metrics(&self) -> String {
         let gauges = |read: fn(&crate::shard::Gauges) -> &AtomicUsize| -> i64 {
-            let total: usize = self
-                .inner
-                .shards
-                .iter()
-                .map(|shard| read(&shard.gauges).load(Ordering::Relaxed))
-                .sum();
+            let total: usize = self.inner.shards.iter().map(|shard| read(&shard.gauges).load(Ordering::Relaxed)).sum();
             i64::try_from(total).unwrap_or(i64::MAX)
         };
         let metrics = &self.inner.metrics;
-        metrics
-            .connections
-            .set(gauges(|gauges| &gauges.connections));
+        metrics.connections.set(gauges(|gauges| &gauges.connections));
         metrics.clients.set(gauges(|gauges| &gauges.clients));
         metrics.issued_ids.set(gauges(|gauges| &gauges.issued_ids));
-        metrics
-            .log_entries
-            .set(gauges(|gauges| &gauges.log_entries));
+        metrics.log_entries.set(gauges(|gauges| &gauges.log_entries));
         metrics.log_bytes.set(gauges(|gauges| &gauges.log_bytes));
         let waiting = |shard: &ShardHandle| shard.queue.max_capacity() - shard.queue.capacity();
         let depth: usize = self.inner.shards.iter().map(waiting).sum();
-        metrics
-            .queue_depth
-            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        metrics.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
         metrics.encode().unwrap_or_default()
     }
 
     async fn drain(&self, min_retry: u32, max_retry: u32) {
         for shard in self.all_shards() {
-            let drained = self.call(shard, move |shard| {
-                shard.engine.drain(shard.now(), min_retry, max_retry)
-            });
+            let drained = self.call(shard, move |shard| shard.engine.drain(shard.now(), min_retry, max_retry));
             // A shard that is gone has no streams.
             let _ = drained.await;
         }
@@ -799,11 +706,7 @@ impl Hub {
             Target::Stream(stream) => single(stream.shard),
             _ => self.all_shards(),
         };
-        let unknown = if matches!(target, Target::Stream(_)) {
-            HubError::UnknownStream
-        } else {
-            HubError::UnknownClient
-        };
+        let unknown = if matches!(target, Target::Stream(_)) { HubError::UnknownStream } else { HubError::UnknownClient };
         let target = Arc::new(target);
         let publish = move |shard: &mut Shard, sequence: u64| {
             let target = match &*target {
@@ -817,10 +720,7 @@ impl Hub {
                     sse_proto::Target::Client(found.ok_or(PublishError::UnknownTarget)?)
                 }
             };
-            shard
-                .engine
-                .publish_at(shard.now(), sequence, target, &frame)
-                .map(|_| ())
+            shard.engine.publish_at(shard.now(), sequence, target, &frame).map(|_| ())
         };
         let (sequence, results) = self.sequenced(shards, publish).await?;
         for result in results {
@@ -833,11 +733,7 @@ impl Hub {
     }
 
     /// Runs `operation` on `shards` under the next sequence number; every shard sees numbers rise.
-    async fn sequenced<T, F>(
-        &self,
-        shards: std::ops::Range<usize>,
-        operation: F,
-    ) -> Result<(u64, Vec<T>), HubError>
+    async fn sequenced<T, F>(&self, shards: std::ops::Range<usize>, operation: F) -> Result<(u64, Vec<T>), HubError>
     where
         T: Send + 'static,
         F: Fn(&mut Shard, u64) -> T + Clone + Send + 'static,
@@ -888,11 +784,7 @@ impl Hub {
             // The caller may have lost interest.
             let _ = answer.send(operation(shard));
         });
-        handle
-            .queue
-            .send(command)
-            .await
-            .map_err(|_| HubError::Closed)?;
+        handle.queue.send(command).await.map_err(|_| HubError::Closed)?;
         handle.wake();
         receiver.await.map_err(|_| HubError::Closed)
     }
@@ -906,10 +798,7 @@ impl Hub {
     }
 
     fn event_id(&self, sequence: u64) -> EventId {
-        EventId {
-            epoch: self.inner.config.epoch,
-            sequence,
-        }
+        EventId { epoch: self.inner.config.epoch, sequence }
     }
 
     fn check_open(&self) -> Result<(), HubError> {
@@ -926,10 +815,7 @@ impl Hub {
         let limit = self.inner.config.engine.limits.connections as usize;
         let one_more = |taken| (taken < limit).then_some(taken + 1);
         let seats = &self.inner.seats;
-        match seats
-            .taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
-        {
+        match seats.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
             Ok(_) => Ok(Seat(seats.clone())),
             Err(_) => Err(HubError::Full("connections")),
         }
@@ -938,9 +824,7 @@ impl Hub {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub")
-            .field("shards", &self.inner.shards.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Hub").field("shards", &self.inner.shards.len()).finish_non_exhaustive()
     }
 }
 
@@ -976,9 +860,7 @@ fn error_label(error: &HubError) -> metrics::PublishError {
     match error {
         HubError::TooLarge { .. } | HubError::TooLong { .. } => metrics::PublishError::TooLarge,
         HubError::UnknownClient | HubError::UnknownStream => metrics::PublishError::UnknownTarget,
-        HubError::Closed | HubError::ShuttingDown | HubError::Busy | HubError::Full(_) => {
-            metrics::PublishError::Unavailable
-        }
+        HubError::Closed | HubError::ShuttingDown | HubError::Busy | HubError::Full(_) => metrics::PublishError::Unavailable,
         _ => metrics::PublishError::Malformed,
     }
 }

@@ -18,45 +18,21 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError`]: no such task, the client is not registered or waits for it already, or too many run.
-    pub async fn submit_task(
-        &self,
-        client: impl Into<ClientRef>,
-        task: &str,
-        params: Value,
-    ) -> Result<(), HubError> {
+    pub async fn submit_task(&self, client: impl Into<ClientRef>, task: &str, params: Value) -> Result<(), HubError> {
         let client = client.into();
         error::name("task", task, self.inner.config.engine.limits.name_bytes)?;
-        let kind = self
-            .inner
-            .tasks
-            .get(task)
-            .cloned()
-            .ok_or(HubError::UnknownTask)?;
+        let kind = self.inner.tasks.get(task).cloned().ok_or(HubError::UnknownTask)?;
         let permit = match kind {
             Task::Worker => None,
-            _ => Some(
-                self.inner
-                    .running
-                    .clone()
-                    .try_acquire_owned()
-                    .map_err(|_| HubError::Busy)?,
-            ),
+            _ => Some(self.inner.running.clone().try_acquire_owned().map_err(|_| HubError::Busy)?),
         };
         let name = task.to_owned();
         let home = client.clone();
         let submit = move |shard: &mut Shard| {
             let key = find(shard, &home).ok_or(HubError::UnknownClient)?;
-            shard
-                .engine
-                .submit(shard.now(), key, &name)
-                .map_err(HubError::from)
+            shard.engine.submit(shard.now(), key, &name).map_err(HubError::from)
         };
-        let run = TaskRun {
-            hub: self.clone(),
-            client,
-            task: task.into(),
-            params,
-        };
+        let run = TaskRun { hub: self.clone(), client, task: task.into(), params };
         let (answer, accepted) = oneshot::channel();
         tokio::spawn(async move {
             let _permit = permit;
@@ -81,19 +57,12 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError`]: the client does not wait for it, it has ended, or the progress is too large for a frame.
-    pub async fn progress(
-        &self,
-        client: impl Into<ClientRef>,
-        task: &str,
-        progress: &Value,
-    ) -> Result<(), HubError> {
+    pub async fn progress(&self, client: impl Into<ClientRef>, task: &str, progress: &Value) -> Result<(), HubError> {
         let client = client.into();
         let (home, task, progress) = (client.clone(), task.to_owned(), progress.to_string());
         let tell = move |shard: &mut Shard, sequence: u64| {
             let key = find(shard, &client).ok_or(HubError::UnknownClient)?;
-            let told = shard
-                .engine
-                .progress_at(shard.now(), sequence, key, &task, &progress);
+            let told = shard.engine.progress_at(shard.now(), sequence, key, &task, &progress);
             told.map_err(|error| self::task_error(error, shard))
         };
         let (_, results) = self.sequenced(single(self.shard_of(&home)), tell).await?;
@@ -106,12 +75,7 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError`]: the client is not registered, the task has ended already, or the result is too large for a frame.
-    pub async fn complete(
-        &self,
-        client: impl Into<ClientRef>,
-        task: &str,
-        end: TaskEnd,
-    ) -> Result<(), HubError> {
+    pub async fn complete(&self, client: impl Into<ClientRef>, task: &str, end: TaskEnd) -> Result<(), HubError> {
         let client = client.into();
         self.end_task(&client, task, &end, false).await?;
         let outcome = match end {
@@ -128,13 +92,8 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError`]: a name cannot be one, or the hub is closed.
-    pub async fn notify_completions(
-        &self,
-        client: impl Into<ClientRef>,
-        task: &str,
-    ) -> Result<(), HubError> {
-        self.end_task(&client.into(), task, &TaskEnd::Completed(None), true)
-            .await
+    pub async fn notify_completions(&self, client: impl Into<ClientRef>, task: &str) -> Result<(), HubError> {
+        self.end_task(&client.into(), task, &TaskEnd::Completed(None), true).await
     }
 
     /// What `client` waits for, and what it may not have received yet.
@@ -159,57 +118,34 @@ impl Hub {
 
     /// The owner's shard first: it knows whether the task can end. Then, under a number of its own, the others, where clients of
     /// the same user name may be. All of them are told, even if the caller does not wait for it.
-    async fn end_task(
-        &self,
-        client: &ClientRef,
-        task: &str,
-        end: &TaskEnd,
-        anyway: bool,
-    ) -> Result<(), HubError> {
+    async fn end_task(&self, client: &ClientRef, task: &str, end: &TaskEnd, anyway: bool) -> Result<(), HubError> {
         let limits = &self.inner.config.engine.limits;
         error::name("id", &client.id, limits.name_bytes)?;
         error::name("task", task, limits.name_bytes)?;
         let home = self.shard_of(client);
-        let (client, task, end): (_, Arc<str>, _) =
-            (client.clone(), task.into(), Arc::new(end.clone()));
+        let (client, task, end): (_, Arc<str>, _) = (client.clone(), task.into(), Arc::new(end.clone()));
         let operation = move |shard: &mut Shard, sequence: u64, at_home: bool| {
             let owner = find(shard, &client).filter(|_| at_home);
             if at_home && owner.is_none() && !anyway {
                 return Err(HubError::UnknownClient);
             }
             let owner = owner.filter(|&key| !anyway || !has_ended(shard, key, &task));
-            let name = ClientId::new(&client.id)
-                .map_err(|error| HubError::Name { what: "id", error })?
-                .user_name();
+            let name = ClientId::new(&client.id).map_err(|error| HubError::Name { what: "id", error })?.user_name();
             let now = shard.now();
-            let ended = shard.engine.complete_at(
-                now,
-                sequence,
-                owner,
-                &client.group,
-                name,
-                &task,
-                end.as_outcome(),
-            );
+            let ended = shard.engine.complete_at(now, sequence, owner, &client.group, name, &task, end.as_outcome());
             ended.map_err(|error| self::task_error(error, shard))
         };
         let hub = self.clone();
         to_its_end(async move {
             let first = operation.clone();
-            let (_, results) = hub
-                .sequenced(single(home), move |shard, sequence| {
-                    first(shard, sequence, true)
-                })
-                .await?;
+            let (_, results) = hub.sequenced(single(home), move |shard, sequence| first(shard, sequence, true)).await?;
             results.into_iter().collect::<Result<(), _>>()?;
             for others in [0..home, home + 1..hub.inner.shards.len()] {
                 if others.is_empty() {
                     continue;
                 }
                 let next = operation.clone();
-                let (_, results) = hub
-                    .sequenced(others, move |shard, sequence| next(shard, sequence, false))
-                    .await?;
+                let (_, results) = hub.sequenced(others, move |shard, sequence| next(shard, sequence, false)).await?;
                 results.into_iter().collect::<Result<(), _>>()?;
             }
             Ok(())
@@ -223,17 +159,12 @@ fn find(shard: &Shard, client: &ClientRef) -> Option<ClientKey> {
 }
 
 fn has_ended(shard: &Shard, client: ClientKey, task: &str) -> bool {
-    shard
-        .engine
-        .tasks(client)
-        .any(|known| known.name == task && known.state.has_ended())
+    shard.engine.tasks(client).any(|known| known.name == task && known.state.has_ended())
 }
 
 fn task_error(error: TaskError, shard: &Shard) -> HubError {
     match error {
-        TaskError::TooLarge => HubError::TooLarge {
-            limit: shard.engine.config().limits.frame_bytes as usize,
-        },
+        TaskError::TooLarge => HubError::TooLarge { limit: shard.engine.config().limits.frame_bytes as usize },
         other => other.into(),
     }
 }

@@ -22,16 +22,12 @@ impl From<HubError> for ApiError {
                 Self::unavailable(message, RETRY_AFTER)
             }
             HubError::NoEntropy => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
-            HubError::UnknownClient | HubError::UnknownStream | HubError::UnknownTask => {
-                Self::not_found(message)
-            }
+            HubError::UnknownClient | HubError::UnknownStream | HubError::UnknownTask => Self::not_found(message),
             HubError::TaskPending | HubError::TaskEnded => Self::conflict(message),
             HubError::Name { what, .. } => Self::malformed(message).field(what),
             HubError::TooLong { what, .. } => Self::too_large(message).field(what),
             HubError::TooLarge { .. } => Self::too_large(message).field("data"),
-            HubError::Event(EventError::Field { field, .. }) => {
-                Self::malformed(message).field(field)
-            }
+            HubError::Event(EventError::Field { field, .. }) => Self::malformed(message).field(field),
             HubError::Event(EventError::Json(_)) => Self::malformed(message).field("data"),
         }
     }
@@ -39,10 +35,7 @@ impl From<HubError> for ApiError {
 
 impl From<PathRejection> for ApiError {
     fn from(rejection: PathRejection) -> Self {
-        Self::malformed(format!(
-            "the path cannot be read: {}",
-            rejection.body_text()
-        ))
+        Self::malformed(format!("the path cannot be read: {}", rejection.body_text()))
     }
 }
 
@@ -57,10 +50,7 @@ pub(super) fn text(text: String) -> Response {
 
 /// JSON that no cache keeps.
 pub(super) fn json(json: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (headers, json).into_response()
 }
 
@@ -70,14 +60,8 @@ pub(super) fn stream(registered: Result<EventStream, HubError>) -> Response {
         Ok(stream) => {
             let mut response = Response::new(Body::new(stream));
             let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("text/event-stream"),
-            );
-            headers.insert(
-                header::CACHE_CONTROL,
-                HeaderValue::from_static("no-cache, no-transform"),
-            );
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
             // Nginx passes the stream on as it comes.
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
             response
@@ -88,21 +72,12 @@ pub(super) fn stream(registered: Result<EventStream, HubError>) -> Response {
 }
 
 /// A body that may be left out.
-pub(super) fn optional_json<T: serde::de::DeserializeOwned + Default>(
-    body: &Bytes,
-) -> Result<T, ApiError> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        Ok(T::default())
-    } else {
-        crate::error::parse_json(body)
-    }
+pub(super) fn optional_json<T: serde::de::DeserializeOwned + Default>(body: &Bytes) -> Result<T, ApiError> {
+    if body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { crate::error::parse_json(body) }
 }
 
 pub(super) async fn no_such_route(uri: Uri) -> ApiError {
-    ApiError::not_found(format!(
-        "there is nothing at {}; the routes are listed in the README",
-        uri.path()
-    ))
+    ApiError::not_found(format!("there is nothing at {}; the routes are listed in the README", uri.path()))
 }
 
 pub(super) fn out_of_time() -> ApiError {
@@ -113,8 +88,5 @@ pub(super) fn out_of_time() -> ApiError {
 }
 
 pub(super) async fn no_such_method() -> ApiError {
-    ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this route does not take this method; see the Allow header",
-    )
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take this method; see the Allow header")
 }

@@ -30,11 +30,7 @@ pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<R
     let passing = query.client.is_none() && query.name.is_none();
     let id = match query.client {
         Some(id) => Ok(id),
-        None => {
-            web.hub
-                .allocate_id_in(group, query.name.as_deref().unwrap_or(ANONYMOUS))
-                .await
-        }
+        None => web.hub.allocate_id_in(group, query.name.as_deref().unwrap_or(ANONYMOUS)).await,
     };
     let id = match id {
         Ok(id) => id,
@@ -76,22 +72,17 @@ impl Query {
                 other if other.starts_with('_') => continue,
                 other => {
                     let known = "topic, client, group, name and lastEventId";
-                    return Err(ApiError::malformed(format!(
-                        "there is no such parameter; there are {known}"
-                    ))
-                    .field(other.to_owned()));
+                    return Err(
+                        ApiError::malformed(format!("there is no such parameter; there are {known}")).field(other.to_owned())
+                    );
                 }
             };
             if single.replace(value).is_some() {
-                return Err(ApiError::malformed("the parameter is given more than once")
-                    .field(key.into_owned()));
+                return Err(ApiError::malformed("the parameter is given more than once").field(key.into_owned()));
             }
         }
         if parsed.client.is_some() && parsed.name.is_some() {
-            return Err(ApiError::malformed(
-                "give a client, or a name to make an id for, not both",
-            )
-            .field("name"));
+            return Err(ApiError::malformed("give a client, or a name to make an id for, not both").field("name"));
         }
         Ok(parsed)
     }
@@ -105,16 +96,9 @@ mod tests {
     fn topics_repeat_and_the_rest_does_not() {
         let query = Query::parse("topic=a&topic=b%20c&group=g&_=1&lastEventId=earliest").unwrap();
         assert_eq!(query.topics, ["a", "b c"]);
-        assert_eq!(
-            (query.group.as_deref(), query.last_event_id.as_deref()),
-            (Some("g"), Some("earliest"))
-        );
+        assert_eq!((query.group.as_deref(), query.last_event_id.as_deref()), (Some("g"), Some("earliest")));
         let check = |query: &str, field: &str| {
-            assert_eq!(
-                Query::parse(query).unwrap_err().field_name(),
-                Some(field),
-                "{query}"
-            );
+            assert_eq!(Query::parse(query).unwrap_err().field_name(), Some(field), "{query}");
         };
         check("name=a&name=b", "name");
         check("topics=a", "topics");

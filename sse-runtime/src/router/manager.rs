@@ -20,11 +20,7 @@ pub(super) async fn make_id(State(web): State<Web>, name: OnePart) -> Result<Res
 }
 
 /// M4, M5: the stream of an id, whoever made it up.
-pub(super) async fn register_listener(
-    State(web): State<Web>,
-    id: OnePart,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub(super) async fn register_listener(State(web): State<Web>, id: OnePart, request: Request) -> Result<Response, ApiError> {
     let Path(id) = id?;
     let start = start_at(request.headers(), None);
     let mut register = Register::new(&id).manager().start_at(start);
@@ -35,10 +31,7 @@ pub(super) async fn register_listener(
 }
 
 /// M6: the id is given up.
-pub(super) async fn disconnect_registrant(
-    State(web): State<Web>,
-    id: OnePart,
-) -> Result<Response, ApiError> {
+pub(super) async fn disconnect_registrant(State(web): State<Web>, id: OnePart) -> Result<Response, ApiError> {
     let Path(id) = id?;
     web.hub.unregister(&id, web.end_on_disconnect).await?;
     Ok(answer::ok())
@@ -52,10 +45,7 @@ pub(super) async fn listen(State(web): State<Web>, parts: TwoParts) -> Result<Re
 }
 
 /// The id listens to a key no longer.
-pub(super) async fn unlisten(
-    State(web): State<Web>,
-    parts: TwoParts,
-) -> Result<Response, ApiError> {
+pub(super) async fn unlisten(State(web): State<Web>, parts: TwoParts) -> Result<Response, ApiError> {
     let Path((id, key)) = parts?;
     web.hub.unlisten(&id, &key).await?;
     Ok(answer::ok())
@@ -65,9 +55,7 @@ pub(super) async fn unlisten(
 pub(super) async fn list_registrants(State(web): State<Web>) -> Result<Response, ApiError> {
     let registrants = web.hub.list().await?;
     let json = serde_json::to_string(&Registrants(&registrants));
-    Ok(answer::json(
-        json.map_err(|error| ApiError::malformed(error.to_string()))?,
-    ))
+    Ok(answer::json(json.map_err(|error| ApiError::malformed(error.to_string()))?))
 }
 
 /// M14: nobody is here.
@@ -83,10 +71,7 @@ pub(super) async fn trigger_cleanup(State(web): State<Web>) -> Result<Response, 
 }
 
 /// M16: one frame to one id, known or not.
-pub(super) async fn trigger_ad_hoc(
-    State(web): State<Web>,
-    id: OnePart,
-) -> Result<Response, ApiError> {
+pub(super) async fn trigger_ad_hoc(State(web): State<Web>, id: OnePart) -> Result<Response, ApiError> {
     let Path(id) = id?;
     web.hub.notify_ad_hoc(&id).await?;
     Ok(answer::ok())
@@ -94,9 +79,7 @@ pub(super) async fn trigger_ad_hoc(
 
 /// Where a stream starts: a client that comes back says it in a header, one that comes first can say it in the query.
 pub(super) fn start_at(headers: &HeaderMap, query: Option<String>) -> StartAt {
-    let header = headers
-        .get("last-event-id")
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let header = headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     match header.filter(|id| !id.is_empty()).or(query) {
         None => StartAt::Live,
         Some(earliest) if earliest == "earliest" => StartAt::Earliest,
@@ -107,11 +90,7 @@ pub(super) fn start_at(headers: &HeaderMap, query: Option<String>) -> StartAt {
 /// How the connection under a request can be ended. An HTTP/2 connection carries other streams too, and flow control for each.
 pub(super) fn stream_abort(request: &Request) -> Option<StreamAbort> {
     let single = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
-    request
-        .extensions()
-        .get::<StreamAbort>()
-        .filter(|_| single)
-        .cloned()
+    request.extensions().get::<StreamAbort>().filter(|_| single).cloned()
 }
 
 /// A JSON map from id to keys and time, in order.

@@ -71,18 +71,12 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
     let RouterOptions { prefix, guard, .. } = options;
     let at = |rest: &str| prefix.join(rest);
     let streams = Router::new()
-        .route(
-            &at("register-listener/{id}"),
-            get(manager::register_listener),
-        )
+        .route(&at("register-listener/{id}"), get(manager::register_listener))
         .route(&at("events"), get(events::events))
         .method_not_allowed_fallback(answer::no_such_method);
     let commands = Router::new()
         .route(&at("make-id/{name}"), get(manager::make_id))
-        .route(
-            &at("disconnect-registrant/{id}"),
-            get(manager::disconnect_registrant),
-        )
+        .route(&at("disconnect-registrant/{id}"), get(manager::disconnect_registrant))
         .route(&at("submit-task/{id}/{task}"), put(work::submit))
         .route(&at("listen/{id}/{key}"), put(manager::listen))
         .route(&at("listen/{id}/{key}"), delete(manager::unlisten))
@@ -101,14 +95,9 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
         .method_not_allowed_fallback(answer::no_such_method);
     let limit = options.request_timeout;
     let timeout = from_fn(move |request: Request, next: Next| async move {
-        tokio::time::timeout(limit, next.run(request))
-            .await
-            .unwrap_or_else(|_| answer::out_of_time().into_response())
+        tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| answer::out_of_time().into_response())
     });
-    let web = Web {
-        hub,
-        end_on_disconnect: options.end_on_disconnect,
-    };
+    let web = Web { hub, end_on_disconnect: options.end_on_disconnect };
     guard
         .protect(Access::Command, commands.route_layer(timeout.clone()))
         .merge(guard.protect(Access::Privileged, privileged.route_layer(timeout)))
@@ -126,10 +115,6 @@ pub fn site(hub: Hub, options: &RouterOptions) -> Router {
         .with_state(hub.clone());
     let page = page::routes(&options.prefix);
     // Within the guards, which answer OPTIONS before it.
-    let open = operations
-        .merge(page)
-        .method_not_allowed_fallback(answer::no_such_method);
-    router(hub, options)
-        .merge(options.guard.protect(Access::Page, open))
-        .fallback(answer::no_such_route)
+    let open = operations.merge(page).method_not_allowed_fallback(answer::no_such_method);
+    router(hub, options).merge(options.guard.protect(Access::Page, open)).fallback(answer::no_such_route)
 }

@@ -14,17 +14,9 @@ pub(super) async fn healthz() -> &'static str {
 
 /// The hub takes registrations.
 pub(super) async fn readyz(State(hub): State<Hub>) -> Response {
-    if hub.is_open() {
-        "ready".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response()
-    }
+    if hub.is_open() { "ready".into_response() } else { (StatusCode::SERVICE_UNAVAILABLE, "shutting down").into_response() }
 }
 
 pub(super) async fn metrics(State(hub): State<Hub>) -> Response {
-    (
-        [(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)],
-        hub.render_metrics(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], hub.render_metrics()).into_response()
 }

@@ -20,18 +20,9 @@ pub(super) fn routes(prefix: &Prefix) -> Router {
     // A prefix holds nothing that HTML would take for markup.
     let index = INDEX.replace("{{prefix}}", prefix.as_str());
     Router::new()
-        .route(
-            "/",
-            get(move || async move { file("text/html; charset=utf-8", index.clone()) }),
-        )
-        .route(
-            "/app.js",
-            get(|| async { file("text/javascript; charset=utf-8", SCRIPT.to_owned()) }),
-        )
-        .route(
-            "/style.css",
-            get(|| async { file("text/css; charset=utf-8", STYLE.to_owned()) }),
-        )
+        .route("/", get(move || async move { file("text/html; charset=utf-8", index.clone()) }))
+        .route("/app.js", get(|| async { file("text/javascript; charset=utf-8", SCRIPT.to_owned()) }))
+        .route("/style.css", get(|| async { file("text/css; charset=utf-8", STYLE.to_owned()) }))
 }
 
 fn file(content_type: &'static str, content: String) -> Response {

@@ -36,33 +36,18 @@ enum To {
 }
 
 /// Publishes one event, or an array of them in order. All are checked before the first is published.
-pub(super) async fn publish(
-    State(web): State<Web>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
+pub(super) async fn publish(State(web): State<Web>, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
     let body = body?;
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let publications = if is_array {
-        parse_json(&body)?
-    } else {
-        vec![parse_json::<Publication>(&body)?]
-    };
+    let publications = if is_array { parse_json(&body)? } else { vec![parse_json::<Publication>(&body)?] };
     let mut events = Vec::with_capacity(publications.len());
     let at = |index: usize, field: &str| {
-        if is_array {
-            format!("[{index}].{field}")
-        } else {
-            field.to_owned()
-        }
+        if is_array { format!("[{index}].{field}") } else { field.to_owned() }
     };
     for (index, publication) in publications.into_iter().enumerate() {
         let at = |field: &str| at(index, field);
-        let (target, event) = publication
-            .into_event()
-            .map_err(|error| locate(error, &at))?;
-        web.hub
-            .check_event(&target, &event)
-            .map_err(|error| locate(error, &at))?;
+        let (target, event) = publication.into_event().map_err(|error| locate(error, &at))?;
+        web.hub.check_event(&target, &event).map_err(|error| locate(error, &at))?;
         // Only an array has an event before this one.
         if let Target::Client(client) = &target
             && is_array
@@ -74,19 +59,12 @@ pub(super) async fn publish(
     }
     let published = to_its_end(publish_all(web.hub, events)).await?;
     let mut ids = published.map_err(|(index, error)| locate(error, &|field| at(index, field)))?;
-    let answer = if is_array {
-        Value::Array(ids)
-    } else {
-        ids.pop().unwrap_or_default()
-    };
+    let answer = if is_array { Value::Array(ids) } else { ids.pop().unwrap_or_default() };
     Ok(answer::json(answer.to_string()))
 }
 
 /// Publishes one after the other; an error comes with the index of the event it concerns.
-async fn publish_all(
-    hub: Hub,
-    events: Vec<(Target, Event)>,
-) -> Result<Result<Vec<Value>, (usize, HubError)>, HubError> {
+async fn publish_all(hub: Hub, events: Vec<(Target, Event)>) -> Result<Result<Vec<Value>, (usize, HubError)>, HubError> {
     let mut ids = Vec::with_capacity(events.len());
     for (index, (target, event)) in events.into_iter().enumerate() {
         let own_id = event.own_id().map(str::to_owned);
@@ -99,10 +77,7 @@ async fn publish_all(
 }
 
 /// M11 over HTTP: tells all who listen to a key.
-pub(super) async fn notify(
-    State(web): State<Web>,
-    key: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
+pub(super) async fn notify(State(web): State<Web>, key: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
     let Path(key) = key?;
     let id = web.hub.notify_listeners(&key).await?;
     Ok(answer::json(json!({ "id": id.to_string() }).to_string()))
@@ -138,9 +113,7 @@ impl Publication {
 /// Says which field of which publication is to blame.
 fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {
     let field = match &error {
-        HubError::Name { what, .. } | HubError::TooLong { what, .. } if *what != "id" => {
-            Some(at(&format!("to.{what}")))
-        }
+        HubError::Name { what, .. } | HubError::TooLong { what, .. } if *what != "id" => Some(at(&format!("to.{what}"))),
         HubError::UnknownClient => Some(at("to.client")),
         _ => None,
     };

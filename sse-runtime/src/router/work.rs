@@ -33,11 +33,7 @@ enum Status {
 }
 
 /// M9: a client submits a task; the body, if there is one, is JSON for whoever does it.
-pub(super) async fn submit(
-    State(web): State<Web>,
-    parts: TwoParts,
-    body: Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn submit(State(web): State<Web>, parts: TwoParts, body: Body) -> Result<Response, ApiError> {
     let Path((id, task)) = parts?;
     let params = answer::optional_json(&body?)?;
     web.hub.submit_task(&id, &task, params).await?;
@@ -45,51 +41,25 @@ pub(super) async fn submit(
 }
 
 /// A task ended.
-pub(super) async fn complete(
-    State(web): State<Web>,
-    parts: TwoParts,
-    body: Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn complete(State(web): State<Web>, parts: TwoParts, body: Body) -> Result<Response, ApiError> {
     let Path((id, task)) = parts?;
     let report: Report = answer::optional_json(&body?)?;
     let end = match report {
-        Report {
-            status: Status::Completed,
-            reason: Some(_),
-            ..
-        } => {
+        Report { status: Status::Completed, reason: Some(_), .. } => {
             return Err(ApiError::malformed("only a failed task has a reason").field("reason"));
         }
-        Report {
-            status: Status::Failed,
-            result: Some(_),
-            ..
-        } => {
-            return Err(
-                ApiError::malformed("a failed task has no result; give a reason").field("result"),
-            );
+        Report { status: Status::Failed, result: Some(_), .. } => {
+            return Err(ApiError::malformed("a failed task has no result; give a reason").field("result"));
         }
-        Report {
-            status: Status::Completed,
-            result,
-            ..
-        } => TaskEnd::Completed(result.map(|result| result.to_string())),
-        Report {
-            status: Status::Failed,
-            reason,
-            ..
-        } => TaskEnd::Failed(reason.unwrap_or_default()),
+        Report { status: Status::Completed, result, .. } => TaskEnd::Completed(result.map(|result| result.to_string())),
+        Report { status: Status::Failed, reason, .. } => TaskEnd::Failed(reason.unwrap_or_default()),
     };
     web.hub.complete(&id, &task, end).await?;
     Ok(answer::ok())
 }
 
 /// A task came along; the body is any JSON.
-pub(super) async fn progress(
-    State(web): State<Web>,
-    parts: TwoParts,
-    body: Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn progress(State(web): State<Web>, parts: TwoParts, body: Body) -> Result<Response, ApiError> {
     let Path((id, task)) = parts?;
     let progress: Value = answer::optional_json(&body?)?;
     web.hub.progress(&id, &task, &progress).await?;
@@ -97,10 +67,7 @@ pub(super) async fn progress(
 }
 
 /// What a client waits for.
-pub(super) async fn tasks(
-    State(web): State<Web>,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Response, ApiError> {
+pub(super) async fn tasks(State(web): State<Web>, id: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
     let Path(id) = id?;
     let tasks: Vec<Value> = web.hub.tasks(&id).await?.into_iter().map(row).collect();
     Ok(answer::json(Value::Array(tasks).to_string()))

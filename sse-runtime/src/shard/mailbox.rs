@@ -47,10 +47,7 @@ pub(crate) struct Returns {
 
 impl Returns {
     pub(crate) fn new(shard: Thread) -> Self {
-        Self {
-            list: Mutex::default(),
-            shard,
-        }
+        Self { list: Mutex::default(), shard }
     }
 
     /// Takes the list, leaving `empty` in its place.
@@ -70,11 +67,7 @@ impl Returns {
 
 impl Mailbox {
     pub(crate) fn new(conn: ConnId, returns: Arc<Returns>) -> Self {
-        Self {
-            conn,
-            state: Mutex::default(),
-            returns,
-        }
+        Self { conn, state: Mutex::default(), returns }
     }
 
     /// Shard: puts a chunk in. The one before was taken.
@@ -101,10 +94,7 @@ impl Mailbox {
     pub(crate) fn progress(&self) -> Progress {
         let mut state = lock(&self.state);
         state.returned = false;
-        Progress {
-            taken: mem::take(&mut state.taken),
-            dropped: state.dropped,
-        }
+        Progress { taken: mem::take(&mut state.taken), dropped: state.dropped }
     }
 
     /// Stream: the next chunk, or `None` at the end.
@@ -118,10 +108,7 @@ impl Mailbox {
         if state.ended {
             return Poll::Ready(None);
         }
-        let known = state
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(context.waker()));
+        let known = state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
         if !known {
             state.waker = Some(context.waker().clone());
         }

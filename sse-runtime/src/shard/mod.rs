@@ -14,8 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use sse_proto::wire::Encode;
 use sse_proto::{
-    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output,
-    RegisterError, Registration, Resume,
+    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output, RegisterError, Registration,
+    Resume,
 };
 use tokio::sync::{Notify, broadcast, mpsc};
 
@@ -137,12 +137,7 @@ pub(crate) struct Admitted {
 
 impl ShardHandle {
     /// Starts a shard. It ends when the last sender of its queue is gone.
-    pub(crate) fn start(
-        name: String,
-        engine: Engine<Heap>,
-        queue_len: usize,
-        shared: Shared,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start(name: String, engine: Engine<Heap>, queue_len: usize, shared: Shared) -> std::io::Result<Self> {
         let (queue, commands) = mpsc::channel(queue_len);
         let gauges = Arc::new(Gauges::default());
         let own_gauges = gauges.clone();
@@ -160,11 +155,7 @@ impl ShardHandle {
             };
             shard.run(commands);
         })?;
-        Ok(Self {
-            queue,
-            wake: Wake(join.thread().clone()),
-            gauges,
-        })
+        Ok(Self { queue, wake: Wake(join.thread().clone()), gauges })
     }
 
     /// Something was put into the queue.
@@ -196,9 +187,7 @@ impl Shard {
             }
             match self.engine.poll_timeout() {
                 None => thread::park(),
-                Some(deadline) => {
-                    thread::park_timeout(deadline.since(self.now()).max(Duration::from_millis(1)))
-                }
+                Some(deadline) => thread::park_timeout(deadline.since(self.now()).max(Duration::from_millis(1))),
             }
         }
     }
@@ -228,12 +217,7 @@ impl Shard {
         };
         let registered = self.engine.register(now, &registration)?;
         let mailbox = Arc::new(Mailbox::new(registered.conn, self.returns.clone()));
-        let seat = Seat {
-            conn: registered.conn,
-            mailbox: mailbox.clone(),
-            in_flight: false,
-            abort: admission.abort,
-        };
+        let seat = Seat { conn: registered.conn, mailbox: mailbox.clone(), in_flight: false, abort: admission.abort };
         put(&mut self.seats, registered.conn.slot(), seat);
         if !registered.returning {
             let member = Member {
@@ -249,16 +233,8 @@ impl Shard {
             self.shared.metrics.gaps.of(gap_label(reason)).inc();
         }
         tracing::debug!(client = %short(&admission.client.id), returning = registered.returning, "registered");
-        self.tell(HubEvent::Connected {
-            client: admission.client,
-            returning: registered.returning,
-            gap: registered.gap,
-        });
-        Ok(Admitted {
-            mailbox,
-            conn: registered.conn,
-            returning: registered.returning,
-        })
+        self.tell(HubEvent::Connected { client: admission.client, returning: registered.returning, gap: registered.gap });
+        Ok(Admitted { mailbox, conn: registered.conn, returning: registered.returning })
     }
 
     /// Gives up a client's id.
@@ -280,10 +256,7 @@ impl Shard {
         let now = self.now();
         self.engine.clear(now, end_streams);
         for member in &mut self.members {
-            if member
-                .as_ref()
-                .is_some_and(|member| !self.engine.is_known(member.key))
-            {
+            if member.as_ref().is_some_and(|member| !self.engine.is_known(member.key)) {
                 *member = None;
             }
         }
@@ -291,10 +264,7 @@ impl Shard {
     }
 
     /// The clients for whom `chosen` holds.
-    pub(crate) fn choose(
-        &self,
-        mut chosen: impl FnMut(&ClientRef, &str, Option<&Metadata>) -> bool,
-    ) -> Vec<ClientKey> {
+    pub(crate) fn choose(&self, mut chosen: impl FnMut(&ClientRef, &str, Option<&Metadata>) -> bool) -> Vec<ClientKey> {
         let clients = self.engine.clients();
         let chosen = clients.filter(|info| match self.member(info.key) {
             Some(member) => chosen(&member.client, info.user_name, member.metadata.as_ref()),
@@ -305,12 +275,7 @@ impl Shard {
 
     pub(crate) fn set_metadata(&mut self, client: &ClientRef, metadata: Metadata) -> bool {
         let key = self.engine.find(&client.group, &client.id);
-        let member = key.and_then(|key| {
-            self.members
-                .get_mut(key.slot())?
-                .as_mut()
-                .filter(|member| member.key == key)
-        });
+        let member = key.and_then(|key| self.members.get_mut(key.slot())?.as_mut().filter(|member| member.key == key));
         if let Some(member) = member {
             member.metadata = Some(metadata);
             return true;
@@ -320,15 +285,11 @@ impl Shard {
 
     /// When a client first registered, among all clients of the hub, and what the application knows of it.
     pub(crate) fn known(&self, key: ClientKey) -> Option<(u64, Option<Metadata>)> {
-        self.member(key)
-            .map(|member| (member.ordinal, member.metadata.clone()))
+        self.member(key).map(|member| (member.ordinal, member.metadata.clone()))
     }
 
     fn member(&self, key: ClientKey) -> Option<&Member> {
-        self.members
-            .get(key.slot())?
-            .as_ref()
-            .filter(|member| member.key == key)
+        self.members.get(key.slot())?.as_ref().filter(|member| member.key == key)
     }
 
     /// Streams that took their chunk get the next one; those that were dropped are gone.
@@ -337,21 +298,13 @@ impl Shard {
         self.returns.take(&mut returned);
         let now = self.now();
         for conn in returned.drain(..) {
-            let Some(seat) = self
-                .seats
-                .get_mut(conn.slot())
-                .and_then(Option::as_mut)
-                .filter(|seat| seat.conn == conn)
-            else {
+            let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut).filter(|seat| seat.conn == conn) else {
                 continue;
             };
             let progress = seat.mailbox.progress();
             if progress.taken > 0 {
                 seat.in_flight = false;
-                self.shared
-                    .metrics
-                    .bytes_written
-                    .inc_by(progress.taken as u64);
+                self.shared.metrics.bytes_written.inc_by(progress.taken as u64);
             }
             if progress.dropped {
                 if let Ok(left) = self.engine.handle_disconnect(now, conn) {
@@ -372,12 +325,7 @@ impl Shard {
             };
             match output {
                 Output::Write(conn) => self.fill(conn),
-                Output::Close {
-                    conn,
-                    client,
-                    reason,
-                    last,
-                } => self.close(conn, client, reason, last),
+                Output::Close { conn, client, reason, last } => self.close(conn, client, reason, last),
                 Output::Gap { conn, reason } => {
                     self.shared.metrics.gaps.of(gap_label(reason)).inc();
                     tracing::info!(slot = conn.slot(), %reason, "a stream missed events and is told so");
@@ -389,9 +337,7 @@ impl Shard {
                 Output::Expired { client, id } => {
                     tracing::debug!(client = %short(&id), "expired");
                     if let Some(member) = self.forget(client) {
-                        self.tell(HubEvent::Expired {
-                            client: member.client,
-                        });
+                        self.tell(HubEvent::Expired { client: member.client });
                     }
                     self.shared.changed.notify_one();
                 }
@@ -421,16 +367,10 @@ impl Shard {
             let before = self.scratch.len();
             for slice in &slices[..filled] {
                 let room = CHUNK - self.scratch.len();
-                self.scratch
-                    .extend_from_slice(&slice[..slice.len().min(room)]);
+                self.scratch.extend_from_slice(&slice[..slice.len().min(room)]);
             }
             let copied = self.scratch.len() - before;
-            let Some(whole) = self
-                .engine
-                .handle_written(now, conn, copied)
-                .ok()
-                .filter(|_| copied > 0)
-            else {
+            let Some(whole) = self.engine.handle_written(now, conn, copied).ok().filter(|_| copied > 0) else {
                 break;
             };
             self.shared.metrics.deliveries.inc_by(whole as u64);
@@ -464,20 +404,12 @@ impl Shard {
         if let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::take) {
             seat.mailbox.end();
         }
-        self.shared
-            .metrics
-            .closed
-            .of(reason.map_or(metrics::CloseReason::ClientLeft, close_label))
-            .inc();
+        self.shared.metrics.closed.of(reason.map_or(metrics::CloseReason::ClientLeft, close_label)).inc();
         let Some(member) = self.member(client) else {
             return;
         };
         let name = member.client.clone();
-        self.tell(HubEvent::Left {
-            client: name,
-            last,
-            reason,
-        });
+        self.tell(HubEvent::Left { client: name, last, reason });
         if self.engine.client_info(client).is_none() && last {
             self.forget(client);
             self.shared.changed.notify_one();
@@ -486,11 +418,7 @@ impl Shard {
 
     fn forget(&mut self, client: ClientKey) -> Option<Member> {
         let member = self.members.get_mut(client.slot())?;
-        if member.as_ref().is_some_and(|member| member.key == client) {
-            member.take()
-        } else {
-            None
-        }
+        if member.as_ref().is_some_and(|member| member.key == client) { member.take() } else { None }
     }
 
     fn owner(&self, conn: ConnId) -> Option<&Member> {

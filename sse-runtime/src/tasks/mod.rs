@@ -74,11 +74,7 @@ impl TaskRun {
                 // The upstream reports the end.
                 Ok(()) => return,
                 Err(reason) => {
-                    self.hub
-                        .metrics()
-                        .tasks
-                        .of(TaskOutcome::Undeliverable)
-                        .inc();
+                    self.hub.metrics().tasks.of(TaskOutcome::Undeliverable).inc();
                     TaskEnd::Failed(reason)
                 }
             },
@@ -96,9 +92,7 @@ impl TaskRun {
         let ended = match self.hub.complete(&self.client, &self.task, end).await {
             Err(HubError::TooLarge { limit }) => {
                 let reason = format!("the result takes more than {limit} bytes as a frame");
-                self.hub
-                    .complete(&self.client, &self.task, TaskEnd::Failed(reason))
-                    .await
+                self.hub.complete(&self.client, &self.task, TaskEnd::Failed(reason)).await
             }
             ended => ended,
         };
@@ -112,9 +106,6 @@ impl TaskRun {
 impl fmt::Debug for TaskRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = format!("{}", short(&self.client.id));
-        f.debug_struct("TaskRun")
-            .field("client", &client)
-            .field("task", &self.task)
-            .finish_non_exhaustive()
+        f.debug_struct("TaskRun").field("client", &client).field("task", &self.task).finish_non_exhaustive()
     }
 }

@@ -47,36 +47,20 @@ impl Upstream {
     /// # Errors
     ///
     /// When the upstream is `https` and the machine's certificates cannot be read.
-    pub fn new(
-        url: Uri,
-        timeout: Duration,
-        attempts: usize,
-        backoff: Duration,
-    ) -> io::Result<Self> {
+    pub fn new(url: Uri, timeout: Duration, attempts: usize, backoff: Duration) -> io::Result<Self> {
         let client = Client::builder(TokioExecutor::new());
         let client = if url.scheme_str() == Some("https") {
-            let connector = HttpsConnectorBuilder::new()
-                .with_native_roots()?
-                .https_only()
-                .enable_http1()
-                .build();
+            let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
             Sender::Encrypted(client.build(connector))
         } else {
             Sender::Plain(client.build_http())
         };
-        Ok(Self {
-            url,
-            timeout,
-            attempts: attempts.max(1),
-            backoff,
-            client,
-        })
+        Ok(Self { url, timeout, attempts: attempts.max(1), backoff, client })
     }
 
     /// Hands a submission over; `Err` is the reason to tell the client.
     pub(crate) async fn submit(&self, run: &TaskRun) -> Result<(), String> {
-        let body =
-            json!({ "id": &*run.client.id, "task": &*run.task, "params": run.params }).to_string();
+        let body = json!({ "id": &*run.client.id, "task": &*run.task, "params": run.params }).to_string();
         let body = Bytes::from(body);
         let mut wait = self.backoff;
         for attempt in 1.. {
@@ -113,9 +97,7 @@ impl Upstream {
             Ok(Err(_)) => Attempt::Again("the task's upstream cannot be reached".to_owned()),
             Ok(Ok(response)) => match response.status() {
                 status if status.is_success() => Attempt::Accepted,
-                status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
-                    again(status)
-                }
+                status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => again(status),
                 status if status.is_server_error() => again(status),
                 status => Attempt::Refused(format!("the task's upstream refused it: {status}")),
             },

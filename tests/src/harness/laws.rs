@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, Instant, ListenError, Outcome, PublishError, Registered, Registration, Stale, Target,
-    TaskError, Usage,
+    ClientId, Instant, ListenError, Outcome, PublishError, Registered, Registration, Stale, Target, TaskError, Usage,
 };
 
 use super::Harness;
@@ -42,31 +41,15 @@ impl Harness {
         assert_eq!(infos.len(), known.len());
         for (info, known) in infos.iter().zip(&known) {
             assert_eq!(
-                (
-                    info.key,
-                    info.id,
-                    info.group,
-                    info.user_name,
-                    info.registered.as_millis()
-                ),
-                (
-                    known.key,
-                    &*known.id,
-                    &*known.group,
-                    &*known.user_name,
-                    known.registered
-                )
+                (info.key, info.id, info.group, info.user_name, info.registered.as_millis()),
+                (known.key, &*known.id, &*known.group, &*known.user_name, known.registered)
             );
             assert_eq!(engine.find(info.group, info.id), Some(info.key));
             assert_eq!(engine.client_info(info.key), Some(*info));
             let connections: Vec<_> = engine.connections(info.key).collect();
             assert_eq!(connections, known.connections);
             assert_eq!(info.connections as usize, connections.len());
-            assert!(
-                engine
-                    .topics(info.key)
-                    .eq(known.topics.iter().map(String::as_str))
-            );
+            assert!(engine.topics(info.key).eq(known.topics.iter().map(String::as_str)));
             let tasks = engine.tasks(info.key);
             let tasks = tasks.map(|t| (t.name.into(), t.state.name(), t.detail.map(Into::into)));
             assert_eq!(tasks.collect::<Vec<_>>(), known.tasks);
@@ -77,20 +60,13 @@ impl Harness {
         for conn in model.open() {
             let wire = self.wires.get(&conn);
             let knows_where = wire.is_some_and(|wire| wire.last_id.is_some());
-            assert!(
-                knows_where || !model.is_idle(conn),
-                "{conn:?} has everything, and no id to resume with"
-            );
+            assert!(knows_where || !model.is_idle(conn), "{conn:?} has everything, and no id to resume with");
         }
     }
 
     /// Law 4: what is gone is gone, and nothing happens by it.
     pub fn check_stale(&mut self) {
-        let before = (
-            self.engine.usage(),
-            self.engine.poll_timeout(),
-            self.engine.last_event_id(),
-        );
+        let before = (self.engine.usage(), self.engine.poll_timeout(), self.engine.last_event_id());
         let now = self.now();
         let open = self.model.open();
         let engine = &mut self.engine;
@@ -106,10 +82,7 @@ impl Harness {
         for &key in self.keys.difference(&known) {
             assert_eq!(engine.client_info(key), None);
             assert_eq!(engine.unregister(now, key, true), Err(Stale));
-            assert_eq!(
-                engine.listen(now, key, "t0"),
-                Err(ListenError::UnknownClient)
-            );
+            assert_eq!(engine.listen(now, key, "t0"), Err(ListenError::UnknownClient));
             assert_eq!(engine.unlisten(now, key, "t0"), Err(Stale));
             assert_eq!(engine.submit(now, key, "k0"), Err(TaskError::UnknownTask));
             assert!(!engine.withdraw(key, "k0"));
@@ -124,11 +97,7 @@ impl Harness {
             assert_eq!(engine.connections(key).count(), 0);
             assert_eq!(engine.tasks(key).count(), 0);
         }
-        let after = (
-            self.engine.usage(),
-            self.engine.poll_timeout(),
-            self.engine.last_event_id(),
-        );
+        let after = (self.engine.usage(), self.engine.poll_timeout(), self.engine.last_event_id());
         assert_eq!(before, after);
     }
 
@@ -149,11 +118,7 @@ impl Harness {
             self.publish(Target::All, &filler);
         }
         let usage = self.engine.usage();
-        let expected = Usage {
-            log_entries: usage.log_entries,
-            log_bytes: usage.log_bytes,
-            ..Default::default()
-        };
+        let expected = Usage { log_entries: usage.log_entries, log_bytes: usage.log_bytes, ..Default::default() };
         assert_eq!(usage, expected, "something was not let go of");
 
         let before = usage.log_entries;
@@ -164,10 +129,7 @@ impl Harness {
             }
         }
         self.clear(true);
-        if self
-            .register(&Registration::new(ClientId::new("last_1").expect("a name")))
-            .is_err()
-        {
+        if self.register(&Registration::new(ClientId::new("last_1").expect("a name"))).is_err() {
             return; // drained
         }
         self.clear(true);
@@ -185,11 +147,8 @@ impl Harness {
                 .collect();
             subscriptions -= topics.len() as u32;
             let topics: Vec<_> = topics.iter().map(String::as_str).collect();
-            let wish = Registration {
-                group: &group,
-                topics: &topics,
-                ..Registration::new(ClientId::new(&id).expect("a name"))
-            };
+            let wish =
+                Registration { group: &group, topics: &topics, ..Registration::new(ClientId::new(&id).expect("a name")) };
             let Registered { conn, .. } = self.register(&wish).expect("everything is free");
             if self.engine.usage().connections == limits.connections {
                 let _ = self.disconnect(conn);

@@ -11,9 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left,
-    ListenError, Outcome, Output, PublishError, RegisterError, Registered, Registration, Resume,
-    Stale, Target, TaskError,
+    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, ListenError, Outcome, Output,
+    PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError,
 };
 
 use self::wire::{Wire, text};
@@ -99,12 +98,7 @@ impl Harness {
     pub fn poll(&mut self) -> Option<Output<Box<str>>> {
         let due = self.is_due();
         let output = self.engine.poll_output();
-        assert_eq!(
-            output.is_some(),
-            due,
-            "{output:?} at {:?}",
-            self.engine.poll_timeout()
-        );
+        assert_eq!(output.is_some(), due, "{output:?} at {:?}", self.engine.poll_timeout());
         assert_eq!(output, self.model.poll());
         self.outputs.extend(output.clone());
         self.check();
@@ -117,10 +111,7 @@ impl Harness {
         let filled = self.engine.transmit(conn, &mut given[..slices]);
         let given = filled.map(|filled| {
             let given = &given[..filled];
-            assert!(
-                given.iter().all(|slice| !slice.is_empty()),
-                "an empty slice"
-            );
+            assert!(given.iter().all(|slice| !slice.is_empty()), "an empty slice");
             (filled, given.concat())
         });
         let expected = self.model.transmit(conn);
@@ -136,10 +127,7 @@ impl Harness {
                         let retry = text(&bytes);
                         let retry = retry.strip_prefix("retry:").map(str::trim_end);
                         let retry: Option<u32> = retry.and_then(|ms| ms.parse().ok());
-                        assert!(
-                            retry.is_some_and(|ms| (min..=max).contains(&ms)),
-                            "{bytes:?}"
-                        );
+                        assert!(retry.is_some_and(|ms| (min..=max).contains(&ms)), "{bytes:?}");
                         self.model.farewell(conn, &bytes);
                     }
                     Next::Frames(frames) => {
@@ -190,19 +178,14 @@ impl Harness {
     /// A stream for `id`, with everything at its default.
     pub fn connect(&mut self, id: &str) -> Registered {
         let id = ClientId::new(id).expect("a checked id");
-        self.register(&Registration::new(id))
-            .expect("there is room")
+        self.register(&Registration::new(id)).expect("there is room")
     }
 
     /// A stream for `id` that goes on after `last_event_id`.
     pub fn resume(&mut self, id: &str, last_event_id: &str) -> Registered {
         let id = ClientId::new(id).expect("a checked id");
         let resume = Resume::After(last_event_id);
-        self.register(&Registration {
-            resume,
-            ..Registration::new(id)
-        })
-        .expect("there is room")
+        self.register(&Registration { resume, ..Registration::new(id) }).expect("there is room")
     }
 
     /// See [`Engine::register`].
@@ -211,12 +194,7 @@ impl Harness {
         let expected = self.model.can_register(self.clock, wish);
         assert_eq!(answer.map(|_| ()), expected);
         if let Ok(registered) = answer {
-            let Registered {
-                conn,
-                client,
-                returning,
-                gap,
-            } = registered;
+            let Registered { conn, client, returning, gap } = registered;
             let first = self.wires.insert(conn, Wire::default()).is_none();
             assert!(first, "{conn:?} was in use before");
             let expected = self.model.registered(wish, conn, client);
@@ -229,12 +207,7 @@ impl Harness {
     }
 
     /// See [`Engine::allocate_id`].
-    pub fn allocate(
-        &mut self,
-        group: &str,
-        name: &str,
-        entropy: [u8; 32],
-    ) -> Result<String, IdError> {
+    pub fn allocate(&mut self, group: &str, name: &str, entropy: [u8; 32]) -> Result<String, IdError> {
         let answer = self.engine.allocate_id(self.now(), group, name, &entropy);
         let answer = answer.map(String::from);
         let taken = self.model.issued_ids().len();
@@ -254,10 +227,7 @@ impl Harness {
     /// See [`Engine::unregister`].
     pub fn unregister(&mut self, client: ClientKey, end_streams: bool) -> Result<(), Stale> {
         let answer = self.engine.unregister(self.now(), client, end_streams);
-        assert_eq!(
-            answer,
-            self.model.unregister(self.clock, client, end_streams)
-        );
+        assert_eq!(answer, self.model.unregister(self.clock, client, end_streams));
         self.check();
         answer
     }
@@ -300,20 +270,12 @@ impl Harness {
     }
 
     /// See [`Engine::publish_at`].
-    pub fn publish_at(
-        &mut self,
-        sequence: u64,
-        target: Target<'_>,
-        event: &Event<'_>,
-    ) -> Result<EventId, PublishError> {
+    pub fn publish_at(&mut self, sequence: u64, target: Target<'_>, event: &Event<'_>) -> Result<EventId, PublishError> {
         let answer = match sequence {
             0 => self.engine.publish(self.now(), target, event),
             _ => self.engine.publish_at(self.now(), sequence, target, event),
         };
-        assert_eq!(
-            answer,
-            self.model.publish(self.clock, sequence, target, event)
-        );
+        assert_eq!(answer, self.model.publish(self.clock, sequence, target, event));
         self.check();
         answer
     }
@@ -343,21 +305,9 @@ impl Harness {
     }
 
     /// See [`Engine::progress_at`].
-    pub fn progress_at(
-        &mut self,
-        sequence: u64,
-        client: ClientKey,
-        task: &str,
-        detail: &str,
-    ) -> Result<(), TaskError> {
-        let answer = self
-            .engine
-            .progress_at(self.now(), sequence, client, task, detail);
-        assert_eq!(
-            answer,
-            self.model
-                .progress(self.clock, sequence, client, task, detail)
-        );
+    pub fn progress_at(&mut self, sequence: u64, client: ClientKey, task: &str, detail: &str) -> Result<(), TaskError> {
+        let answer = self.engine.progress_at(self.now(), sequence, client, task, detail);
+        assert_eq!(answer, self.model.progress(self.clock, sequence, client, task, detail));
         self.check();
         answer
     }
@@ -367,8 +317,7 @@ impl Harness {
         let info = self.engine.client_info(client).expect("it is registered");
         let (group, name) = (info.group.to_owned(), info.user_name.to_owned());
         let outcome = Outcome::Completed(result);
-        self.complete_at(0, Some(client), &group, &name, task, outcome)
-            .expect("it can be completed");
+        self.complete_at(0, Some(client), &group, &name, task, outcome).expect("it can be completed");
         self.engine.last_event_id().to_string()
     }
 
@@ -383,12 +332,8 @@ impl Harness {
         outcome: Outcome<'_>,
     ) -> Result<(), TaskError> {
         let (now, clock) = (self.now(), self.clock);
-        let answer = self
-            .engine
-            .complete_at(now, sequence, owner, group, name, task, outcome);
-        let expected = self
-            .model
-            .complete(clock, sequence, owner, group, name, task, outcome);
+        let answer = self.engine.complete_at(now, sequence, owner, group, name, task, outcome);
+        let expected = self.model.complete(clock, sequence, owner, group, name, task, outcome);
         assert_eq!(answer, expected);
         self.check();
         answer
@@ -430,8 +375,7 @@ impl Harness {
 
     /// What was polled since this was asked last, writes left out.
     pub fn outputs(&mut self) -> Vec<Output<Box<str>>> {
-        self.outputs
-            .retain(|output| !matches!(output, Output::Write(_)));
+        self.outputs.retain(|output| !matches!(output, Output::Write(_)));
         std::mem::take(&mut self.outputs)
     }
 

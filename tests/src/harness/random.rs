@@ -1,9 +1,7 @@
 //! Random runs: which connection or client a step means, and what it does.
 
 use sse_proto::wire::{Event, EventName, IdField};
-use sse_proto::{
-    ClientId, ClientKey, Config, ConnId, Epoch, EventId, Outcome, Registration, Resume, Target,
-};
+use sse_proto::{ClientId, ClientKey, Config, ConnId, Epoch, EventId, Outcome, Registration, Resume, Target};
 
 use super::Harness;
 use crate::ops::{From, Op, Register, To, What, Who};
@@ -41,11 +39,7 @@ impl Harness {
                     let _ = self.disconnect(conn);
                 }
             }
-            Op::Publish {
-                target,
-                event,
-                skip,
-            } => self.apply_publish(target, event, skip),
+            Op::Publish { target, event, skip } => self.apply_publish(target, event, skip),
             Op::Listen { client, topic } => {
                 if let Some(client) = self.pick_client(client) {
                     let _ = self.listen(client, topic);
@@ -56,20 +50,13 @@ impl Harness {
                     let _ = self.unlisten(client, topic);
                 }
             }
-            Op::Unregister {
-                client,
-                end_streams,
-            } => {
+            Op::Unregister { client, end_streams } => {
                 if let Some(client) = self.pick_client(client) {
                     let _ = self.unregister(client, end_streams);
                 }
             }
             Op::Clear { end_streams } => self.clear(end_streams),
-            Op::Allocate {
-                group,
-                name,
-                entropy,
-            } => {
+            Op::Allocate { group, name, entropy } => {
                 let _ = self.allocate(group, name, [entropy; 32]);
             }
             Op::Submit { client, task } => {
@@ -82,25 +69,13 @@ impl Harness {
                     self.withdraw(client, task);
                 }
             }
-            Op::Progress {
-                client,
-                task,
-                detail,
-                skip,
-            } => {
+            Op::Progress { client, task, detail, skip } => {
                 if let Some(client) = self.pick_client(client) {
                     let sequence = self.next_sequence(skip);
                     let _ = self.progress_at(sequence, client, task, detail);
                 }
             }
-            Op::Complete {
-                client,
-                owned,
-                task,
-                detail,
-                failed,
-                skip,
-            } => {
+            Op::Complete { client, owned, task, detail, failed, skip } => {
                 let Some(key) = self.pick_client(client) else {
                     return;
                 };
@@ -117,10 +92,7 @@ impl Harness {
             }
             Op::Observe { skip } => self.observe(skip),
             Op::Sweep => self.sweep(),
-            Op::Drain {
-                min_retry,
-                max_retry,
-            } => self.drain(min_retry, max_retry),
+            Op::Drain { min_retry, max_retry } => self.drain(min_retry, max_retry),
         }
     }
 
@@ -131,16 +103,9 @@ impl Harness {
     /// One that is open, or now and then one that is not.
     fn pick_connection(&self, number: u8) -> Option<ConnId> {
         let open = self.model.open();
-        let pick =
-            |conns: Vec<ConnId>| conns.get(usize::from(number) % conns.len().max(1)).copied();
+        let pick = |conns: Vec<ConnId>| conns.get(usize::from(number) % conns.len().max(1)).copied();
         if number >= 250 {
-            return pick(
-                self.wires
-                    .keys()
-                    .copied()
-                    .filter(|c| !open.contains(c))
-                    .collect(),
-            );
+            return pick(self.wires.keys().copied().filter(|c| !open.contains(c)).collect());
         }
         pick(open)
     }
@@ -148,16 +113,9 @@ impl Harness {
     /// One that is registered, or now and then one that is not.
     fn pick_client(&self, number: u8) -> Option<ClientKey> {
         let known: Vec<_> = self.model.known().iter().map(|known| known.key).collect();
-        let pick =
-            |keys: Vec<ClientKey>| keys.get(usize::from(number) % keys.len().max(1)).copied();
+        let pick = |keys: Vec<ClientKey>| keys.get(usize::from(number) % keys.len().max(1)).copied();
         if number >= 250 {
-            return pick(
-                self.keys
-                    .iter()
-                    .copied()
-                    .filter(|k| !known.contains(k))
-                    .collect(),
-            );
+            return pick(self.keys.iter().copied().filter(|k| !known.contains(k)).collect());
         }
         pick(known)
     }
@@ -173,25 +131,15 @@ impl Harness {
         };
         let last = self.engine.last_event_id();
         let at = |sequence| EventId { sequence, ..last }.to_string();
-        let seen: Vec<_> = self
-            .wires
-            .values()
-            .filter_map(|wire| wire.last_id.clone())
-            .collect();
+        let seen: Vec<_> = self.wires.values().filter_map(|wire| wire.last_id.clone()).collect();
         let after = match register.resume {
             From::Live | From::Earliest => String::new(),
             From::Seen(number) => {
                 let recent = usize::from(number) % seen.len().clamp(1, 8);
-                seen.len()
-                    .checked_sub(1 + recent)
-                    .map_or(String::new(), |at| seen[at].clone())
+                seen.len().checked_sub(1 + recent).map_or(String::new(), |at| seen[at].clone())
             }
             From::Back(number) => at(last.sequence.saturating_sub(u64::from(number) % 16)),
-            From::OtherEpoch => EventId {
-                epoch: Epoch(6),
-                ..last
-            }
-            .to_string(),
+            From::OtherEpoch => EventId { epoch: Epoch(6), ..last }.to_string(),
             From::Future => at(last.sequence + 1),
             From::Own(id) => id.into(),
         };
@@ -236,17 +184,11 @@ impl Harness {
             },
             To::Clients(numbers, count) => {
                 let numbers = numbers.into_iter().take(count);
-                members = numbers
-                    .filter_map(|number| self.pick_client(number))
-                    .collect();
+                members = numbers.filter_map(|number| self.pick_client(number)).collect();
                 Target::Clients(&members)
             }
         };
-        let sequence = if skip == 0 {
-            0
-        } else {
-            self.next_sequence(skip)
-        };
+        let sequence = if skip == 0 { 0 } else { self.next_sequence(skip) };
         let _ = self.publish_at(sequence, target, &event);
     }
 }

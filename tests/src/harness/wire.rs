@@ -20,10 +20,7 @@ impl Wire {
             return;
         };
         let whole = &new[..end + 2];
-        let mut ids = whole
-            .lines()
-            .rev()
-            .filter_map(|line| line.strip_prefix("id:"));
+        let mut ids = whole.lines().rev().filter_map(|line| line.strip_prefix("id:"));
         if let Some(id) = ids.next() {
             self.last_id = Some(id.strip_prefix(' ').unwrap_or(id).into());
         }

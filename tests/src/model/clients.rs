@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sse_proto::{
-    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError,
-    Left, Output, RegisterError, Registration, Resume, Stale, check_name, check_topic,
+    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError, Left, Output, RegisterError,
+    Registration, Resume, Stale, check_name, check_topic,
 };
 
 use super::{Client, Connection, Kind, Model, Phase, Scope, Standing, Subscription};
@@ -23,10 +23,7 @@ impl Model {
             return Err(IdError::TooLong { limit });
         }
         if self.issued() as u32 >= self.config.limits.issued_ids {
-            let oldest = self
-                .clients
-                .iter()
-                .position(|c| c.standing == Standing::Issued);
+            let oldest = self.clients.iter().position(|c| c.standing == Standing::Issued);
             self.clients.remove(oldest.expect("one is issued"));
         }
         self.room_for_client(group, name).map_err(IdError::Full)
@@ -48,8 +45,7 @@ impl Model {
         }
         let short = |what, text: &str, limit: u32| {
             let fits = text.len() <= limit as usize;
-            fits.then_some(())
-                .ok_or(RegisterError::TooLong { what, limit })
+            fits.then_some(()).ok_or(RegisterError::TooLong { what, limit })
         };
         short("id", wish.id.as_str(), limits.name_bytes)?;
         short("group", wish.group, limits.name_bytes)?;
@@ -71,10 +67,7 @@ impl Model {
         }
         let mut labels = self.labels();
         let (listens, wanted): (BTreeSet<&str>, BTreeSet<&str>) = (
-            known
-                .into_iter()
-                .flat_map(|c| c.topics.iter().map(|s| s.topic.as_str()))
-                .collect(),
+            known.into_iter().flat_map(|c| c.topics.iter().map(|s| s.topic.as_str())).collect(),
             wish.topics.iter().copied().collect(),
         );
         let more = wanted.difference(&listens).count();
@@ -83,22 +76,13 @@ impl Model {
         {
             return Err(full(Full::Subscriptions));
         }
-        let new_topics = wanted
-            .iter()
-            .filter(|topic| !labels.contains(&(Kind::Topic, topic.to_string())))
-            .count();
-        let topics = labels
-            .iter()
-            .filter(|(kind, _)| *kind == Kind::Topic)
-            .count();
-        if topics + new_topics > limits.topics as usize
-            || labels.len() + new_topics > self.label_limit()
-        {
+        let new_topics = wanted.iter().filter(|topic| !labels.contains(&(Kind::Topic, topic.to_string()))).count();
+        let topics = labels.iter().filter(|(kind, _)| *kind == Kind::Topic).count();
+        if topics + new_topics > limits.topics as usize || labels.len() + new_topics > self.label_limit() {
             return Err(full(Full::Topics));
         }
         if known.is_none() {
-            self.room_for_client(wish.group, wish.id.user_name())
-                .map_err(full)?;
+            self.room_for_client(wish.group, wish.id.user_name()).map_err(full)?;
             labels.insert((Kind::Group, wish.group.into()));
             labels.insert((Kind::UserName, wish.id.user_name().into()));
             if labels.len() + new_topics > self.label_limit() {
@@ -109,29 +93,16 @@ impl Model {
     }
 
     /// The engine registered, and gave these ids. Returns what else it should have said: `returning` and `gap`.
-    pub fn registered(
-        &mut self,
-        wish: &Registration<'_>,
-        conn: ConnId,
-        key: ClientKey,
-    ) -> (bool, Option<GapReason>) {
+    pub fn registered(&mut self, wish: &Registration<'_>, conn: ConnId, key: ClientKey) -> (bool, Option<GapReason>) {
         let (position, gap, shown) = self.start(wish.resume);
         let anybody = self.clients.iter().any(|c| c.standing != Standing::Issued);
-        let standing = if wish.passing {
-            Standing::Passing
-        } else {
-            Standing::Registered
-        };
+        let standing = if wish.passing { Standing::Passing } else { Standing::Registered };
         let known = self.by_id(wish.group, wish.id.as_str()).is_some();
         let at = match known {
             true => self
                 .clients
                 .iter()
-                .position(|c| {
-                    c.standing != Standing::Detached
-                        && c.group == wish.group
-                        && c.id == wish.id.as_str()
-                })
+                .position(|c| c.standing != Standing::Detached && c.group == wish.group && c.id == wish.id.as_str())
                 .expect("it is known"),
             false => self.add_client(wish.group, wish.id.as_str(), standing),
         };
@@ -152,9 +123,7 @@ impl Model {
         (client.dialect, client.registered) = (wish.dialect, now);
         client.dormant = (self.config.age == Age::SinceRegistered).then_some((now, turn));
         if let Some(shown) = shown {
-            client
-                .tasks
-                .retain(|task| !task.has_ended() || task.sequence > shown);
+            client.tasks.retain(|task| !task.has_ended() || task.sequence > shown);
         }
         let completions = !client.tasks.is_empty();
         let others = client.connections.clone();
@@ -175,11 +144,7 @@ impl Model {
             .map(|index| (index, true))
             .collect::<std::collections::BTreeMap<_, _>>();
         let came_back = matches!(wish.resume, Resume::After(id) if !id.is_empty());
-        let preface = match (
-            wish.greeting,
-            came_back,
-            shown.is_some() && !queue.is_empty(),
-        ) {
+        let preface = match (wish.greeting, came_back, shown.is_some() && !queue.is_empty()) {
             (Greeting::Registered, true, true) => "event:resume\n\n",
             (Greeting::Registered, true, false) => "\n",
             _ => "",
@@ -227,12 +192,7 @@ impl Model {
     pub fn clear(&mut self, now: u64, end_streams: bool) {
         self.time(now);
         self.clients.retain(|c| c.standing != Standing::Issued);
-        let mut keys: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|c| c.standing != Standing::Detached)
-            .filter_map(|c| c.key)
-            .collect();
+        let mut keys: Vec<_> = self.clients.iter().filter(|c| c.standing != Standing::Detached).filter_map(|c| c.key).collect();
         keys.sort_by_key(|key| key.slot());
         for key in keys {
             let at = self.client(key).expect("it is registered");
@@ -303,12 +263,7 @@ impl Model {
 
     pub(super) fn close(&mut self, conn: ConnId, reason: CloseReason) -> Output<Box<str>> {
         let Left { client, last } = self.leave(conn);
-        Output::Close {
-            conn,
-            client,
-            reason,
-            last,
-        }
+        Output::Close { conn, client, reason, last }
     }
 
     pub(super) fn leave(&mut self, conn: ConnId) -> Left {
@@ -343,22 +298,14 @@ impl Model {
             Resume::Earliest => return (oldest, None, None),
             Resume::After(id) => id,
         };
-        let own = self
-            .kept()
-            .iter()
-            .rev()
-            .find(|f| f.own_id.as_deref() == Some(id));
+        let own = self.kept().iter().rev().find(|f| f.own_id.as_deref() == Some(id));
         if let Some(frame) = own {
             return (frame.sequence + 1, None, Some(frame.sequence));
         }
         match EventId::parse(id) {
             Some(id) if id.epoch != self.epoch => (oldest, Some(GapReason::Epoch), None),
-            Some(id) if id.sequence > self.last_sequence => {
-                (oldest, Some(GapReason::Unknown), None)
-            }
-            Some(id) if id.sequence < self.evicted => {
-                (oldest, Some(GapReason::Evicted), Some(id.sequence))
-            }
+            Some(id) if id.sequence > self.last_sequence => (oldest, Some(GapReason::Unknown), None),
+            Some(id) if id.sequence < self.evicted => (oldest, Some(GapReason::Evicted), Some(id.sequence)),
             Some(id) => (id.sequence + 1, None, Some(id.sequence)),
             None => (oldest, Some(GapReason::Unknown), None),
         }
@@ -366,16 +313,10 @@ impl Model {
 
     /// Those that someone stands under.
     pub(super) fn labels_here(&self) -> BTreeSet<(Kind, String)> {
-        let here = self
-            .clients
-            .iter()
-            .filter(|c| c.standing != Standing::Detached);
+        let here = self.clients.iter().filter(|c| c.standing != Standing::Detached);
         here.flat_map(|client| {
             let topics = client.topics.iter().map(|s| (Kind::Topic, s.topic.clone()));
-            topics.chain([
-                (Kind::Group, client.group.clone()),
-                (Kind::UserName, client.name.clone()),
-            ])
+            topics.chain([(Kind::Group, client.group.clone()), (Kind::UserName, client.name.clone())])
         })
         .collect()
     }
@@ -407,9 +348,7 @@ impl Model {
         let labels = self.labels();
         let (limit, full) = self.limit_of(kind);
         let of_kind = labels.iter().filter(|(other, _)| *other == kind).count();
-        if labels.contains(&(kind, text.into()))
-            || (of_kind < limit && labels.len() < self.label_limit())
-        {
+        if labels.contains(&(kind, text.into())) || (of_kind < limit && labels.len() < self.label_limit()) {
             Ok(())
         } else {
             Err(full)

@@ -2,8 +2,7 @@
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientKey, ConnId, EventId, Full, ListenError, MAX_EVENT_ID, PublishError, Stale, Target,
-    check_name, check_topic,
+    ClientKey, ConnId, EventId, Full, ListenError, MAX_EVENT_ID, PublishError, Stale, Target, check_name, check_topic,
 };
 
 use super::{Frame, Kind, Model, Phase, Scope, WALK};
@@ -16,9 +15,7 @@ impl Model {
         check_topic(topic).map_err(ListenError::Topic)?;
         let limits = self.config.limits;
         if topic.len() > limits.topic_bytes as usize {
-            return Err(ListenError::TooLong {
-                limit: limits.topic_bytes,
-            });
+            return Err(ListenError::TooLong { limit: limits.topic_bytes });
         }
         if self.clients[at].topics.iter().any(|s| s.topic == topic) {
             return Ok(false);
@@ -28,8 +25,7 @@ impl Model {
         {
             return Err(ListenError::Full(Full::Subscriptions));
         }
-        self.room_for_label(Kind::Topic, topic)
-            .map_err(ListenError::Full)?;
+        self.room_for_label(Kind::Topic, topic).map_err(ListenError::Full)?;
         self.subscribe(at, topic, self.last_sequence + 1);
         Ok(true)
     }
@@ -43,21 +39,13 @@ impl Model {
         client.topics.retain(|s| s.topic != topic);
         let did = client.topics.len() < before;
         for conn in client.connections.clone() {
-            self.take_back(conn, |frame| {
-                frame.scope == Scope::Label(Kind::Topic, topic.into())
-            });
+            self.take_back(conn, |frame| frame.scope == Scope::Label(Kind::Topic, topic.into()));
         }
         Ok(did)
     }
 
     /// An event is published under `sequence` or, when that was given out, the next one.
-    pub fn publish(
-        &mut self,
-        now: u64,
-        sequence: u64,
-        target: Target<'_>,
-        event: &Event<'_>,
-    ) -> Result<EventId, PublishError> {
+    pub fn publish(&mut self, now: u64, sequence: u64, target: Target<'_>, event: &Event<'_>) -> Result<EventId, PublishError> {
         self.time(now);
         let sequence = sequence.max(self.last_sequence + 1);
         let limits = self.config.limits;
@@ -93,8 +81,7 @@ impl Model {
             }
             Target::Connection(conn) => {
                 let open = self.connections.contains_key(&conn);
-                open.then_some(Scope::Connection(conn))
-                    .ok_or(PublishError::UnknownTarget)?
+                open.then_some(Scope::Connection(conn)).ok_or(PublishError::UnknownTarget)?
             }
             Target::Clients(members) => Scope::Clients(members.to_vec()),
             Target::Group(group) => label(Kind::Group, group, limits.name_bytes)?,
@@ -108,9 +95,7 @@ impl Model {
             // Labels that only history knows give way, if that helps.
             let of_kind = here.iter().filter(|(other, _)| *other == kind).count();
             let (limit, full) = self.limit_of(kind);
-            if !self.labels().contains(&wanted)
-                && (of_kind >= limit || here.len() >= self.label_limit())
-            {
+            if !self.labels().contains(&wanted) && (of_kind >= limit || here.len() >= self.label_limit()) {
                 return Err(PublishError::Full(full));
             }
             while self.room_for_label(kind, &text).is_err() {
@@ -136,10 +121,7 @@ impl Model {
             Scope::All => true,
             Scope::Label(Kind::Group, group) => client.group == *group,
             Scope::Label(Kind::UserName, name) => client.name == *name,
-            Scope::Label(Kind::Topic, topic) => client
-                .topics
-                .iter()
-                .any(|s| s.topic == *topic && frame.sequence >= s.from),
+            Scope::Label(Kind::Topic, topic) => client.topics.iter().any(|s| s.topic == *topic && frame.sequence >= s.from),
             Scope::Client(other) => *other == key,
             Scope::Connection(other) => *other == conn,
             Scope::Clients(members) => members.contains(&key),
@@ -159,10 +141,7 @@ impl Model {
             let Scope::Label(Kind::Topic, topic) = &frame.scope else {
                 continue;
             };
-            if topics.contains(&topic.as_str())
-                && frame.sequence >= position.max(from)
-                && self.matches(frame, key, conn)
-            {
+            if topics.contains(&topic.as_str()) && frame.sequence >= position.max(from) && self.matches(frame, key, conn) {
                 self.connection(conn).queue.insert(index, true);
             }
         }
@@ -182,24 +161,14 @@ impl Model {
     }
 
     /// The log gets a frame, and loses what has no room beside it.
-    pub(super) fn append(
-        &mut self,
-        sequence: u64,
-        scope: Scope,
-        bytes: Vec<u8>,
-        own_id: Option<String>,
-        ends_task: bool,
-    ) {
+    pub(super) fn append(&mut self, sequence: u64, scope: Scope, bytes: Vec<u8>, own_id: Option<String>, ends_task: bool) {
         let list = match &scope {
             Scope::Clients(members) => 8 * members.len(),
             _ => 0,
         };
         let needed = list + bytes.len();
         let start = loop {
-            let halved = self
-                .kept()
-                .first()
-                .is_some_and(|f| f.sequence <= self.evicted);
+            let halved = self.kept().first().is_some_and(|f| f.sequence <= self.evicted);
             let full = self.kept().len() >= self.config.limits.log_entries as usize;
             if let (false, false, Some(start)) = (halved, full, self.place(needed)) {
                 break start;
@@ -207,14 +176,7 @@ impl Model {
             self.evict();
         };
         let own_id = own_id.filter(|id| !id.is_empty());
-        self.history.push(Frame {
-            sequence,
-            scope,
-            bytes,
-            own_id,
-            ends_task,
-            place: start..start + needed,
-        });
+        self.history.push(Frame { sequence, scope, bytes, own_id, ends_task, place: start..start + needed });
         self.observe(sequence);
     }
 

@@ -14,8 +14,7 @@ mod writing;
 use std::collections::BTreeMap;
 
 use sse_proto::{
-    ClientKey, CloseReason, Config, ConnId, Dialect, Epoch, EventId, GapReason, Greeting, Output,
-    TaskState, Usage,
+    ClientKey, CloseReason, Config, ConnId, Dialect, Epoch, EventId, GapReason, Greeting, Output, TaskState, Usage,
 };
 
 /// What the engine should be, by the book.
@@ -237,9 +236,7 @@ impl Model {
     pub fn poll(&mut self) -> Option<Output<Box<str>>> {
         let first = |wanted: fn(Phase) -> bool| {
             let of_phase = self.connections.iter().filter(|(_, c)| wanted(c.phase));
-            of_phase
-                .min_by_key(|(_, c)| c.turn)
-                .map(|(conn, c)| (*conn, c.since))
+            of_phase.min_by_key(|(_, c)| c.turn).map(|(conn, c)| (*conn, c.since))
         };
         let due = |(conn, since): (ConnId, u64), after: Option<std::time::Duration>| {
             (since + millis(after?) <= self.now).then_some(conn)
@@ -255,29 +252,23 @@ impl Model {
             self.enter(conn, Phase::Writing);
             return Some(Output::Write(conn));
         }
-        if let Some(conn) = first(|phase| phase == Phase::Writing)
-            .and_then(|first| due(first, self.config.write_stall))
-        {
+        if let Some(conn) = first(|phase| phase == Phase::Writing).and_then(|first| due(first, self.config.write_stall)) {
             return Some(self.close(conn, CloseReason::Stalled));
         }
-        if let Some(conn) =
-            first(|phase| phase == Phase::Idle).and_then(|first| due(first, self.config.heartbeat))
-        {
+        if let Some(conn) = first(|phase| phase == Phase::Idle).and_then(|first| due(first, self.config.heartbeat)) {
             self.connection(conn).heartbeat = true;
             self.enter(conn, Phase::Writing);
             return Some(Output::Write(conn));
         }
         let unused = self.clients.iter().position(|client| {
-            client.standing == Standing::Issued
-                && client.since + millis(self.config.issued_id_ttl) <= self.now
+            client.standing == Standing::Issued && client.since + millis(self.config.issued_id_ttl) <= self.now
         });
         if let Some(at) = unused {
             let id = self.clients.remove(at).id.into();
             return Some(Output::Unused { id });
         }
-        let dormant = (0..self.clients.len())
-            .filter_map(|at| Some((self.clients[at].dormant?, at)))
-            .min_by_key(|((_, turn), _)| *turn);
+        let dormant =
+            (0..self.clients.len()).filter_map(|at| Some((self.clients[at].dormant?, at))).min_by_key(|((_, turn), _)| *turn);
         let ((since, _), at) = dormant?;
         if self.swept_at(since) > self.now {
             return None;
@@ -286,10 +277,7 @@ impl Model {
             return Some(self.close(conn, CloseReason::Expired));
         }
         let client = self.clients.remove(at);
-        Some(Output::Expired {
-            client: client.key.expect("it was registered"),
-            id: client.id.into(),
-        })
+        Some(Output::Expired { client: client.key.expect("it was registered"), id: client.id.into() })
     }
 
     /// What `poll_timeout` should return; anything up to [`now`](Self::now) when it should not be later.
@@ -304,10 +292,7 @@ impl Model {
             .iter()
             .filter(|client| client.standing == Standing::Issued)
             .map(|client| client.since + millis(self.config.issued_id_ttl));
-        let dormant = self
-            .clients
-            .iter()
-            .filter_map(|client| Some(self.swept_at(client.dormant?.0)));
+        let dormant = self.clients.iter().filter_map(|client| Some(self.swept_at(client.dormant?.0)));
         connections.chain(issued).chain(dormant).min()
     }
 
@@ -323,20 +308,13 @@ impl Model {
             topics: count(Kind::Topic),
             tasks: self.tasks() as u32,
             log_entries: self.kept().len() as u32,
-            log_bytes: self
-                .kept()
-                .iter()
-                .map(|frame| frame.bytes.len())
-                .sum::<usize>() as u32,
+            log_bytes: self.kept().iter().map(|frame| frame.bytes.len()).sum::<usize>() as u32,
         }
     }
 
     /// The number of the newest event.
     pub fn last_event_id(&self) -> EventId {
-        EventId {
-            epoch: self.epoch,
-            sequence: self.last_sequence,
-        }
+        EventId { epoch: self.epoch, sequence: self.last_sequence }
     }
 
     /// The registered clients, sorted.
@@ -353,11 +331,7 @@ impl Model {
                 registered: client.registered,
                 connections: client.connections.clone(),
                 topics: client.topics.iter().map(|s| s.topic.clone()).collect(),
-                tasks: client
-                    .tasks
-                    .iter()
-                    .map(|task| (task.name.clone(), task.state.name(), task.detail.clone()))
-                    .collect(),
+                tasks: client.tasks.iter().map(|task| (task.name.clone(), task.state.name(), task.detail.clone())).collect(),
             })
             .collect();
         known.sort();
@@ -441,15 +415,11 @@ impl Model {
     }
 
     fn client(&self, key: ClientKey) -> Option<usize> {
-        self.clients
-            .iter()
-            .position(|client| client.key == Some(key) && client.is_registered())
+        self.clients.iter().position(|client| client.key == Some(key) && client.is_registered())
     }
 
     fn by_id(&self, group: &str, id: &str) -> Option<&Client> {
-        self.clients.iter().find(|client| {
-            client.standing != Standing::Detached && client.group == group && client.id == id
-        })
+        self.clients.iter().find(|client| client.standing != Standing::Detached && client.group == group && client.id == id)
     }
 
     fn issued(&self) -> usize {

@@ -26,14 +26,7 @@ impl Model {
     }
 
     /// A task came along.
-    pub fn progress(
-        &mut self,
-        now: u64,
-        sequence: u64,
-        key: ClientKey,
-        task: &str,
-        detail: &str,
-    ) -> Result<(), TaskError> {
+    pub fn progress(&mut self, now: u64, sequence: u64, key: ClientKey, task: &str, detail: &str) -> Result<(), TaskError> {
         self.time(now);
         let sequence = sequence.max(self.last_sequence + 1);
         let at = self.client(key).ok_or(TaskError::UnknownTask)?;
@@ -128,30 +121,15 @@ impl Model {
             tasks.remove(same);
             freed = 1;
         }
-        if tasks.len() >= limits.tasks_per_client as usize || total - freed >= limits.tasks as usize
-        {
+        if tasks.len() >= limits.tasks_per_client as usize || total - freed >= limits.tasks as usize {
             let oldest = tasks.iter().position(|t| t.sent);
             tasks.remove(oldest.ok_or(TaskError::Full(Full::Tasks))?);
         }
-        tasks.push(Task {
-            name: task.into(),
-            state: TaskState::Submitted,
-            detail: None,
-            sequence: 0,
-            ended: 0,
-            sent: false,
-        });
+        tasks.push(Task { name: task.into(), state: TaskState::Submitted, detail: None, sequence: 0, ended: 0, sent: false });
         Ok(())
     }
 
-    pub(super) fn tell(
-        &mut self,
-        sequence: u64,
-        at: usize,
-        task: &str,
-        state: TaskState,
-        detail: Option<&str>,
-    ) {
+    pub(super) fn tell(&mut self, sequence: u64, at: usize, task: &str, state: TaskState, detail: Option<&str>) {
         let client = &self.clients[at];
         let key = client.key.expect("it is registered");
         let body = task_body(client.dialect, &client.id, task, state, self.now, detail);

@@ -4,17 +4,9 @@ use sse_proto::wire::Event;
 use sse_proto::{Dialect, TaskState};
 
 /// The frame that tells of a task, without its id.
-pub(super) fn task_body(
-    dialect: Dialect,
-    client: &str,
-    task: &str,
-    state: TaskState,
-    at: u64,
-    detail: Option<&str>,
-) -> String {
+pub(super) fn task_body(dialect: Dialect, client: &str, task: &str, state: TaskState, at: u64, detail: Option<&str>) -> String {
     if dialect == Dialect::Manager {
-        let mut payload =
-            format!("completed^{{\"timestamp\":{at},\"id\":\"{client}\",\"taskid\":\"{task}\"");
+        let mut payload = format!("completed^{{\"timestamp\":{at},\"id\":\"{client}\",\"taskid\":\"{task}\"");
         if state == TaskState::Failed {
             let bad = |c: char| matches!(c, '^' | '"' | '\\') || c.is_control();
             let reason = detail.unwrap_or("").replace(bad, " ");
@@ -31,8 +23,7 @@ pub(super) fn task_body(
         (_, None) => String::new(),
     };
     let name = state.name();
-    let data =
-        format!("{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{at}{detail}}}");
+    let data = format!("{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{at}{detail}}}");
     serde_json::from_str::<serde_json::Value>(&data).expect("what is sent is JSON");
     format!("event:{name}\ndata:{data}\n\n")
 }

@@ -21,9 +21,7 @@ impl Model {
         let (evicted, policy) = (self.evicted, self.config.overrun);
         let has_tasks = {
             let key = self.connections[&conn].client;
-            self.clients
-                .iter()
-                .any(|c| c.key == Some(key) && !c.tasks.is_empty())
+            self.clients.iter().any(|c| c.key == Some(key) && !c.tasks.is_empty())
         };
         let connection = self.connection(conn);
         connection.completions = false;
@@ -148,9 +146,7 @@ impl Model {
             }
         }
         let connection = &self.connections[&conn];
-        let done = connection.sending.is_none()
-            && connection.position > connection.until
-            && self.choose(connection).is_none();
+        let done = connection.sending.is_none() && connection.position > connection.until && self.choose(connection).is_none();
         self.enter(conn, if done { Phase::Idle } else { Phase::Writing });
         Ok(whole)
     }
@@ -173,10 +169,7 @@ impl Model {
         let connection = &self.connections[&conn];
         let sending = connection.sending.as_ref()?;
         if let Notice::Completion(sequence) = sending.notice {
-            let mut owner = self
-                .clients
-                .iter()
-                .filter(|c| c.key == Some(connection.client));
+            let mut owner = self.clients.iter().filter(|c| c.key == Some(connection.client));
             let kept = |c: &Client| c.tasks.iter().any(|t| t.sequence == sequence);
             if !owner.any(kept) {
                 self.enter(conn, Phase::Closing(CloseReason::Unregistered));
@@ -184,9 +177,7 @@ impl Model {
             }
         }
         Some(match (sending.notice, connection.farewell) {
-            (Notice::Farewell, Some((min, max))) if sending.bytes.is_empty() => {
-                Next::Farewell(min, max)
-            }
+            (Notice::Farewell, Some((min, max))) if sending.bytes.is_empty() => Next::Farewell(min, max),
             _ => Next::Notice(sending.bytes[connection.offset..].to_vec()),
         })
     }
@@ -194,10 +185,7 @@ impl Model {
     /// The next notice, and whether it carries the connection's position.
     pub(super) fn choose(&self, connection: &Connection) -> Option<(Sending, bool)> {
         let position = connection.position - 1;
-        let client = self
-            .clients
-            .iter()
-            .find(|c| c.key == Some(connection.client));
+        let client = self.clients.iter().find(|c| c.key == Some(connection.client));
         let client = client.expect("a connection has a client");
         let completion = self.completion(connection, client, connection.told);
         let make = |notice, id: Option<u64>, body: String, last| {
@@ -219,12 +207,7 @@ impl Model {
                 Greeting::Registered => format!("data:\"registered^{id}\"\n\n"),
                 Greeting::Position => "\n".into(),
             };
-            return make(
-                Notice::Greeting,
-                last.then_some(position),
-                connection.preface.to_owned() + &retry + &body,
-                last,
-            );
+            return make(Notice::Greeting, last.then_some(position), connection.preface.to_owned() + &retry + &body, last);
         }
         if let Some(reason) = connection.gap {
             let last = completion.is_none();
@@ -234,14 +217,7 @@ impl Model {
         if let Some(task) = completion {
             let last = self.completion(connection, client, task.sequence).is_none();
             let id = if last { position } else { task.sequence };
-            let body = task_body(
-                connection.dialect,
-                &client.id,
-                &task.name,
-                task.state,
-                task.ended,
-                task.detail.as_deref(),
-            );
+            let body = task_body(connection.dialect, &client.id, &task.name, task.state, task.ended, task.detail.as_deref());
             return make(Notice::Completion(task.sequence), Some(id), body, last);
         }
         if connection.owes_position {
@@ -258,12 +234,7 @@ impl Model {
     }
 
     /// The first completion after `told` that the connection will not find in the log.
-    pub(super) fn completion<'c>(
-        &self,
-        connection: &Connection,
-        client: &'c Client,
-        told: u64,
-    ) -> Option<&'c Task> {
+    pub(super) fn completion<'c>(&self, connection: &Connection, client: &'c Client, told: u64) -> Option<&'c Task> {
         let due = |task: &&Task| {
             connection.completions
                 && task.has_ended()
@@ -280,9 +251,7 @@ impl Model {
 
     /// The frame with its number in the last line.
     pub(super) fn numbered(&self, sequence: u64, body: &str) -> String {
-        let fields = body
-            .strip_suffix('\n')
-            .expect("a frame ends with a blank line");
+        let fields = body.strip_suffix('\n').expect("a frame ends with a blank line");
         format!("{fields}{}\n", self.id_line(sequence))
     }
 

@@ -30,15 +30,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     pub(super) fn new(decoder: &'d mut Decoder<S>, input: &'i [u8]) -> Self {
         let between_events = decoder.state == State::BETWEEN_EVENTS;
         let ends = LineEnds::new(decoder.long_lines);
-        Self {
-            decoder,
-            input,
-            position: 0,
-            ends,
-            checked: Checked::new(),
-            between_events,
-            wants_text: false,
-        }
+        Self { decoder, input, position: 0, ends, checked: Checked::new(), between_events, wants_text: false }
     }
 
     /// The next item of this chunk, as text: ill-formed UTF-8 is replaced as the Encoding Standard says. `None` when the chunk is
@@ -53,22 +45,14 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return Ok(None);
         }
         if self.between_events
-            && let Some(data) =
-                self.next_plain(|checked, input, data| checked.get(input, data.start, data.end))
+            && let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end))
         {
-            return Ok(Some(Item::Event(MessageEvent {
-                event: "message",
-                data,
-                last_event_id: self.decoder.last_event_id(),
-            })));
+            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
         self.wants_text = true;
         Ok(Some(match self.step()? {
             None => return Ok(None),
-            Some(Step::Event {
-                data: Value::Input(data),
-                name,
-            }) => {
+            Some(Step::Event { data: Value::Input(data), name }) => {
                 let scratch = &mut self.decoder.scratch;
                 match self.checked.get(self.input, data.start, data.end) {
                     Some(data) => Item::Event(MessageEvent {
@@ -86,34 +70,19 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     }
                 }
             }
-            Some(Step::Event {
-                data: Value::Kept(data),
-                name,
-            }) => {
+            Some(Step::Event { data: Value::Kept(data), name }) => {
                 let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
-                Item::Event(MessageEvent {
-                    event: name.resolve(texts.name),
-                    data: texts.text,
-                    last_event_id: texts.last_id,
+                Item::Event(MessageEvent { event: name.resolve(texts.name), data: texts.text, last_event_id: texts.last_id })
+            }
+            Some(Step::Comment(Value::Input(comment))) => {
+                Item::Comment(match self.checked.get(self.input, comment.start, comment.end) {
+                    Some(comment) => comment,
+                    None => self.decoder.scratch.decode(&self.input[comment.start..comment.end])?.text,
                 })
             }
-            Some(Step::Comment(Value::Input(comment))) => Item::Comment(
-                match self.checked.get(self.input, comment.start, comment.end) {
-                    Some(comment) => comment,
-                    None => {
-                        self.decoder
-                            .scratch
-                            .decode(&self.input[comment.start..comment.end])?
-                            .text
-                    }
-                },
-            ),
-            Some(Step::Comment(Value::Kept(comment))) => Item::Comment(
-                self.decoder
-                    .scratch
-                    .decode_text(comment.start..comment.end)?
-                    .text,
-            ),
+            Some(Step::Comment(Value::Kept(comment))) => {
+                Item::Comment(self.decoder.scratch.decode_text(comment.start..comment.end)?.text)
+            }
             Some(Step::Retry(ms)) => Item::Retry(ms),
             Some(Step::IdChanged) => Item::IdChanged(self.decoder.last_event_id()),
         }))
@@ -133,11 +102,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         if self.between_events
             && let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end]))
         {
-            return Ok(Some(Item::Event(MessageEvent {
-                event: "message",
-                data,
-                last_event_id: self.decoder.last_event_id(),
-            })));
+            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
         self.wants_text = false;
         let step = self.step()?;
@@ -171,11 +136,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     ) -> Option<&'i T> {
         let end = self.ends.peek_pair(self.input)?;
         // A CR may have an LF behind it, which the general way knows to take.
-        let line = self
-            .input
-            .get(self.position..end + 2)?
-            .strip_prefix(b"data:")?
-            .strip_suffix(b"\n\n")?;
+        let line = self.input.get(self.position..end + 2)?.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
         if line.len() > self.decoder.limits.max_plain() {
             return None;
         }
@@ -193,13 +154,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return true;
         }
         let rest = &self.input[self.position..];
-        if rest.len() > FEW
-            || if self.position == 0 {
-                any_line_end(rest)
-            } else {
-                !self.ends.are_taken(self.input)
-            }
-        {
+        if rest.len() > FEW || if self.position == 0 { any_line_end(rest) } else { !self.ends.are_taken(self.input) } {
             return false;
         }
         let decoder = &mut *self.decoder;
@@ -223,15 +178,10 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         if self.decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
             self.begin()?;
         }
-        if !self.decoder.state.any(State::IN_LINE)
-            && self.decoder.scratch.text().len() > self.decoder.line_start
-        {
+        if !self.decoder.state.any(State::IN_LINE) && self.decoder.scratch.text().len() > self.decoder.line_start {
             self.decoder.scratch.truncate(self.decoder.line_start);
         }
-        let mut found = Found {
-            data: None,
-            name: None,
-        };
+        let mut found = Found { data: None, name: None };
         while let Some(line) = self.next_line() {
             let step = if self.decoder.state.any(State::IN_LINE) {
                 self.end_kept_line(line)
@@ -262,10 +212,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline]
     fn next_line(&mut self) -> Option<Span> {
         let end = self.ends.take(self.input)?;
-        let line = Span {
-            start: self.position,
-            end,
-        };
+        let line = Span { start: self.position, end };
         self.position = end + 1;
         if self.input[end] == b'\r' {
             match self.input.get(end + 1) {
@@ -282,20 +229,13 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
 
     /// What a whole line of the input means that is not blank.
     #[inline(always)]
-    fn interpret(
-        &mut self,
-        line: Span,
-        found: &mut Found<'i>,
-    ) -> Result<Option<Step<'i>>, DecodeError> {
+    fn interpret(&mut self, line: Span, found: &mut Found<'i>) -> Result<Option<Step<'i>>, DecodeError> {
         let bytes = &self.input[line.start..line.end];
         if bytes.len() > self.decoder.limits.max_line {
             return Err(DecodeError::LineTooLong);
         }
         let (field, skipped) = Field::of(bytes);
-        let value = Span {
-            start: line.start + skipped,
-            end: line.end,
-        };
+        let value = Span { start: line.start + skipped, end: line.end };
         match field {
             Field::Data if found.data.is_none() && !self.decoder.state.any(State::HAS_DATA) => {
                 if value.len() > self.decoder.limits.max_event {
@@ -346,9 +286,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     fn end_event(&mut self, found: &mut Found<'i>) -> Option<Step<'i>> {
         let decoder = &mut *self.decoder;
         let state = decoder.state;
-        decoder
-            .state
-            .clear(State::HAS_ID | State::HAS_NAME | State::HAS_DATA);
+        decoder.state.clear(State::HAS_ID | State::HAS_NAME | State::HAS_DATA);
         if state.any(State::HAS_ID) {
             decoder.scratch.swap_ids();
         }
@@ -362,12 +300,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             Some(data) => Value::Input(data),
             None if state.any(State::HAS_DATA) => Value::Kept(decoder.data),
             // The slots have been swapped: the next id is the one before.
-            None if state.any(State::HAS_ID)
-                && !same(
-                    decoder.scratch.get(Slot::NextId),
-                    decoder.scratch.get(Slot::LastId),
-                ) =>
-            {
+            None if state.any(State::HAS_ID) && !same(decoder.scratch.get(Slot::NextId), decoder.scratch.get(Slot::LastId)) => {
                 return Some(Step::IdChanged);
             }
             None => return None,
@@ -384,23 +317,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         let end = decoder.scratch.text().len();
         let bytes = &decoder.scratch.text()[start..];
         let (field, skipped) = Field::of(bytes);
-        let value = Span {
-            start: start + skipped,
-            end,
-        };
+        let value = Span { start: start + skipped, end };
         match field {
             Field::Data => return decoder.keep_data_in_place(value).map(|()| None),
             Field::Event => {
-                decoder
-                    .scratch
-                    .set_from_text(Slot::Name, value.start..value.end)?;
+                decoder.scratch.set_from_text(Slot::Name, value.start..value.end)?;
                 decoder.state.set(State::HAS_NAME);
             }
             Field::Id => {
                 if !has_nul(&bytes[skipped..]) {
-                    decoder
-                        .scratch
-                        .set_from_text(Slot::NextId, value.start..value.end)?;
+                    decoder.scratch.set_from_text(Slot::NextId, value.start..value.end)?;
                     decoder.state.set(State::HAS_ID);
                 }
             }
@@ -420,10 +346,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// The chunk is used up: its unfinished line goes to the decoder.
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
         self.decoder.long_lines = self.ends.long_lines();
-        let rest = Span {
-            start: self.position,
-            end: self.input.len(),
-        };
+        let rest = Span { start: self.position, end: self.input.len() };
         if rest.len() == 0 {
             return Ok(());
         }
@@ -450,11 +373,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             if let Some(text) = self.checked.get(self.input, part.start, part.start + whole) {
                 self.decoder.has_line_room(bytes.len())?;
                 self.decoder.scratch.push_text(text)?;
-                return if whole < bytes.len() {
-                    Ok(self.decoder.scratch.push(&bytes[whole..])?)
-                } else {
-                    Ok(())
-                };
+                return if whole < bytes.len() { Ok(self.decoder.scratch.push(&bytes[whole..])?) } else { Ok(()) };
             }
         }
         self.decoder.keep_line(bytes)
@@ -464,11 +383,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     fn keep_data(&mut self, value: Span) -> Result<(), DecodeError> {
         let decoder = &mut *self.decoder;
         let first = !decoder.state.any(State::HAS_DATA);
-        let start = if first {
-            decoder.line_start
-        } else {
-            decoder.data.start
-        };
+        let start = if first { decoder.line_start } else { decoder.data.start };
         let text = match self.wants_text && decoder.scratch.wants_text() {
             true => self.checked.get(self.input, value.start, value.end),
             false => None,
@@ -487,10 +402,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                 decoder.scratch.push(&self.input[value.start..value.end])?;
             }
         }
-        decoder.has_data(Span {
-            start,
-            end: decoder.scratch.text().len(),
-        })
+        decoder.has_data(Span { start, end: decoder.scratch.text().len() })
     }
 
     /// What the chunk gave of an event that is not whole yet goes to the decoder.
@@ -572,9 +484,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                 return Ok(());
             }
         }
-        self.decoder.phase = Phase::Start {
-            matched: matched as u8,
-        };
+        self.decoder.phase = Phase::Start { matched: matched as u8 };
         Ok(())
     }
 }

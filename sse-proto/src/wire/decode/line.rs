@@ -46,8 +46,7 @@ pub(super) fn milliseconds(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
     }
-    value.iter().try_fold(0u64, |ms, byte| {
-        byte.is_ascii_digit()
-            .then(|| ms.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
-    })
+    value
+        .iter()
+        .try_fold(0u64, |ms, byte| byte.is_ascii_digit().then(|| ms.saturating_mul(10).saturating_add(u64::from(byte - b'0'))))
 }

@@ -82,20 +82,13 @@ impl Limits {
     #[inline]
     const fn max_plain(self) -> usize {
         let max_value = self.max_line.saturating_sub("data:".len());
-        if max_value < self.max_event {
-            max_value
-        } else {
-            self.max_event
-        }
+        if max_value < self.max_event { max_value } else { self.max_event }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_line: 16 << 20,
-            max_event: 16 << 20,
-        }
+        Self { max_line: 16 << 20, max_event: 16 << 20 }
     }
 }
 
@@ -209,8 +202,7 @@ impl<S: Scratch> Decoder<S> {
     fn abandon_event(&mut self) {
         self.scratch.truncate(0);
         self.line_start = 0;
-        self.state
-            .clear(State::IN_LINE | State::HAS_DATA | State::HAS_NAME | State::HAS_ID);
+        self.state.clear(State::IN_LINE | State::HAS_DATA | State::HAS_NAME | State::HAS_ID);
     }
 }
 
@@ -224,19 +216,13 @@ impl<S: Scratch> Decoder<S> {
 
     #[inline]
     fn has_line_room(&self, more: usize) -> Result<(), DecodeError> {
-        if more > self.line_room() {
-            Err(DecodeError::LineTooLong)
-        } else {
-            Ok(())
-        }
+        if more > self.line_room() { Err(DecodeError::LineTooLong) } else { Ok(()) }
     }
 
     /// How much longer the unfinished line may get.
     #[inline]
     fn line_room(&self) -> usize {
-        self.limits
-            .max_line
-            .saturating_sub(self.scratch.text().len() - self.line_start)
+        self.limits.max_line.saturating_sub(self.scratch.text().len() - self.line_start)
     }
 
     /// The unfinished line turned out to be a data line with this value: makes it part of the data where it lies.
@@ -247,21 +233,14 @@ impl<S: Scratch> Decoder<S> {
         } else {
             value.start
         };
-        self.has_data(Span {
-            start,
-            end: self.scratch.text().len(),
-        })
+        self.has_data(Span { start, end: self.scratch.text().len() })
     }
 
     fn has_data(&mut self, data: Span) -> Result<(), DecodeError> {
         self.data = data;
         self.state.set(State::HAS_DATA);
         self.line_start = data.end;
-        if data.len() > self.limits.max_event {
-            Err(DecodeError::EventTooLong)
-        } else {
-            Ok(())
-        }
+        if data.len() > self.limits.max_event { Err(DecodeError::EventTooLong) } else { Ok(()) }
     }
 }
 
