@@ -64,10 +64,10 @@ fn handles_go_wherever_they_are_needed() {
     fn sendable<T: Send + 'static>() {}
     let _ = sendable::<EventStream>;
     // Its calls can be spawned.
-    fn spawned(hub: Hub) -> impl Future<Output = ()> + Send + 'static {
-        async move {
+    fn spawned(hub: Hub) {
+        tokio::spawn(async move {
             let _ = hub.register(Register::new("a").metadata(1_u8)).await;
-        }
+        });
     }
     let _ = (everywhere::<Hub>, spawned);
 }

@@ -107,7 +107,7 @@ async fn readers_that_stop_cost_no_memory_and_are_ended() {
     };
     within("the end of all that stopped", all_ended).await;
     let growth = most.saturating_sub(before);
-    println!(
+    eprintln!(
         "{STOPPED} stopped readers, {} MiB for each of them in {took:?}: resident {} MiB before, {} MiB at most; slowest tick {slowest:?}",
         PUBLISHED >> 20,
         before >> 20,

@@ -1,4 +1,4 @@
-//! What the test levels share: the naive model, the laws, decoding by the book, and plain HTTP over sockets.
+//! What the test levels share: the naive model, the laws, the simulator, and plain HTTP over sockets.
 
 pub mod decoding;
 pub mod harness;
