@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::events::greeted;
-use crate::site::Site;
+use crate::site::{Site, builder};
 
 /// A proxy that lets `limit` bytes of each answer pass, then cuts the connection both ways.
 async fn cutting_proxy(to: std::net::SocketAddr, limit: usize) -> std::net::SocketAddr {
@@ -188,7 +188,7 @@ pub(crate) async fn fill_its_socket(site: &Site, event: &Event) {
         let written = metrics.lines().find(|line| line.starts_with("sse_hub_written_bytes_total"));
         at_rest = if written == Some(&before) { at_rest + 1 } else { 0 };
         before = written.unwrap_or("").to_owned();
-        at_rest > 3
+        at_rest > 40
     })
     .await;
 }
@@ -274,13 +274,16 @@ async fn a_reader_that_the_log_passed_is_ended_and_comes_back() {
 
 #[tokio::test]
 async fn a_stuck_stream_that_was_replaced_gives_its_place_back() {
-    let site = Site::configured(|config| {
+    let hub = builder().configure(|config| {
         config.engine.limits.connections = 2;
-        config.engine.write_stall = Some(Duration::from_millis(500));
-    })
-    .await;
+        config.engine.write_stall = Some(Duration::from_secs(2));
+    });
+    // No other limit ends it.
+    let site = Site::with(hub, |setup| setup.serve.header_timeout = Duration::from_secs(600)).await;
     let stuck = site.web.stream("/sse/register-listener/bob_1").await;
     fill_its_socket(&site, &Event::data("x".repeat(60_000))).await;
+    let stalled = "sse_hub_closed_total{reason=\"write_stall\"} 0";
+    assert!(site.hub.render_metrics().contains(stalled), "replaced before its time is up");
     let mut fresh = site.web.stream("/sse/register-listener/bob_1").await;
     fresh.event().await;
     eventually("a free place", async || site.web.ask("HEAD", "/sse/events", &[], b"").await.status() == 200).await;
