@@ -1,7 +1,8 @@
 //! Server-Sent Events as a sans-IO state machine.
 //!
 //! [`Engine`] is a whole hub without I/O: ids, registration, topics, tasks, one log with a cursor per connection, resume,
-//! heartbeats and sweeping. [`wire`] is the format itself. Clocks, randomness and sockets stay with the caller.
+//! heartbeats and sweeping. [`client`] is the other side: connect, resume, give up. [`wire`] is the format itself. Clocks, randomness
+//! and sockets stay with the caller.
 //!
 //! Features only add: `alloc` brings storage on the heap ([`Heap`]), `std` (the default) the fastest search routines.
 #![no_std]
@@ -12,6 +13,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod client;
 mod config;
 mod engine;
 mod id;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod allocation;
+mod client;
 mod decode;
 mod encode;
 mod engine;

@@ -41,6 +41,12 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// [`DecodeError`]; calling again goes on behind the event that was in error.
     #[inline]
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, DecodeError> {
+        self.next_item_if(|_| true)
+    }
+
+    /// The same without the events whose own id is not wanted: they leave no trace, the last event id stays as it was.
+    #[inline(always)]
+    pub(crate) fn next_item_if(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Option<Item<'_>>, DecodeError> {
         if self.absorb() {
             return Ok(None);
         }
@@ -50,9 +56,17 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
         self.wants_text = true;
-        Ok(Some(match self.step()? {
-            None => return Ok(None),
-            Some(Step::Event { data: Value::Input(data), name }) => {
+        let step = loop {
+            match self.step()? {
+                None => return Ok(None),
+                Some(Step::Event { has_id: true, .. }) if !wanted(self.decoder.last_event_id()) => {
+                    self.decoder.scratch.swap_ids()
+                }
+                Some(step) => break step,
+            }
+        };
+        Ok(Some(match step {
+            Step::Event { data: Value::Input(data), name, .. } => {
                 let scratch = &mut self.decoder.scratch;
                 match self.checked.get(self.input, data.start, data.end) {
                     Some(data) => Item::Event(MessageEvent {
@@ -70,21 +84,21 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     }
                 }
             }
-            Some(Step::Event { data: Value::Kept(data), name }) => {
+            Step::Event { data: Value::Kept(data), name, .. } => {
                 let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
                 Item::Event(MessageEvent { event: name.resolve(texts.name), data: texts.text, last_event_id: texts.last_id })
             }
-            Some(Step::Comment(Value::Input(comment))) => {
+            Step::Comment(Value::Input(comment)) => {
                 Item::Comment(match self.checked.get(self.input, comment.start, comment.end) {
                     Some(comment) => comment,
                     None => self.decoder.scratch.decode(&self.input[comment.start..comment.end])?.text,
                 })
             }
-            Some(Step::Comment(Value::Kept(comment))) => {
+            Step::Comment(Value::Kept(comment)) => {
                 Item::Comment(self.decoder.scratch.decode_text(comment.start..comment.end)?.text)
             }
-            Some(Step::Retry(ms)) => Item::Retry(ms),
-            Some(Step::IdChanged) => Item::IdChanged(self.decoder.last_event_id()),
+            Step::Retry(ms) => Item::Retry(ms),
+            Step::IdChanged => Item::IdChanged(self.decoder.last_event_id()),
         }))
     }
 
@@ -112,7 +126,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             Value::Kept(span) => &scratch.text()[span.start..span.end],
         };
         Ok(step.map(|step| match step {
-            Step::Event { data, name } => Item::Event(MessageEvent {
+            Step::Event { data, name, .. } => Item::Event(MessageEvent {
                 event: name.resolve(scratch.get(Slot::Name)),
                 data: bytes(data),
                 last_event_id: scratch.get(Slot::LastId),
@@ -305,7 +319,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             }
             None => return None,
         };
-        Some(Step::Event { data, name })
+        Some(Step::Event { data, name, has_id: state.any(State::HAS_ID) })
     }
 
     /// The end of a line that began in an earlier chunk.
@@ -503,7 +517,7 @@ struct Found<'i> {
 }
 
 enum Step<'i> {
-    Event { data: Value, name: Name<'i> },
+    Event { data: Value, name: Name<'i>, has_id: bool },
     Comment(Value),
     Retry(u64),
     IdChanged,
