@@ -3,9 +3,12 @@
 //! [`Hub`] is what an application holds: it registers clients, publishes, and runs tasks. [`router`] offers it over HTTP below any
 //! axum application; the `sse-hub` program is [`site`] with [`serve`](serve::serve) around it. The protocol itself is the engine of
 //! [`sse_proto`], one for each [shard](HubConfig::shards).
+//!
+//! [`client`] is the other side: [`client::EventSource`] follows any stream, this hub's or another's.
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod client;
 mod clock;
 pub mod config;
 pub mod error;

@@ -116,7 +116,7 @@ pub enum Output<'a, L> {
     Closed(Closed),
 }
 
-/// A request to make, with the caller's headers, `Accept: text/event-stream` and `Cache-Control: no-store`. Redirects are not to be
+/// A request to make, with the caller's headers, `Accept: text/event-stream` and `Cache-Control: no-cache`. Redirects are not to be
 /// followed underneath. Credentials belong to the origin they were given for: where `url` is of another one, leave them out.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request<'a, L> {
@@ -173,6 +173,8 @@ impl fmt::Display for Interruption {
 pub enum Closed {
     /// The caller closed it.
     ByCaller,
+    /// The request could not be made: see [`EventSource::handle_unsendable`].
+    Unsendable,
     /// The server answered 204: it does not want to be asked again.
     NoContent,
     /// The server answered with this status, which is not tried again.
@@ -193,6 +195,7 @@ impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByCaller => f.write_str("closed"),
+            Self::Unsendable => f.write_str("the request cannot be sent"),
             Self::NoContent => f.write_str("the server answered 204: there is nothing more to come"),
             Self::Status(status) => write!(f, "the server answered {status}"),
             Self::ContentType => f.write_str("the server's answer is not an event stream"),
@@ -290,6 +293,13 @@ impl<L: Clone, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> EventSource<L, S, M> 
     /// There was no connection to be had, no answer on it, or it broke.
     pub fn handle_failure(&mut self, now: Instant) {
         self.interrupt(now, Interruption::Failed);
+    }
+
+    /// The request cannot be made: its URL or its `Last-Event-ID` is nothing the caller can send. Another attempt would end the same.
+    pub fn handle_unsendable(&mut self) {
+        if matches!(self.phase, Phase::Connecting { .. }) && !self.phase_pending {
+            self.close_with(Closed::Unsendable);
+        }
     }
 
     /// Time has passed. Does nothing before [`poll_timeout`](Self::poll_timeout), and nothing while there is output.
