@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 /// Follow a stream of Server-Sent Events and print what comes.
 ///
-/// It reconnects and resumes by itself. On a terminal, events are shown with their type and id, and what becomes of the connection on
-/// stderr; in a pipe, there is nothing but data: one event after another, its data and a line end.
+/// It reconnects and resumes by itself. On a terminal, events are shown with their type and id, and
+/// what becomes of the connection on stderr. In a pipe there is nothing but data: one event after
+/// another, its data and a line end.
 #[derive(Debug, Parser)]
-#[command(name = "sse-cat", version, after_help = AFTER_HELP, term_width = 100)]
+#[command(name = "sse-cat", version, after_help = AFTER_HELP, verbatim_doc_comment)]
 struct Flags {
     /// What to follow: http:// or https://
     url: String,

@@ -1,0 +1,137 @@
+//! Debian's nginx between client and hub, with buffering and without.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use sse_runtime::client::{EventSource, Interruption, Item};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::support::{Hub, hasty, next, numbers, program, stream_url, within};
+
+#[tokio::test]
+async fn without_buffering_each_event_comes_at_once_and_over_restarts() {
+    // By nginx's configuration, and by the header with which the hub asks for it.
+    for buffering in ["proxy_buffering off;", "proxy_buffering on;"] {
+        let hub = Hub::start();
+        let nginx = Nginx::start(hub.address, buffering).await;
+        let mut source = hasty(&stream_url(nginx.address, "t")).build().unwrap();
+        assert_eq!(next(&mut source).await, Item::Opened);
+        for number in 0..20 {
+            hub.publish("t", number..number + 1, 0).await;
+            assert_eq!(numbers(&mut source, 1).await.0, [number], "{buffering}");
+        }
+        over_a_restart(hub, &mut source, 20).await;
+    }
+}
+
+#[tokio::test]
+async fn with_buffering_events_come_in_lumps_and_every_one_once() {
+    let hub = Hub::start();
+    let nginx = Nginx::start(hub.address, "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;").await;
+    // Enough to fill whatever nginx fills first; it may keep even the head back until there is more.
+    hub.publish("t", 0..2_000, 200).await;
+    let url = format!("{}&lastEventId=earliest", stream_url(nginx.address, "t"));
+    let mut source = hasty(&url).build().unwrap();
+    assert_eq!(numbers(&mut source, 500).await.0, (0..500).collect::<Vec<_>>());
+    // What is left in nginx comes when the hub ends the stream.
+    let (got, _) = tokio::join!(numbers(&mut source, 1_500), hub.stop());
+    assert_eq!(got.0, (500..2_000).collect::<Vec<_>>());
+}
+
+/// nginx answers 502 while there is no hub.
+async fn over_a_restart(hub: Hub, source: &mut EventSource, from: usize) {
+    let address = hub.kill();
+    loop {
+        match next(source).await {
+            Item::Reconnecting { why, .. } if why.reason == Interruption::Status(502) => break,
+            Item::Reconnecting { .. } | Item::Opened => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let hub = Hub::start_on(address);
+    loop {
+        match next(source).await {
+            Item::Event(event) if event.event == "gap" => break,
+            Item::Event(_) | Item::Reconnecting { .. } | Item::Opened => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    hub.publish("t", from..from + 10, 0).await;
+    assert_eq!(numbers(source, 10).await.0, (from..from + 10).collect::<Vec<_>>());
+}
+
+struct Nginx {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    /// Proxies everything to `hub`. The port is free when it is chosen; should another program be faster, another one is chosen.
+    async fn start(hub: SocketAddr, directives: &str) -> Self {
+        let mut words = String::new();
+        for _ in 0..10 {
+            let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().display();
+            let config = format!(
+                "daemon off; master_process off; pid {path}/pid; error_log {path}/error.log error;
+                events {{ worker_connections 64; }}
+                http {{
+                    access_log off;
+                    client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;
+                    uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;
+                    server {{
+                        listen {address};
+                        location / {{
+                            proxy_pass http://{hub};
+                            proxy_http_version 1.1;
+                            proxy_set_header Connection \"\";
+                            proxy_set_header Host {hub};
+                            {directives}
+                        }}
+                    }}
+                }}"
+            );
+            let file = folder.path().join("nginx.conf");
+            fs::write(&file, config).unwrap();
+            let mut child = program("/usr/sbin/nginx", "nginx-light")
+                .arg("-p")
+                .arg(folder.path())
+                .arg("-c")
+                .arg(&file)
+                .arg("-e")
+                .arg(folder.path().join("error.log"))
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap();
+            let listens = within(async {
+                loop {
+                    if child.try_wait().unwrap().is_some() {
+                        return false;
+                    }
+                    if TcpStream::connect(address).await.is_ok() {
+                        return true;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+            if listens {
+                return Self { child, address, _folder: folder };
+            }
+            words = fs::read_to_string(folder.path().join("error.log")).unwrap_or_default();
+        }
+        panic!("nginx does not start: {words}");
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
