@@ -8,6 +8,7 @@ use std::time::Duration;
 use sse_runtime::client::{EventSource, Interruption, Item};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 
 use super::support::{Hub, hasty, next, numbers, program, stream_url, within};
 
@@ -16,7 +17,7 @@ async fn without_buffering_each_event_comes_at_once_and_over_restarts() {
     // By nginx's configuration, and by the header with which the hub asks for it.
     for buffering in ["proxy_buffering off;", "proxy_buffering on;"] {
         let hub = Hub::start();
-        let nginx = Nginx::start(hub.address, buffering).await;
+        let nginx = Nginx::start(hub.address, "", buffering).await;
         let mut source = hasty(&stream_url(nginx.address, "t")).build().unwrap();
         assert_eq!(next(&mut source).await, Item::Opened);
         for number in 0..20 {
@@ -30,7 +31,7 @@ async fn without_buffering_each_event_comes_at_once_and_over_restarts() {
 #[tokio::test]
 async fn with_buffering_events_come_in_lumps_and_every_one_once() {
     let hub = Hub::start();
-    let nginx = Nginx::start(hub.address, "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;").await;
+    let nginx = Nginx::start(hub.address, "", "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;").await;
     // Enough to fill whatever nginx fills first; it may keep even the head back until there is more.
     hub.publish("t", 0..2_000, 200).await;
     let url = format!("{}&lastEventId=earliest", stream_url(nginx.address, "t"));
@@ -39,6 +40,60 @@ async fn with_buffering_events_come_in_lumps_and_every_one_once() {
     // What is left in nginx comes when the hub ends the stream.
     let (got, _) = tokio::join!(numbers(&mut source, 1_500), hub.stop());
     assert_eq!(got.0, (500..2_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn over_tls_the_server_has_to_be_one_that_the_machine_trusts() {
+    let hub = Hub::start();
+    let trust = Trust::new();
+    let nginx = Nginx::start(hub.address, &trust.directives(), "").await;
+    hub.publish("t", 0..3, 0).await;
+    let path = "/sse/events?topic=t&lastEventId=earliest";
+    let cat = async |host: &str, trusted: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sse-cat"));
+        command.args(["--max-attempts", "1", "--max-events", "4", &format!("https://{host}:{}{path}", nginx.address.port())]);
+        if trusted {
+            command.env("SSL_CERT_FILE", trust.folder.path().join("ca.pem"));
+        }
+        let output = within(command.stdin(Stdio::null()).kill_on_drop(true).output()).await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, stdout, stderr) = cat("localhost", true).await;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.ends_with("0\n\n1\n\n2\n\n"), "{stdout}");
+    for (host, trusted, says) in [("localhost", false, "UnknownIssuer"), ("127.0.0.1", true, "not valid for name")] {
+        let (code, stdout, stderr) = cat(host, trusted).await;
+        assert_eq!((code, stdout.as_str()), (Some(3), ""), "{host}");
+        assert!(stderr.contains(says), "{host}: {stderr}");
+    }
+}
+
+/// An authority of the test's own, and a certificate of its for `localhost`.
+struct Trust {
+    folder: TempDir,
+}
+
+impl Trust {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let openssl = |args: &str| {
+            let output =
+                program("/usr/bin/openssl", "openssl").args(args.split(' ')).current_dir(folder.path()).output().unwrap();
+            assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=tests"));
+        openssl(&format!("req {key} -keyout key.pem -out request.pem -subj /CN=localhost"));
+        fs::write(folder.path().join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+        openssl("x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem");
+        Self { folder }
+    }
+
+    fn directives(&self) -> String {
+        let path = self.folder.path().display();
+        format!("ssl; ssl_certificate {path}/cert.pem; ssl_certificate_key {path}/key.pem")
+    }
 }
 
 /// nginx answers 502 while there is no hub.
@@ -70,8 +125,8 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Proxies everything to `hub`. The port is free when it is chosen; should another program be faster, another one is chosen.
-    async fn start(hub: SocketAddr, directives: &str) -> Self {
+    /// Proxies everything to `hub`; `tls` follows the address it listens on. The port is free when it is chosen; should another program be faster, another one is chosen.
+    async fn start(hub: SocketAddr, tls: &str, directives: &str) -> Self {
         let mut words = String::new();
         for _ in 0..10 {
             let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -85,7 +140,7 @@ impl Nginx {
                     client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;
                     uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;
                     server {{
-                        listen {address};
+                        listen {address} {tls};
                         location / {{
                             proxy_pass http://{hub};
                             proxy_http_version 1.1;

@@ -151,6 +151,7 @@ pub(crate) async fn data(source: &mut EventSource) -> String {
 pub(crate) async fn story(mut source: EventSource) -> Vec<String> {
     let mut story = Vec::new();
     while let Some(item) = within(source.next()).await {
+        assert!(story.len() < 1_000, "it has no end: {:?}", &story[..10]);
         story.push(match item {
             Item::Opened => "opened".to_owned(),
             Item::Event(event) => event.data,
