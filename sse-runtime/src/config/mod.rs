@@ -194,7 +194,7 @@ impl Default for ShutdownConfig {
 
 /// How much of everything there may be: the section `[limits]`. Each is at least one.
 ///
-/// Counts hold for the whole hub; `log_bytes` and `log_entries` for the log of one shard.
+/// `connections` holds for the whole hub; everything else for one shard, which has the tables and the log of its clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {

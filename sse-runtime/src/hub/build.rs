@@ -24,7 +24,8 @@ use crate::tasks::{Task, TaskRun, Upstream};
 /// How a hub behaves.
 #[derive(Clone, Debug)]
 pub struct HubConfig {
-    /// The engines' configuration; limits hold for the whole hub, but for those of the log, which every shard has its own of.
+    /// The engines' configuration; the limit of connections holds for the whole hub, every other one for
+    /// one shard, which has tables and a log of its own.
     pub engine: Config,
     /// How many threads own connections. Default: as many as the machine runs at once.
     pub shards: usize,

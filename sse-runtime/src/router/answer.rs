@@ -57,18 +57,25 @@ pub(super) fn json(json: String) -> Response {
 /// A stream, or what a stream route says instead: 204 once the hub is closed, which tells a browser to stay away.
 pub(super) fn stream(registered: Result<EventStream, HubError>) -> Response {
     match registered {
-        Ok(stream) => {
-            let mut response = Response::new(Body::new(stream));
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-            // Nginx passes the stream on as it comes.
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            response
-        }
+        Ok(stream) => event_stream(Body::new(stream)),
         Err(HubError::Closed) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => ApiError::from(error).into_response(),
     }
+}
+
+/// The head of a stream alone: whoever asks for it registers nobody.
+pub(super) async fn stream_head() -> Response {
+    event_stream(Body::empty())
+}
+
+fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    // Nginx passes the stream on as it comes.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }
 
 /// A body that may be left out.

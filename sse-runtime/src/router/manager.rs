@@ -70,7 +70,7 @@ pub(super) async fn trigger_cleanup(State(web): State<Web>) -> Result<Response, 
     Ok(answer::ok())
 }
 
-/// M16: one frame to one id, known or not.
+/// M16: one frame to one id.
 pub(super) async fn trigger_ad_hoc(State(web): State<Web>, id: OnePart) -> Result<Response, ApiError> {
     let Path(id) = id?;
     web.hub.notify_ad_hoc(&id).await?;
@@ -100,7 +100,11 @@ impl Serialize for Registrants<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for registrant in self.0 {
-            map.serialize_entry(&*registrant.client.id, &Row(registrant))?;
+            // Ids hold no slash: the same id in two groups is two keys.
+            match &*registrant.client.group {
+                "" => map.serialize_entry(&*registrant.client.id, &Row(registrant))?,
+                group => map.serialize_entry(&format!("{group}/{}", registrant.client.id), &Row(registrant))?,
+            }
         }
         map.end()
     }

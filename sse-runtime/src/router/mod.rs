@@ -71,8 +71,8 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
     let RouterOptions { prefix, guard, .. } = options;
     let at = |rest: &str| prefix.join(rest);
     let streams = Router::new()
-        .route(&at("register-listener/{id}"), get(manager::register_listener))
-        .route(&at("events"), get(events::events))
+        .route(&at("register-listener/{id}"), get(manager::register_listener).head(answer::stream_head))
+        .route(&at("events"), get(events::events).head(answer::stream_head))
         .method_not_allowed_fallback(answer::no_such_method);
     let commands = Router::new()
         .route(&at("make-id/{name}"), get(manager::make_id))
