@@ -1,19 +1,19 @@
-//! Serving HTTP: the accept loop, its limits, and an orderly end.
+//! Serving HTTP/1.1: the accept loop, its limits, and an orderly end.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::hub::StreamAbort;
@@ -25,6 +25,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// How long a peer may take over a request's head.
     pub header_timeout: Duration,
+    /// How long a peer may take nothing while something waits for it; `None`: for ever.
+    pub write_timeout: Option<Duration>,
 }
 
 /// Bytes hyper may hold for a peer that takes nothing.
@@ -45,7 +47,7 @@ pub async fn serve<F>(
     F: AsyncFnOnce(),
 {
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(options.max_connections));
+    let places = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -86,32 +88,24 @@ pub async fn serve<F>(
 async fn connect(socket: TcpStream, router: Router, options: ServeOptions, watcher: Watcher) {
     // Frames leave when they are written.
     let _ = socket.set_nodelay(true);
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(options.write_timeout);
     let abort = StreamAbort::default();
     let for_requests = abort.clone();
-    let asked = Arc::new(AtomicBool::new(false));
-    let begun = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(for_requests.clone());
         router.clone().oneshot(request)
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout).max_buf_size(MAX_BUFFER);
-    builder.http2().timer(TokioTimer::new()).max_send_buf_size(MAX_BUFFER);
-    let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
-    // hyper's own limit begins when it knows the version of HTTP, which takes the first bytes.
-    let silent = async {
-        tokio::time::sleep(options.header_timeout).await;
-        if asked.load(Ordering::Relaxed) {
-            std::future::pending().await
-        }
-    };
+    let connection = Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(MAX_BUFFER)
+        .serve_connection(TokioIo::new(Box::pin(socket)), service);
     tokio::select! {
         served = watcher.watch(connection) => if let Err(error) = served {
             tracing::trace!(error = %error, "a connection broke");
         },
         () = abort.aborted() => tracing::debug!("a connection was cut: its peer took nothing"),
-        () = silent => tracing::trace!("a connection was cut: nothing was asked on it"),
     }
 }
 

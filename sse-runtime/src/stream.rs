@@ -10,7 +10,7 @@ use futures_core::Stream;
 use http_body::{Body, Frame};
 
 use crate::event::{ClientRef, StreamId};
-use crate::hub::{Seat, StreamAbort};
+use crate::hub::StreamAbort;
 use crate::shard::Mailbox;
 
 /// The events of one registration: an [`http_body::Body`] and a [`Stream`] of byte chunks, each of which is part of
@@ -22,8 +22,6 @@ pub struct EventStream {
     pub(crate) id: StreamId,
     pub(crate) returning: bool,
     pub(crate) abort: Option<StreamAbort>,
-    /// Gives the place under the connection limit back.
-    pub(crate) _seat: Seat,
 }
 
 impl EventStream {

@@ -51,7 +51,11 @@ async fn who_the_stream_is_for() {
     let site = Site::start().await;
     let mut nobody = site.web.stream("/sse/events").await;
     let (id, _) = greeted(&mut nobody).await;
-    assert!(id.starts_with("anonymous_"), "{id}");
+    assert!(id.starts_with("anonymous-"), "{id}");
+    // Nobody shares a user name with someone who gave none.
+    let (other, _) = greeted(&mut site.web.stream("/sse/events").await).await;
+    let name = |id: &str| id.rsplit_once('_').expect("a name and a suffix").0.to_owned();
+    assert_ne!(name(&id), name(&other));
     let mut bob = site.web.stream("/sse/events?name=bob").await;
     let (bob_id, _) = greeted(&mut bob).await;
     assert!(bob_id.starts_with("bob_"), "{bob_id}");

@@ -228,3 +228,12 @@ async fn what_is_not_there_says_so_in_json() {
     answer.error(405, None);
     assert_eq!(answer.header("allow"), Some("GET,HEAD"));
 }
+
+#[tokio::test]
+async fn json_is_published_as_it_was_written() {
+    let site = Site::start().await;
+    let mut stream = site.web.stream("/sse/events?topic=t").await;
+    greeted(&mut stream).await;
+    site.web.post("/sse/publish", r#"{"to":{"topic":"t"},"data":{"z":1,"a":12345678901234567890123}}"#).await;
+    stream.expect("data:{\"z\":1,\"a\":12345678901234567890123}\n\n").await;
+}

@@ -156,3 +156,32 @@ async fn a_foreign_host_is_refused_on_loopback() {
     let absolute = format!("http://evil.example:{port}/healthz");
     assert_eq!(site.web.ask("GET", &absolute, &[("host", "localhost")], b"").await.status(), 403);
 }
+
+#[tokio::test]
+async fn head_carries_nothing_out() {
+    let site = Site::with(builder(), |_| {}).await;
+    let mut stream = site.web.stream("/sse/register-listener/bob_1").await;
+    stream.frame().await;
+    for route in ["register-listener/bob_1", "events?client=bob_1"] {
+        let head = site.web.ask("HEAD", &format!("/sse/{route}"), &[], b"").await;
+        assert_eq!((head.status(), head.header("content-type")), (200, Some("text/event-stream")), "{route}");
+    }
+    for route in ["make-id/bob", "disconnect-registrant/bob_1", "list-registrants", "clear-registrants", "trigger-cleanup"] {
+        assert_eq!(site.web.ask("HEAD", &format!("/sse/{route}"), &[], b"").await.status(), 405, "{route}");
+    }
+    site.hub.notify_ad_hoc("bob_1").await.expect("bob is still there");
+    assert!(stream.frame().await.contains("ad-hoc"));
+}
+
+#[tokio::test]
+async fn nothing_stays_of_an_id_that_another_site_brings() {
+    let site = Site::with(builder(), |_| {}).await;
+    for path in ["/sse/register-listener/eve_1", "/sse/events?client=eve_2"] {
+        let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
+        let mut stream = site.web.stream_with(path, &evil).await;
+        stream.frame().await;
+        assert_eq!(site.hub.list().await.expect("a list").len(), 1);
+        drop(stream);
+        sse_tests::net::eventually("the id is gone", async || site.hub.list().await.expect("a list").is_empty()).await;
+    }
+}

@@ -43,7 +43,11 @@ impl Site {
         let hub = hub.build().expect("a hub");
         let mut setup = Setup {
             router: RouterOptions::new(guard(None, &["*"])),
-            serve: ServeOptions { max_connections: 10_000, header_timeout: Duration::from_secs(10) },
+            serve: ServeOptions {
+                max_connections: 10_000,
+                header_timeout: Duration::from_secs(10),
+                write_timeout: Some(Duration::from_secs(30)),
+            },
         };
         change(&mut setup);
         let serving = tokio::spawn(serve(

@@ -75,8 +75,8 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// `task` ended: every client of the owner's user name in its group is told. The owner's table keeps the completion until
-    /// it arrived.
+    /// `task` ended: every client of the owner's user name in its group is told that, and the owner also with what result
+    /// or why. The owner's table keeps the completion until it arrived.
     ///
     /// `owner` is the client that submitted it, or `None` when it lives in another engine; `group` and `user_name` are its.
     /// O(clients of that name).
@@ -112,6 +112,8 @@ impl<S: Storage> Engine<S> {
         while let Some(slot) = under.as_mut().and_then(|under| under.next(&self.directory)) {
             let client = self.directory.clients.at(slot);
             if client.standing != Standing::Issued && Some(client.group) == group {
+                // A user name is no secret: what came of the task is for who submitted it.
+                let detail = detail.filter(|_| owner.is_some_and(|owner| owner.slot == slot));
                 self.tell(sequence, slot, task, state, detail);
             }
         }

@@ -105,6 +105,12 @@ impl Guard {
         Err(refusal.1)
     }
 
+    /// Whether the request comes from a page of this origin or of an allowed one, from no page at all, or with the token.
+    pub fn is_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let has_token = self.0.token.as_ref().zip(bearer(headers)).is_some_and(|(token, presented)| token.matches(presented));
+        has_token || self.is_site_ours(uri, headers)
+    }
+
     /// Adds to `response` the CORS headers that the request with the headers `request` is due.
     pub fn decorate(&self, access: Access, request: &HeaderMap, response: &mut HeaderMap) {
         let everyone = access == Access::Stream && self.0.origins.has_any();

@@ -75,8 +75,11 @@ async fn run(config: ServerConfig) -> io::Result<()> {
             tracing::warn!("streams were still open at the end of the grace period");
         }
     };
-    let serve_options =
-        ServeOptions { max_connections: config.http.max_connections, header_timeout: config.http.header_timeout };
+    let serve_options = ServeOptions {
+        max_connections: config.http.max_connections,
+        header_timeout: config.http.header_timeout,
+        write_timeout: Some(config.timers.write_stall),
+    };
     let grace = shutdown.grace + Duration::from_millis(500);
     serve(listener, site(hub.clone(), &options), serve_options, signalled, finish, grace).await;
     tracing::info!("done");

@@ -141,7 +141,7 @@ impl HubBuilder {
             metrics,
             events,
             tasks,
-            running: Arc::new(Semaphore::new(config.running_tasks)),
+            running: Arc::new(Semaphore::new(config.running_tasks.min(Semaphore::MAX_PERMITS))),
             seats: Arc::new(Seats::default()),
             ordinals: AtomicU64::new(0),
             closed: AtomicBool::new(false),

@@ -13,6 +13,8 @@ pub enum HubError {
     Closed,
     /// The hub is shutting down; another one may take over.
     ShuttingDown,
+    /// A part of the hub broke down. The process should be started anew.
+    Broken,
     /// More tasks run than may.
     Busy,
     /// A limit of the configuration is reached: its name.
@@ -93,6 +95,7 @@ impl fmt::Display for HubError {
         match self {
             Self::Closed => f.write_str("the hub is closed"),
             Self::ShuttingDown => f.write_str("the hub is shutting down; try again in a moment"),
+            Self::Broken => f.write_str("a part of the hub broke down; start it anew"),
             Self::Busy => f.write_str("as many tasks run as may; try again later"),
             Self::Full(limit) => write!(f, "the limit {limit} is reached; raise it or try again later"),
             Self::UnknownClient => f.write_str("no client is registered under this id; register first"),

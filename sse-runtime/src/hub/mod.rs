@@ -82,9 +82,9 @@ struct Seats {
 
 /// One place under the limit of connections.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<Seats>);
+pub(crate) struct Place(Arc<Seats>);
 
-impl Drop for Seat {
+impl Drop for Place {
     fn drop(&mut self) {
         if self.0.taken.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.emptied.notify_waiters();
@@ -317,7 +317,7 @@ impl Hub {
 
     /// Whether the hub takes registrations.
     pub fn is_open(&self) -> bool {
-        self.check_open().is_ok()
+        self.check_open().is_ok() && !self.inner.shards.iter().any(|shard| shard.queue.is_closed())
     }
 
     /// Reserves an id for `name` in the default group: `name_` and a random suffix.
@@ -355,6 +355,22 @@ impl Hub {
         }
     }
 
+    /// An id for `name` that nobody else has: it cannot be guessed, so it need not be reserved.
+    pub(crate) fn new_id(&self, name: &str) -> Result<String, HubError> {
+        error::name("name", name, self.inner.config.engine.limits.name_bytes)?;
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
+        Ok(id_for(name, IdForm::Secure, &entropy))
+    }
+
+    /// An id for someone who gave no name, with a user name that nobody else has.
+    pub(crate) fn new_nameless_id(&self) -> Result<String, HubError> {
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
+        let name = id_for("anonymous", IdForm::Short, &entropy).replace('_', "-");
+        self.new_id(&name)
+    }
+
     /// Opens a stream of events.
     ///
     /// The client is registered when this returns: what is published from then on is in the stream.
@@ -366,7 +382,7 @@ impl Hub {
         self.check_open()?;
         let limits = &self.inner.config.engine.limits;
         error::name("id", &register.client.id, limits.name_bytes)?;
-        let seat = self.take_seat()?;
+        let place = self.take_place()?;
         let client = register.client.clone();
         let abort = register.abort.clone();
         let shard = self.shard_of(&client);
@@ -380,6 +396,7 @@ impl Hub {
             passing: register.passing,
             metadata: register.metadata,
             abort: register.abort,
+            place,
             ordinal: self.inner.ordinals.fetch_add(1, Ordering::Relaxed),
             sequence: self.inner.sequencer.last(),
         };
@@ -392,7 +409,6 @@ impl Hub {
                 id: StreamId { shard, conn: admitted.conn },
                 returning: admitted.returning,
                 abort,
-                _seat: seat,
             })
         };
         Ok(self.call(shard, made).await??)
@@ -741,7 +757,7 @@ impl Hub {
         let handles = &self.inner.shards[shards];
         let mut places = Vec::with_capacity(handles.len());
         for shard in handles {
-            places.push(shard.queue.reserve().await.map_err(|_| HubError::Closed)?);
+            places.push(shard.queue.reserve().await.map_err(|_| self.gone())?);
         }
         let mut answers = Vec::with_capacity(handles.len());
         let sequence = self.inner.sequencer.next(|sequence| {
@@ -760,7 +776,7 @@ impl Hub {
         handles.iter().for_each(ShardHandle::wake);
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
-            results.push(answer.await.map_err(|_| HubError::Closed)?);
+            results.push(answer.await.map_err(|_| self.gone())?);
         }
         Ok((sequence, results))
     }
@@ -784,9 +800,9 @@ impl Hub {
             // The caller may have lost interest.
             let _ = answer.send(operation(shard));
         });
-        handle.queue.send(command).await.map_err(|_| HubError::Closed)?;
+        handle.queue.send(command).await.map_err(|_| self.gone())?;
         handle.wake();
-        receiver.await.map_err(|_| HubError::Closed)
+        receiver.await.map_err(|_| self.gone())
     }
 
     fn shard_of(&self, client: &ClientRef) -> usize {
@@ -811,12 +827,17 @@ impl Hub {
         Ok(())
     }
 
-    fn take_seat(&self) -> Result<Seat, HubError> {
+    /// Why a shard does not answer.
+    fn gone(&self) -> HubError {
+        if self.inner.closed.load(Ordering::Acquire) { HubError::Closed } else { HubError::Broken }
+    }
+
+    fn take_place(&self) -> Result<Place, HubError> {
         let limit = self.inner.config.engine.limits.connections as usize;
         let one_more = |taken| (taken < limit).then_some(taken + 1);
         let seats = &self.inner.seats;
         match seats.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
-            Ok(_) => Ok(Seat(seats.clone())),
+            Ok(_) => Ok(Place(seats.clone())),
             Err(_) => Err(HubError::Full("connections")),
         }
     }
@@ -860,7 +881,9 @@ fn error_label(error: &HubError) -> metrics::PublishError {
     match error {
         HubError::TooLarge { .. } | HubError::TooLong { .. } => metrics::PublishError::TooLarge,
         HubError::UnknownClient | HubError::UnknownStream => metrics::PublishError::UnknownTarget,
-        HubError::Closed | HubError::ShuttingDown | HubError::Busy | HubError::Full(_) => metrics::PublishError::Unavailable,
+        HubError::Closed | HubError::ShuttingDown | HubError::Broken | HubError::Busy | HubError::Full(_) => {
+            metrics::PublishError::Unavailable
+        }
         _ => metrics::PublishError::Malformed,
     }
 }

@@ -69,8 +69,8 @@ impl Hub {
         results.into_iter().collect()
     }
 
-    /// `task` of `client` ended: every client of its user name in its group is told, and the completion is kept for `client`
-    /// until it arrived.
+    /// `task` of `client` ended: every client of its user name in its group is told so, and `client` alone with what result or
+    /// why. The completion is kept for `client` until it arrived.
     ///
     /// # Errors
     ///

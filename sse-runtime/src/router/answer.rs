@@ -21,7 +21,7 @@ impl From<HubError> for ApiError {
             HubError::Closed | HubError::ShuttingDown | HubError::Busy | HubError::Full(_) => {
                 Self::unavailable(message, RETRY_AFTER)
             }
-            HubError::NoEntropy => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+            HubError::Broken | HubError::NoEntropy => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
             HubError::UnknownClient | HubError::UnknownStream | HubError::UnknownTask => Self::not_found(message),
             HubError::TaskPending | HubError::TaskEnded => Self::conflict(message),
             HubError::Name { what, .. } => Self::malformed(message).field(what),

@@ -19,26 +19,20 @@ struct Query {
     last_event_id: Option<String>,
 }
 
-/// The user name of a client that gives none.
-const ANONYMOUS: &str = "anonymous";
-
 /// A stream of topics and of what is for the client itself. A client that names neither itself nor its user is forgotten when its
 /// last stream ends.
 pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<Response, ApiError> {
     let query = Query::parse(request.uri().query().unwrap_or(""))?;
     let group = query.group.as_deref().unwrap_or("");
     let passing = query.client.is_none() && query.name.is_none();
-    let id = match query.client {
-        Some(id) => Ok(id),
-        None => web.hub.allocate_id_in(group, query.name.as_deref().unwrap_or(ANONYMOUS)).await,
-    };
-    let id = match id {
-        Ok(id) => id,
-        Err(error) => return Ok(answer::stream(Err(error))),
+    let id = match (query.client, query.name) {
+        (Some(id), _) => id,
+        (None, Some(name)) => web.hub.new_id(&name)?,
+        (None, None) => web.hub.new_nameless_id()?,
     };
     let mut register = Register::new(ClientRef::from((group, id.as_str())))
         .start_at(start_at(request.headers(), query.last_event_id))
-        .passing(passing);
+        .passing(passing || !web.guard.is_ours(request.uri(), request.headers()));
     for topic in query.topics {
         register = register.topic(topic);
     }

@@ -23,7 +23,9 @@ pub(super) async fn make_id(State(web): State<Web>, name: OnePart) -> Result<Res
 pub(super) async fn register_listener(State(web): State<Web>, id: OnePart, request: Request) -> Result<Response, ApiError> {
     let Path(id) = id?;
     let start = start_at(request.headers(), None);
-    let mut register = Register::new(&id).manager().start_at(start);
+    // Nothing is kept of an id that another site's page brings, which has no use for it.
+    let passing = !web.guard.is_ours(request.uri(), request.headers());
+    let mut register = Register::new(&id).manager().start_at(start).passing(passing);
     if let Some(abort) = stream_abort(&request) {
         register = register.abort(abort);
     }

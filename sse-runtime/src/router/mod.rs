@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 use crate::auth::{Access, Guard};
 use crate::config::Prefix;
@@ -56,6 +57,7 @@ impl RouterOptions {
 #[derive(Clone)]
 struct Web {
     hub: Hub,
+    guard: Guard,
     end_on_disconnect: bool,
 }
 
@@ -75,19 +77,19 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
         .route(&at("events"), get(events::events).head(answer::stream_head))
         .method_not_allowed_fallback(answer::no_such_method);
     let commands = Router::new()
-        .route(&at("make-id/{name}"), get(manager::make_id))
-        .route(&at("disconnect-registrant/{id}"), get(manager::disconnect_registrant))
+        .route(&at("make-id/{name}"), command(manager::make_id))
+        .route(&at("disconnect-registrant/{id}"), command(manager::disconnect_registrant))
         .route(&at("submit-task/{id}/{task}"), put(work::submit))
         .route(&at("listen/{id}/{key}"), put(manager::listen))
         .route(&at("listen/{id}/{key}"), delete(manager::unlisten))
-        .route(&at("tasks/{id}"), get(work::tasks))
+        .route(&at("tasks/{id}"), command(work::tasks))
         .method_not_allowed_fallback(answer::no_such_method);
     let privileged = Router::new()
-        .route(&at("list-registrants"), get(manager::list_registrants))
-        .route(&at("clear-registrants"), get(manager::clear_registrants))
-        .route(&at("trigger-cleanup"), get(manager::trigger_cleanup))
-        .route(&at("trigger-adhoc/{id}"), get(manager::trigger_ad_hoc))
-        .route(&at("trigger-ad-hoc/{id}"), get(manager::trigger_ad_hoc))
+        .route(&at("list-registrants"), command(manager::list_registrants))
+        .route(&at("clear-registrants"), command(manager::clear_registrants))
+        .route(&at("trigger-cleanup"), command(manager::trigger_cleanup))
+        .route(&at("trigger-adhoc/{id}"), command(manager::trigger_ad_hoc))
+        .route(&at("trigger-ad-hoc/{id}"), command(manager::trigger_ad_hoc))
         .route(&at("publish"), post(publish::publish))
         .route(&at("notify/{key}"), post(publish::notify))
         .route(&at("complete/{id}/{task}"), post(work::complete))
@@ -97,13 +99,22 @@ pub fn router(hub: Hub, options: &RouterOptions) -> Router {
     let timeout = from_fn(move |request: Request, next: Next| async move {
         tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| answer::out_of_time().into_response())
     });
-    let web = Web { hub, end_on_disconnect: options.end_on_disconnect };
+    let web = Web { hub, guard: guard.clone(), end_on_disconnect: options.end_on_disconnect };
     guard
         .protect(Access::Command, commands.route_layer(timeout.clone()))
         .merge(guard.protect(Access::Privileged, privileged.route_layer(timeout)))
         .merge(guard.protect(Access::Stream, streams))
         .layer(DefaultBodyLimit::max(options.max_body))
         .with_state(web)
+}
+
+/// A command by GET: HEAD would carry it out too.
+fn command<H, T>(handler: H) -> MethodRouter<Web>
+where
+    H: Handler<T, Web>,
+    T: 'static,
+{
+    get(handler).head(answer::no_such_method)
 }
 
 /// Everything the server offers: [`router`], the page at `/`, `/healthz`, `/readyz` and `/metrics`.

@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ use crate::hub::{Hub, HubError, to_its_end};
 struct Publication {
     to: To,
     event: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     data: Option<Box<RawValue>>,
     id: Option<String>,
     retry: Option<u32>,
@@ -126,4 +127,9 @@ fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {
         Some(field) => error.field(field),
         None => error,
     }
+}
+
+/// Tells `"data": null` from no data.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }

@@ -23,7 +23,7 @@ pub(crate) use self::mailbox::Mailbox;
 use self::mailbox::Returns;
 use crate::clock::Clock;
 use crate::event::ClientRef;
-use crate::hub::{HubEvent, StartAt, StreamAbort};
+use crate::hub::{HubEvent, Place, StartAt, StreamAbort};
 use crate::metrics::{self, Metrics};
 use crate::telemetry::short;
 
@@ -99,6 +99,7 @@ struct Seat {
     /// The mailbox holds a chunk, or the stream took one and did not say so yet. The engine counts it as written.
     in_flight: bool,
     abort: Option<StreamAbort>,
+    _place: Place,
 }
 
 /// What the engine does not know of a client.
@@ -114,6 +115,8 @@ pub(crate) type Metadata = Arc<dyn Any + Send + Sync>;
 
 /// A registration as the hub passes it on.
 pub(crate) struct Admission {
+    /// Under the limit of connections; given back when the connection is gone from the engine.
+    pub(crate) place: Place,
     pub(crate) client: ClientRef,
     pub(crate) topics: Vec<String>,
     pub(crate) start: StartAt,
@@ -217,7 +220,13 @@ impl Shard {
         };
         let registered = self.engine.register(now, &registration)?;
         let mailbox = Arc::new(Mailbox::new(registered.conn, self.returns.clone()));
-        let seat = Seat { conn: registered.conn, mailbox: mailbox.clone(), in_flight: false, abort: admission.abort };
+        let seat = Seat {
+            conn: registered.conn,
+            mailbox: mailbox.clone(),
+            in_flight: false,
+            abort: admission.abort,
+            _place: admission.place,
+        };
         put(&mut self.seats, registered.conn.slot(), seat);
         if !registered.returning {
             let member = Member {

@@ -81,6 +81,7 @@ impl Model {
         for at in 0..self.clients.len() {
             let client = &self.clients[at];
             if client.is_registered() && client.name == name && client.group == group {
+                let detail = detail.filter(|_| owner.is_some() && client.key == owner);
                 self.tell(sequence, at, task, state, detail);
             }
         }
