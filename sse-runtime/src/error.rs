@@ -151,11 +151,18 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if inner.is_data() && path != "." {
-            ApiError::malformed(inner.to_string()).field(path)
-        } else {
-            ApiError::malformed(format!("the request body is not the JSON expected here: {inner}"))
+        if !inner.is_data() {
+            return ApiError::malformed(format!("the request body is not the JSON expected here: {inner}"));
         }
+        let message = inner.to_string();
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let field = match (path.as_str(), missing) {
+            (".", None) => "body".to_owned(),
+            (".", Some(missing)) => missing.to_owned(),
+            (_, None) => path,
+            (_, Some(missing)) => format!("{path}.{missing}"),
+        };
+        ApiError::malformed(message).field(field)
     })?;
     deserializer.end().map_err(|error| ApiError::malformed(format!("there is something after the JSON value: {error}")))?;
     Ok(value)

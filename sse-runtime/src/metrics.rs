@@ -25,7 +25,7 @@ pub struct Metrics {
     pub issued_ids: Gauge,
     /// Events accepted for publication, by the kind of their target.
     pub published: Counters<TargetKind>,
-    /// Publications refused, by what was wrong.
+    /// Publications refused over HTTP, by what was wrong.
     pub publish_errors: Counters<PublishError>,
     /// Frames that were written to streams: one event to a hundred streams is a hundred deliveries.
     pub deliveries: Counter,
@@ -65,7 +65,7 @@ impl Metrics {
             clients: gauge(at, "clients", "Clients registered now"),
             issued_ids: gauge(at, "issued_ids", "Ids given out and not registered yet"),
             published: counters(at, "published", "Events accepted for publication"),
-            publish_errors: counters(at, "publish_errors", "Publications refused"),
+            publish_errors: counters(at, "publish_errors", "Publications refused over HTTP"),
             deliveries: counter(at, "deliveries", "Frames written to streams"),
             bytes_written: counter(at, "written_bytes", "Bytes written to streams"),
             gaps: counters(at, "gaps", "Gaps told to streams"),
@@ -200,8 +200,6 @@ label! {
     CloseReason "reason" {
         /// The client left.
         ClientLeft = "client_left",
-        /// Writing failed.
-        WriteFailed = "write_failed",
         /// The client took nothing for the whole stall limit.
         WriteStall = "write_stall",
         /// The reader fell behind the log's tail, and the policy is to close.
@@ -240,8 +238,6 @@ label! {
         CrossSite = "cross_site",
         /// A foreign `Host`.
         Host = "host",
-        /// A limit of the server.
-        Full = "full",
     }
 }
 

@@ -139,14 +139,14 @@ async fn each_refusal_names_the_field() {
     check("", 400, None).await;
     check("{", 400, None).await;
     check("nonsense", 400, None).await;
-    check("\"text\"", 400, None).await;
+    check("\"text\"", 400, Some("body")).await;
     check("[1]", 400, Some("[0]")).await;
     check(r#"{"to":"all"} {}"#, 400, None).await;
     check("{\"to\":\"all\",\"data\":\"\u{fffd}", 400, None).await;
     let answer = site.web.ask("POST", "/sse/publish", &[], b"{\"to\":\"all\",\"data\":\"\xff\"}").await;
     assert_eq!(answer.status(), 400, "{answer:?}");
     for (fields, status, field) in [
-        (json!({ "data": 1 }), 400, None),
+        (json!({ "data": 1 }), 400, Some("to")),
         (json!({ "to": "everybody", "data": 1 }), 400, Some("to")),
         (json!({ "to": { "topics": "t" }, "data": 1 }), 400, Some("to")),
         (json!({ "to": { "topic": 1 }, "data": 1 }), 400, Some("to.topic")),
@@ -236,4 +236,17 @@ async fn json_is_published_as_it_was_written() {
     greeted(&mut stream).await;
     site.web.post("/sse/publish", r#"{"to":{"topic":"t"},"data":{"z":1,"a":12345678901234567890123}}"#).await;
     stream.expect("data:{\"z\":1,\"a\":12345678901234567890123}\n\n").await;
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_and_refusals_are_counted() {
+    let site = Site::start().await;
+    site.web.post("/sse/publish", r#"{"data":"x"}"#).await.error(400, Some("to"));
+    site.web.post("/sse/publish", r#"[{"to":"all","data":1},{"data":"x"}]"#).await.error(400, Some("[1].to"));
+    site.web.post("/sse/publish", "3").await.error(400, Some("body"));
+    site.web.post("/sse/publish", r#"{"to":{"client":"nobody_1"},"data":1}"#).await.error(404, Some("to.client"));
+    let metrics = site.hub.render_metrics();
+    for line in ["publish_errors_total{reason=\"malformed\"} 3", "publish_errors_total{reason=\"unknown_target\"} 1"] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
 }

@@ -22,10 +22,9 @@ impl Hub {
         self.check_event(&target, &event)?;
         let kind = target_label(&target);
         let published = self.publish_frame(target, event.encode()?).await;
-        match &published {
-            Ok(_) => self.inner.metrics.published.of(kind).inc(),
-            Err(error) => self.inner.metrics.publish_errors.of(error_label(error)).inc(),
-        };
+        if published.is_ok() {
+            self.inner.metrics.published.of(kind).inc();
+        }
         published
     }
 
@@ -172,16 +171,5 @@ fn target_label(target: &Target) -> metrics::TargetKind {
         Target::UserName(_) => metrics::TargetKind::Name,
         Target::Client(_) => metrics::TargetKind::Client,
         Target::Stream(_) => metrics::TargetKind::Connection,
-    }
-}
-
-fn error_label(error: &HubError) -> metrics::PublishError {
-    match error {
-        HubError::TooLarge { .. } | HubError::TooLong { .. } => metrics::PublishError::TooLarge,
-        HubError::UnknownClient | HubError::UnknownStream => metrics::PublishError::UnknownTarget,
-        HubError::Closed | HubError::ShuttingDown | HubError::Broken | HubError::Busy | HubError::Full(_) => {
-            metrics::PublishError::Unavailable
-        }
-        _ => metrics::PublishError::Malformed,
     }
 }

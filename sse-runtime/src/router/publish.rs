@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -12,6 +13,7 @@ use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
 use crate::event::{Event, Target};
 use crate::hub::{Hub, HubError, to_its_end};
+use crate::metrics::PublishError;
 
 /// One event to publish.
 #[derive(Debug, Deserialize)]
@@ -38,6 +40,25 @@ enum To {
 
 /// Publishes one event, or an array of them in order. All are checked before the first is published.
 pub(super) async fn publish(State(web): State<Web>, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
+    let hub = web.hub.clone();
+    let published = publish_body(web, body).await;
+    if let Err(error) = &published {
+        hub.metrics().publish_errors.of(refusal(error.status())).inc();
+    }
+    published
+}
+
+/// What kind of refusal a status stands for.
+fn refusal(status: StatusCode) -> PublishError {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => PublishError::TooLarge,
+        StatusCode::NOT_FOUND => PublishError::UnknownTarget,
+        status if status.is_server_error() => PublishError::Unavailable,
+        _ => PublishError::Malformed,
+    }
+}
+
+async fn publish_body(web: Web, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
     let body = body?;
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let publications = if is_array { parse_json(&body)? } else { vec![parse_json::<Publication>(&body)?] };
