@@ -21,14 +21,15 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
 
     // Clients submit tasks by name, and hear of the end wherever they are by then.
     let hub = Hub::builder().task("report", report).build()?;
 
     // The hub's own routes. With a token, publishing over HTTP needs it; handlers in this process do not.
-    let token = Token::new("an example of a token")?;
+    let token = Token::new("an-example-of-a-token")?;
     let guard = Guard::new(address, Some(token), Origins::any(), Vec::new(), None);
     let options = RouterOptions { prefix: "/live/".parse()?, ..RouterOptions::new(guard) };
 

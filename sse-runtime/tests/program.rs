@@ -15,7 +15,11 @@ struct Program {
 
 impl Program {
     fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = command(args, env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sse-hub starts");
+        Self::run(&mut command(args, env))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -206,4 +210,51 @@ fn m1_m3_options_reach_the_routes() {
     let id = answer.split("\r\n\r\n").nth(1).expect("a body");
     assert!(id.starts_with("bob_") && id.len() < 16, "{answer}");
     assert!(hub.get("/sse/make-id/bob").starts_with("HTTP/1.1 404 "));
+}
+
+/// A built example. `cargo test` builds them; a test run that names one test target alone does not.
+fn example(name: &str) -> Command {
+    let directory = std::path::Path::new(env!("CARGO_BIN_EXE_sse-hub")).parent().expect("a directory");
+    let program = directory.join("examples").join(name);
+    assert!(program.exists(), "{} is not built: run cargo build -p sse-runtime --examples", program.display());
+    Command::new(program)
+}
+
+/// Reads until `expected` has come.
+fn expect(socket: &mut TcpStream, expected: &str) {
+    let mut text = String::new();
+    while !text.contains(expected) {
+        let mut buffer = [0; 1024];
+        let read = socket.read(&mut buffer).expect("in time");
+        assert!(read > 0, "the stream ended after {text:?}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+}
+
+#[test]
+fn the_axum_example_publishes_from_a_handler_and_guards_the_hubs_routes() {
+    let app = Program::run(example("axum").arg("127.0.0.1:0"));
+    let mut routed = app.stream("/live/events?topic=orders");
+    let mut own = app.stream("/stream/eve");
+    let post = |path: &str| {
+        let mut socket = app.connect();
+        write!(socket, "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    assert!(post("/orders/7").starts_with("HTTP/1.1 200 OK\r\n"));
+    for stream in [&mut routed, &mut own] {
+        expect(stream, "event:placed\ndata:{\"order\":7}\n");
+    }
+    assert!(post("/live/notify/orders").starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+}
+
+#[test]
+fn the_publish_example_reaches_a_listener() {
+    let hub = Program::start(&[], &[]);
+    let mut stream = hub.stream("/sse/events?topic=news");
+    let published = example("publish").args(["news", "It works", &hub.address.to_string()]).output().expect("it runs");
+    assert!(published.status.success(), "{published:?}");
+    expect(&mut stream, "event:greeting\ndata:It works\n");
 }
