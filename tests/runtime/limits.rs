@@ -178,3 +178,16 @@ async fn sockets_beyond_the_limit_wait_and_are_served_later() {
     drop(second);
     within("an answer", third).await.expect("answered").is("ok");
 }
+
+#[tokio::test]
+async fn who_asks_and_never_reads_is_cut_off() {
+    let site = Site::with(builder(), |setup| setup.serve.write_timeout = Some(Duration::from_millis(200))).await;
+    let mut socket = TcpStream::connect(site.web.0).await.expect("connects");
+    let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+    within("the cut", async {
+        // Answers fill every buffer on the way; then the server takes nothing more, and writing here waits for the cut.
+        while socket.write_all(requests.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    assert_eq!(site.web.get("/healthz").await.status(), 200);
+}
