@@ -8,10 +8,10 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -107,11 +107,14 @@ impl fmt::Display for ApiError {
 
 impl Error for ApiError {}
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
+impl ApiError {
+    /// The answer, for who writes it without axum.
+    pub(crate) fn response(&self) -> Response<Bytes> {
         let body = Body { error: &self.message, field: self.field.as_deref() };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = Response::new(Bytes::from(serde_json::to_vec(&body).unwrap_or_default()));
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(after) = self.retry_after {
             let seconds = after.as_millis().div_ceil(1000).clamp(1, u128::from(u32::MAX));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
@@ -120,6 +123,12 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> axum::response::Response {
+        self.response().map(axum::body::Body::from)
     }
 }
 

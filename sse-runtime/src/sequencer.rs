@@ -1,7 +1,8 @@
 //! One order for everything that is published.
 //!
-//! Whoever publishes first reserves a place in the queue of every shard concerned, then takes a number and fills the places while
-//! holding the lock, so that every shard sees numbers rise. Nothing waits while the lock is held.
+//! Whoever publishes first reserves a place in the queue of every shard concerned, then takes numbers and fills the places while
+//! holding the lock, so that every shard sees numbers rise. A shard that publishes itself need not queue what is for its own
+//! engine, if its queue is empty while it holds the lock. Nothing waits while the lock is held.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,11 +13,12 @@ pub(crate) struct Sequencer {
 }
 
 impl Sequencer {
-    /// Takes the next number; `hand_over` gives it to the shards before anyone gets the one after.
-    pub(crate) fn next<T>(&self, hand_over: impl FnOnce(u64) -> T) -> T {
+    /// Takes the next `count` numbers; `hand_over` gives the first to the shards before anyone gets those after.
+    pub(crate) fn next<T>(&self, count: usize, hand_over: impl FnOnce(u64) -> T) -> T {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last += 1;
-        hand_over(*last)
+        let first = *last + 1;
+        *last += count as u64;
+        hand_over(first)
     }
 
     /// The last number that was given out; the shards concerned have it in their queues.

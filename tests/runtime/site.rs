@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sse_runtime::auth::{Guard, Origins, Token};
 use sse_runtime::serve::{ServeOptions, serve};
-use sse_runtime::{Hub, HubBuilder, HubConfig, RouterOptions, site};
+use sse_runtime::{Hub, HubBuilder, HubConfig, RouterOptions};
 use sse_tests::net::Web;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -50,14 +50,12 @@ impl Site {
             },
         };
         change(&mut setup);
-        let serving = tokio::spawn(serve(
-            listener,
-            site(hub.clone(), &setup.router),
-            setup.serve,
-            std::future::pending(),
-            async || {},
-            Duration::ZERO,
-        ));
+        let of_site = hub.clone();
+        let serving = tokio::spawn(async move {
+            let never = std::future::pending();
+            let served = serve(listener, of_site, &setup.router, setup.serve, never, async || {}, Duration::ZERO).await;
+            served.expect("served");
+        });
         Self { hub, web: Web(address), serving }
     }
 }

@@ -198,6 +198,15 @@ impl<S: Storage> Log<S> {
         low
     }
 
+    /// How long the stretch of the ring is from the first entry with at least `sequence` to the end of the log.
+    pub(super) fn bytes_from(&self, sequence: u64) -> usize {
+        match self.entries.at(self.locate(sequence)).map(|entry| entry.start as usize) {
+            None => 0,
+            Some(start) if start < self.write_at => self.write_at - start,
+            Some(start) => self.capacity - start + self.write_at,
+        }
+    }
+
     pub(super) fn entry(&self, index: usize) -> Option<&Entry> {
         self.entries.at(index)
     }

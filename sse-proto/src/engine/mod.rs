@@ -380,6 +380,12 @@ impl<S: Storage> Engine<S> {
         }
     }
 
+    /// How many bytes of the log the connection has yet to walk that has been ready the longest; 0 when none is ready. Connections
+    /// that take no more do not count. O(log of the log's entries).
+    pub fn backlog(&self) -> usize {
+        self.deadlines.ready().map_or(0, |slot| self.log.bytes_from(self.directory.connections.at(slot).cursor))
+    }
+
     /// The number of the newest event.
     pub fn last_event_id(&self) -> EventId {
         EventId { epoch: self.log.epoch(), sequence: self.log.last_sequence() }

@@ -9,7 +9,7 @@ use sse_runtime::auth::Guard;
 use sse_runtime::config::{self, Command, ServerConfig};
 use sse_runtime::serve::{ServeOptions, serve};
 use sse_runtime::tasks::{Upstream, demo};
-use sse_runtime::{Hub, HubConfig, RouterOptions, site, telemetry};
+use sse_runtime::{Hub, HubConfig, RouterOptions, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -81,7 +81,7 @@ async fn run(config: ServerConfig) -> io::Result<()> {
         write_timeout: Some(config.timers.write_stall),
     };
     let grace = shutdown.grace + Duration::from_millis(500);
-    serve(listener, site(hub.clone(), &options), serve_options, signalled, finish, grace).await;
+    serve(listener, hub.clone(), &options, serve_options, signalled, finish, grace).await?;
     tracing::info!("done");
     Ok(())
 }

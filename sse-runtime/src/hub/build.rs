@@ -126,8 +126,7 @@ impl HubBuilder {
             let (halves, _) = key.as_chunks::<8>();
             let key = [u64::from_ne_bytes(halves[0]), u64::from_ne_bytes(halves[1])];
             let engine = Engine::<Heap>::new(config.engine.clone(), config.epoch, key).map_err(|error| invalid(&error))?;
-            let name = format!("sse-shard-{index}");
-            shards.push(ShardHandle::start(name, engine, config.queue.max(1), shared.clone())?);
+            shards.push(ShardHandle::start(index, engine, config.queue.max(1), shared.clone())?);
         }
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
             announcer: config.listeners_changed.clone().map(|key| {
@@ -170,7 +169,7 @@ async fn announce(inner: Weak<Inner>, changed: Arc<Notify>, key: String, frame: 
                 let _ = shard.engine.publish_at(shard.now(), sequence, target, &frame);
             }
         };
-        if hub.sequenced(hub.all_shards(), tell).await.is_err() {
+        if hub.sequenced(hub.all_shards(), 1, tell).await.is_err() {
             return;
         }
         drop(hub);

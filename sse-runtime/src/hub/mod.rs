@@ -11,6 +11,7 @@ mod work;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,11 +22,13 @@ use tokio::task::AbortHandle;
 
 pub use self::build::{HubBuilder, HubConfig};
 pub use self::error::{EventError, HubError};
+pub(crate) use self::publish::{Answer, Answers, Publication, Published};
 pub use self::register::{Register, StartAt, StreamAbort};
 use crate::clock::Clock;
 use crate::event::ClientRef;
 use crate::metrics::Metrics;
 use crate::sequencer::Sequencer;
+use crate::serve::front::Door;
 use crate::shard::{Command, Shard, ShardHandle};
 use crate::tasks::Task;
 
@@ -286,8 +289,9 @@ impl Hub {
         }
     }
 
-    /// Runs `operation` on `shards` under the next sequence number; every shard sees numbers rise.
-    async fn sequenced<T, F>(&self, shards: std::ops::Range<usize>, operation: F) -> Result<(u64, Vec<T>), HubError>
+    /// Runs `operation` on `shards` under the next `count` sequence numbers, of which it gets the first; every shard sees numbers
+    /// rise.
+    async fn sequenced<T, F>(&self, shards: Range<usize>, count: usize, operation: F) -> Result<(u64, Vec<T>), HubError>
     where
         T: Send + 'static,
         F: Fn(&mut Shard, u64) -> T + Clone + Send + 'static,
@@ -298,7 +302,7 @@ impl Hub {
             places.push(shard.queue.reserve().await.map_err(|_| self.gone())?);
         }
         let mut answers = Vec::with_capacity(handles.len());
-        let sequence = self.inner.sequencer.next(|sequence| {
+        let sequence = self.inner.sequencer.next(count, |sequence| {
             for place in places {
                 let (answer, receiver) = oneshot::channel();
                 let operation = operation.clone();
@@ -343,15 +347,30 @@ impl Hub {
         receiver.await.map_err(|_| self.gone())
     }
 
+    /// How many shards there are.
+    pub(crate) fn shard_count(&self) -> usize {
+        self.inner.shards.len()
+    }
+
+    /// `shard` accepts connections from `door` from now on.
+    pub(crate) async fn open_door(&self, shard: usize, door: Door) -> Result<(), HubError> {
+        self.call(shard, move |shard| shard.new_doors.push(door)).await
+    }
+
+    /// Every shard looks around.
+    pub(crate) fn wake_all(&self) {
+        self.inner.shards.iter().for_each(ShardHandle::wake);
+    }
+
     fn shard_of(&self, client: &ClientRef) -> usize {
         (self.inner.route.hash_one(client) % self.inner.shards.len() as u64) as usize
     }
 
-    fn all_shards(&self) -> std::ops::Range<usize> {
+    fn all_shards(&self) -> Range<usize> {
         0..self.inner.shards.len()
     }
 
-    fn event_id(&self, sequence: u64) -> EventId {
+    pub(crate) fn event_id(&self, sequence: u64) -> EventId {
         EventId { epoch: self.inner.config.epoch, sequence }
     }
 
@@ -384,7 +403,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
     tokio::spawn(steps).await.unwrap_or(Err(HubError::Closed))
 }
 
-fn single(shard: usize) -> std::ops::Range<usize> {
+fn single(shard: usize) -> Range<usize> {
     shard..shard + 1
 }
 

@@ -1,16 +1,19 @@
 //! Publishing: to a target, to a chosen set, and in the words of system M.
 
+use std::mem;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sse_proto::manager::Payload;
 use sse_proto::{EventId, PublishError};
+use tokio::sync::mpsc;
 
 use super::{Hub, HubError, error, single};
 use crate::event::{ClientRef, Event, SharedFrame, Target, notification, share};
 use crate::metrics;
-use crate::shard::{Metadata, Shard, fits};
+use crate::shard::{Metadata, Shard, Wake, fits};
 
 impl Hub {
     /// Publishes an event. When this returns, every shard concerned has it in its log.
@@ -19,26 +22,37 @@ impl Hub {
     ///
     /// [`HubError`]: the target is not known or cannot be one, the event is too large, or the hub is closed.
     pub async fn publish(&self, target: Target, event: Event) -> Result<EventId, HubError> {
-        self.check_event(&target, &event)?;
-        let kind = target_label(&target);
-        let published = self.publish_frame(target, event.encode()?).await;
-        if published.is_ok() {
-            self.inner.metrics.published.of(kind).inc();
-        }
-        published
+        let publication = self.prepare(target, &event)?;
+        let first = self.publish_batch([publication].into()).await.map_err(|(_, error)| error)?;
+        Ok(self.event_id(first))
     }
 
-    /// Whether [`publish`](Self::publish) would take the event, as far as can be told without asking the shards.
+    /// Publishes events in order, under consecutive numbers and with no other event between them; it costs each shard one command.
+    /// Returns the number of each.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish).
-    pub fn check_event(&self, target: &Target, event: &Event) -> Result<(), HubError> {
+    /// As [`publish`](Self::publish), with the index of the event to blame. Nothing was published when it is an event that cannot
+    /// be; when a target is not known or a table is full, the events before it were.
+    pub async fn publish_all(
+        &self,
+        events: impl IntoIterator<Item = (Target, Event)>,
+    ) -> Result<Vec<EventId>, (usize, HubError)> {
+        let events = events.into_iter().enumerate();
+        let prepared = events.map(|(index, (target, event))| self.prepare(target, &event).map_err(|error| (index, error)));
+        let batch: Arc<[Publication]> = prepared.collect::<Result<_, _>>()?;
+        let count = batch.len() as u64;
+        let first = self.publish_batch(batch).await?;
+        Ok((first..first + count).map(|sequence| self.event_id(sequence)).collect())
+    }
+
+    /// Checks an event and encodes it, as far as can be told without asking the shards.
+    pub(crate) fn prepare(&self, target: Target, event: &Event) -> Result<Publication, HubError> {
         let limits = &self.inner.config.engine.limits;
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(HubError::Closed);
         }
-        match target {
+        match &target {
             Target::All | Target::Stream(_) => {}
             Target::Group(group) if group.is_empty() => {}
             Target::Group(group) => error::topic("group", group, limits.name_bytes)?,
@@ -49,11 +63,88 @@ impl Hub {
         if event.own_id().is_some_and(|id| id.len() > sse_proto::MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong.into());
         }
-        if !fits(&event.encode()?, limits.frame_bytes) {
-            let limit = limits.frame_bytes as usize;
-            return Err(HubError::TooLarge { limit });
+        let frame = event.encode()?;
+        if !fits(&frame, limits.frame_bytes) {
+            return Err(HubError::TooLarge { limit: limits.frame_bytes as usize });
         }
-        Ok(())
+        let home = self.home(&target);
+        Ok(Publication { target, home, frame })
+    }
+
+    /// Publishes what was prepared; the first number.
+    pub(crate) async fn publish_batch(&self, batch: Arc<[Publication]>) -> Result<u64, (usize, HubError)> {
+        let parts = batch.clone();
+        let publish = move |shard: &mut Shard, first: u64| shard.publish(first, &parts);
+        let published = self.sequenced(self.concerned(&batch), batch.len(), publish).await;
+        let (first, results) = published.map_err(|error| (0, error))?;
+        results.into_iter().collect::<Result<(), _>>()?;
+        self.count_published(&batch);
+        Ok(first)
+    }
+
+    /// Publishes what was prepared, on the thread of a shard, which waits for nobody: when other shards are concerned, the result
+    /// comes to `answers` under `ticket`.
+    pub(crate) fn publish_from(
+        &self,
+        shard: &mut Shard,
+        batch: &Arc<[Publication]>,
+        answers: &Arc<Answers>,
+        ticket: u64,
+    ) -> Result<Published, (usize, HubError)> {
+        let concerned = self.concerned(batch);
+        let mut own_place = None;
+        let mut places = Vec::new();
+        for index in concerned.clone() {
+            match self.inner.shards[index].queue.try_reserve() {
+                Ok(place) if index == shard.index => own_place = Some(place),
+                Ok(place) => places.push(place),
+                Err(mpsc::error::TrySendError::Full(())) => return Ok(Published::Later),
+                Err(mpsc::error::TrySendError::Closed(())) => return Err((0, self.gone())),
+            }
+        }
+        let alone = places.is_empty();
+        let pending = Pending::new(answers.clone(), ticket, concerned.len());
+        let (first, is_own) = self.inner.sequencer.next(batch.len(), |first| {
+            // What has a lower number is in this shard's log: what is for it need not queue.
+            let is_own = own_place.is_some() && shard.is_caught_up();
+            for place in places.into_iter().chain(own_place.filter(|_| !is_own)) {
+                let (batch, mut part) = (batch.clone(), Part::of(&pending, first));
+                place.send(Box::new(move |shard| part.done(shard.publish(first, &batch))));
+            }
+            (first, is_own)
+        });
+        concerned.clone().filter(|index| *index != shard.index).for_each(|index| self.inner.shards[index].wake());
+        if is_own {
+            let result = shard.publish(first, batch);
+            if alone {
+                return result.map(|()| Published::Here(first));
+            }
+            Part::of(&pending, first).done(result);
+        }
+        Ok(Published::Elsewhere)
+    }
+
+    /// Counts what was published.
+    pub(crate) fn count_published(&self, batch: &[Publication]) {
+        for publication in batch {
+            self.inner.metrics.published.of(target_label(&publication.target)).inc();
+        }
+    }
+
+    /// The shards that some of `batch` is for.
+    fn concerned(&self, batch: &[Publication]) -> Range<usize> {
+        match batch {
+            [Publication { home: Some(home), .. }] => single(*home),
+            _ => self.all_shards(),
+        }
+    }
+
+    fn home(&self, target: &Target) -> Option<usize> {
+        match target {
+            Target::Client(client) => Some(self.shard_of(client)),
+            Target::Stream(stream) => Some(stream.shard),
+            _ => None,
+        }
     }
 
     /// Publishes an event to the clients for whom `chosen` holds, which is asked with the client, its user name and what the
@@ -66,8 +157,8 @@ impl Hub {
     where
         F: Fn(&ClientRef, &str, Option<&Metadata>) -> bool + Send + Sync + 'static,
     {
-        self.check_event(&Target::All, &event)?;
-        let (chosen, frame) = (Arc::new(chosen), event.encode()?);
+        let frame = self.prepare(Target::All, &event)?.frame;
+        let chosen = Arc::new(chosen);
         let publish = move |shard: &mut Shard, sequence: u64| {
             let clients = shard.choose(|client, name, metadata| {
                 catch_unwind(AssertUnwindSafe(|| chosen(client, name, metadata))).unwrap_or(false)
@@ -78,7 +169,7 @@ impl Hub {
             let target = sse_proto::Target::Clients(&clients);
             shard.engine.publish_at(shard.now(), sequence, target, &frame).map(|_| ())
         };
-        let (sequence, results) = self.sequenced(self.all_shards(), publish).await?;
+        let (sequence, results) = self.sequenced(self.all_shards(), 1, publish).await?;
         results.into_iter().collect::<Result<(), _>>()?;
         self.inner.metrics.published.of(metrics::TargetKind::Chosen).inc();
         Ok(self.event_id(sequence))
@@ -112,7 +203,7 @@ impl Hub {
             let target = sse_proto::Target::Clients(&clients);
             shard.engine.publish_at(shard.now(), sequence, target, &frame).map(|_| ())
         };
-        let (sequence, results) = self.sequenced(self.all_shards(), publish).await?;
+        let (sequence, results) = self.sequenced(self.all_shards(), 1, publish).await?;
         results.into_iter().collect::<Result<(), _>>()?;
         Ok(self.event_id(sequence))
     }
@@ -131,35 +222,160 @@ impl Hub {
     }
 
     async fn publish_frame(&self, target: Target, frame: SharedFrame) -> Result<EventId, HubError> {
-        let shards = match &target {
-            Target::Client(client) => single(self.shard_of(client)),
-            Target::Stream(stream) => single(stream.shard),
-            _ => self.all_shards(),
-        };
-        let unknown = if matches!(target, Target::Stream(_)) { HubError::UnknownStream } else { HubError::UnknownClient };
-        let target = Arc::new(target);
-        let publish = move |shard: &mut Shard, sequence: u64| {
-            let target = match &*target {
+        let home = self.home(&target);
+        let batch = [Publication { target, home, frame }].into();
+        let first = self.publish_batch(batch).await.map_err(|(_, error)| error)?;
+        Ok(self.event_id(first))
+    }
+}
+
+/// An event that was checked and encoded, and whom it is for.
+pub(crate) struct Publication {
+    target: Target,
+    /// The only shard that it concerns, if it does not concern all.
+    home: Option<usize>,
+    frame: SharedFrame,
+}
+
+impl Publication {
+    /// Whom it is for, when that is one client, who may not be registered.
+    pub(crate) fn client(&self) -> Option<&ClientRef> {
+        match &self.target {
+            Target::Client(client) => Some(client),
+            _ => None,
+        }
+    }
+}
+
+/// What came of publishing from a shard's thread.
+pub(crate) enum Published {
+    /// It is in every log concerned, from this number on.
+    Here(u64),
+    /// Others are at it, and answer.
+    Elsewhere,
+    /// The queue of another shard is full. Nothing was done.
+    Later,
+}
+
+impl Shard {
+    /// Publishes what of `batch` is for this shard, under numbers from `first` on; stops at the first event that cannot be.
+    fn publish(&mut self, first: u64, batch: &[Publication]) -> Result<(), (usize, HubError)> {
+        let now = self.now();
+        for (index, Publication { target, home, frame }) in batch.iter().enumerate() {
+            if home.is_some_and(|home| home != self.index) {
+                continue;
+            }
+            let target = match target {
                 Target::All => sse_proto::Target::All,
                 Target::Topic(topic) => sse_proto::Target::Topic(topic),
                 Target::Group(group) => sse_proto::Target::Group(group),
                 Target::UserName(name) => sse_proto::Target::UserName(name),
                 Target::Stream(stream) => sse_proto::Target::Connection(stream.conn),
-                Target::Client(client) => {
-                    let found = shard.engine.find(&client.group, &client.id);
-                    sse_proto::Target::Client(found.ok_or(PublishError::UnknownTarget)?)
-                }
+                Target::Client(client) => match self.engine.find(&client.group, &client.id) {
+                    Some(client) => sse_proto::Target::Client(client),
+                    None => return Err((index, HubError::UnknownClient)),
+                },
             };
-            shard.engine.publish_at(shard.now(), sequence, target, &frame).map(|_| ())
-        };
-        let (sequence, results) = self.sequenced(shards, publish).await?;
-        for result in results {
-            result.map_err(|error| match error {
-                PublishError::UnknownTarget => unknown.clone(),
-                other => other.into(),
+            let published = self.engine.publish_at(now, first + index as u64, target, frame);
+            published.map_err(|error| match error {
+                PublishError::UnknownTarget => (index, HubError::UnknownStream),
+                other => (index, other.into()),
             })?;
         }
-        Ok(self.event_id(sequence))
+        Ok(())
+    }
+}
+
+/// Where shards leave what they published for another one's publisher. No longer than there are publishers who wait.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    list: Mutex<Vec<Answer>>,
+    wake: Arc<Wake>,
+}
+
+/// What came of one publication; see [`Hub::publish_from`].
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) ticket: u64,
+    pub(crate) result: Result<u64, (usize, HubError)>,
+}
+
+impl Answers {
+    pub(crate) fn new(wake: Arc<Wake>) -> Self {
+        Self { list: Mutex::default(), wake }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Answer> {
+        mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+/// A publication that several shards are at.
+struct Pending {
+    answers: Arc<Answers>,
+    ticket: u64,
+    state: Mutex<Parts>,
+}
+
+/// How many parts are not done, and what came of those that are.
+struct Parts {
+    left: usize,
+    result: Result<u64, (usize, HubError)>,
+}
+
+impl Pending {
+    fn new(answers: Arc<Answers>, ticket: u64, parts: usize) -> Arc<Self> {
+        Arc::new(Self { answers, ticket, state: Mutex::new(Parts { left: parts, result: Ok(0) }) })
+    }
+
+    /// The last part to be done answers, with the first event that could not be.
+    fn done(&self, result: Result<u64, (usize, HubError)>) {
+        let answer = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.left -= 1;
+            let worse = match (&state.result, &result) {
+                (Err((before, _)), Err((index, _))) => index < before,
+                (Err(_), Ok(_)) => false,
+                (Ok(_), _) => true,
+            };
+            if worse {
+                state.result = result;
+            }
+            (state.left == 0).then(|| state.result.clone())
+        };
+        if let Some(result) = answer {
+            let answer = Answer { ticket: self.ticket, result };
+            self.answers.list.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+            self.answers.wake.wake();
+        }
+    }
+}
+
+/// One shard's part of a publication. Dropped before it is done, it says that the shard broke down.
+struct Part {
+    pending: Arc<Pending>,
+    first: u64,
+    result: Result<(), (usize, HubError)>,
+}
+
+impl Part {
+    fn of(pending: &Arc<Pending>, first: u64) -> Self {
+        Self { pending: pending.clone(), first, result: Err((0, HubError::Broken)) }
+    }
+
+    fn done(&mut self, result: Result<(), (usize, HubError)>) {
+        self.result = result;
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let result = mem::replace(&mut self.result, Ok(()));
+        self.pending.done(result.map(|()| self.first));
     }
 }
 

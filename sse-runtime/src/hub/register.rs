@@ -10,7 +10,7 @@ use tokio::time::Instant as Deadline;
 
 use super::{Hub, HubError, Place, error};
 use crate::event::{ClientRef, StreamId};
-use crate::shard::{Admission, Metadata, Shard};
+use crate::shard::{Admission, Metadata, Shard, Socket};
 use crate::stream::EventStream;
 
 /// A wish to receive events.
@@ -213,30 +213,13 @@ impl Hub {
     ///
     /// [`HubError`]: a name cannot be one, a limit is reached, or the hub is closed.
     pub async fn register(&self, register: Register) -> Result<EventStream, HubError> {
-        self.check_open()?;
-        let limits = &self.inner.config.engine.limits;
-        error::name("id", &register.client.id, limits.name_bytes)?;
-        let place = self.take_place()?;
-        let client = register.client.clone();
         let abort = register.abort.clone();
+        let admission = self.admission(register)?;
+        let client = admission.client.clone();
         let shard = self.shard_of(&client);
-        let admission = Admission {
-            client: register.client,
-            topics: register.topics,
-            start: register.start,
-            greeting: register.greeting,
-            dialect: register.dialect,
-            replace: register.replace,
-            passing: register.passing,
-            metadata: register.metadata,
-            abort: register.abort,
-            place,
-            ordinal: self.inner.ordinals.fetch_add(1, Ordering::Relaxed),
-            sequence: self.inner.sequencer.last(),
-        };
         // The stream is made on the shard: should the caller lose interest, dropping it tells the shard.
         let made = move |state: &mut Shard| {
-            let admitted = state.register(admission)?;
+            let admitted = state.register(admission, abort.clone())?;
             Ok::<_, sse_proto::RegisterError>(EventStream {
                 mailbox: admitted.mailbox,
                 client,
@@ -246,6 +229,57 @@ impl Hub {
             })
         };
         Ok(self.call(shard, made).await??)
+    }
+
+    /// Registers a connection whose bytes the shard writes into `socket` itself. It is called on the thread of `shard`, which
+    /// need not be the client's home. Who is not registered comes back through `refused`, on the thread of any shard.
+    pub(crate) fn register_socket(
+        &self,
+        shard: &mut Shard,
+        register: Register,
+        socket: Socket,
+        refused: impl FnOnce(Socket) + Send + 'static,
+    ) {
+        let Ok(admission) = self.admission(register) else {
+            return refused(socket);
+        };
+        let home = self.shard_of(&admission.client);
+        if home == shard.index && shard.is_caught_up() {
+            if let Err(socket) = shard.register_socket(admission, socket) {
+                refused(socket);
+            }
+            return;
+        }
+        let handle = &self.inner.shards[home];
+        let Ok(place) = handle.queue.try_reserve() else {
+            return refused(socket);
+        };
+        place.send(Box::new(move |shard| {
+            if let Err(socket) = shard.register_socket(admission, socket) {
+                refused(socket);
+            }
+        }));
+        handle.wake();
+    }
+
+    /// What a shard is told of a registration that may be.
+    fn admission(&self, register: Register) -> Result<Admission, HubError> {
+        self.check_open()?;
+        error::name("id", &register.client.id, self.inner.config.engine.limits.name_bytes)?;
+        Ok(Admission {
+            place: self.take_place()?,
+            client: register.client,
+            topics: register.topics,
+            start: register.start,
+            greeting: register.greeting,
+            dialect: register.dialect,
+            replace: register.replace,
+            passing: register.passing,
+            metadata: register.metadata,
+            ordinal: self.inner.ordinals.fetch_add(1, Ordering::Relaxed),
+            // Read before it is asked whether the shard's queue is empty: what has these numbers is in it, or in its log.
+            sequence: self.inner.sequencer.last(),
+        })
     }
 
     /// Whether a client is registered.

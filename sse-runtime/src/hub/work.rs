@@ -65,7 +65,7 @@ impl Hub {
             let told = shard.engine.progress_at(shard.now(), sequence, key, &task, &progress);
             told.map_err(|error| self::task_error(error, shard))
         };
-        let (_, results) = self.sequenced(single(self.shard_of(&home)), tell).await?;
+        let (_, results) = self.sequenced(single(self.shard_of(&home)), 1, tell).await?;
         results.into_iter().collect()
     }
 
@@ -138,14 +138,14 @@ impl Hub {
         let hub = self.clone();
         to_its_end(async move {
             let first = operation.clone();
-            let (_, results) = hub.sequenced(single(home), move |shard, sequence| first(shard, sequence, true)).await?;
+            let (_, results) = hub.sequenced(single(home), 1, move |shard, sequence| first(shard, sequence, true)).await?;
             results.into_iter().collect::<Result<(), _>>()?;
             for others in [0..home, home + 1..hub.inner.shards.len()] {
                 if others.is_empty() {
                     continue;
                 }
                 let next = operation.clone();
-                let (_, results) = hub.sequenced(others, move |shard, sequence| next(shard, sequence, false)).await?;
+                let (_, results) = hub.sequenced(others, 1, move |shard, sequence| next(shard, sequence, false)).await?;
                 results.into_iter().collect::<Result<(), _>>()?;
             }
             Ok(())

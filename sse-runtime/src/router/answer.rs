@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
@@ -50,8 +50,16 @@ pub(super) fn text(text: String) -> Response {
 
 /// JSON that no cache keeps.
 pub(super) fn json(json: String) -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, json).into_response()
+    json_bytes(json).map(Body::from)
+}
+
+/// The same for who writes it without axum.
+pub(super) fn json_bytes(json: String) -> axum::http::Response<Bytes> {
+    let mut response = axum::http::Response::new(Bytes::from(json));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A stream, or what a stream route says instead: 204 once the hub is closed, which tells a browser to stay away.
@@ -70,12 +78,16 @@ pub(super) async fn stream_head() -> Response {
 
 fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
-    let headers = response.headers_mut();
+    stream_headers(response.headers_mut());
+    response
+}
+
+/// What stands in the head of every stream.
+pub(super) fn stream_headers(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     // Nginx passes the stream on as it comes.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
 }
 
 /// A body that may be left out.

@@ -1,6 +1,7 @@
 //! `GET events`: everything in one request.
 
 use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
 use super::manager::{start_at, stream_abort};
@@ -22,20 +23,7 @@ struct Query {
 /// A stream of topics and of what is for the client itself. A client that names neither itself nor its user is forgotten when its
 /// last stream ends.
 pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<Response, ApiError> {
-    let query = Query::parse(request.uri().query().unwrap_or(""))?;
-    let group = query.group.as_deref().unwrap_or("");
-    let passing = query.client.is_none() && query.name.is_none();
-    let id = match (query.client, query.name) {
-        (Some(id), _) => id,
-        (None, Some(name)) => web.hub.new_id(&name)?,
-        (None, None) => web.hub.new_nameless_id()?,
-    };
-    let mut register = Register::new(ClientRef::from((group, id.as_str())))
-        .start_at(start_at(request.headers(), query.last_event_id))
-        .passing(passing || !web.guard.is_ours(request.uri(), request.headers()));
-    for topic in query.topics {
-        register = register.topic(topic);
-    }
+    let mut register = wish(&web, request.uri(), request.headers())?;
     if let Some(abort) = stream_abort(&request) {
         register = register.abort(abort);
     }
@@ -46,6 +34,25 @@ pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<R
         }
         registered => Ok(answer::stream(registered)),
     }
+}
+
+/// The registration that a request asks for.
+pub(super) fn wish(web: &Web, uri: &Uri, headers: &HeaderMap) -> Result<Register, ApiError> {
+    let query = Query::parse(uri.query().unwrap_or(""))?;
+    let group = query.group.as_deref().unwrap_or("");
+    let passing = query.client.is_none() && query.name.is_none();
+    let id = match (query.client, query.name) {
+        (Some(id), _) => id,
+        (None, Some(name)) => web.hub.new_id(&name)?,
+        (None, None) => web.hub.new_nameless_id()?,
+    };
+    let mut register = Register::new(ClientRef::from((group, id.as_str())))
+        .start_at(start_at(headers, query.last_event_id))
+        .passing(passing || !web.guard.is_ours(uri, headers));
+    for topic in query.topics {
+        register = register.topic(topic);
+    }
+    Ok(register)
 }
 
 impl Query {

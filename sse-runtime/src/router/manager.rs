@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Version};
+use axum::http::{HeaderMap, Uri, Version};
 use axum::response::Response;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -22,14 +22,18 @@ pub(super) async fn make_id(State(web): State<Web>, name: OnePart) -> Result<Res
 /// M4, M5: the stream of an id, whoever made it up.
 pub(super) async fn register_listener(State(web): State<Web>, id: OnePart, request: Request) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let start = start_at(request.headers(), None);
-    // Nothing is kept of an id that another site's page brings, which has no use for it.
-    let passing = !web.guard.is_ours(request.uri(), request.headers());
-    let mut register = Register::new(&id).manager().start_at(start).passing(passing);
+    let mut register = wish(&web, &id, request.uri(), request.headers());
     if let Some(abort) = stream_abort(&request) {
         register = register.abort(abort);
     }
     Ok(answer::stream(web.hub.register(register).await))
+}
+
+/// The registration that a request asks for.
+pub(super) fn wish(web: &Web, id: &str, uri: &Uri, headers: &HeaderMap) -> Register {
+    // Nothing is kept of an id that another site's page brings, which has no use for it.
+    let passing = !web.guard.is_ours(uri, headers);
+    Register::new(id).manager().start_at(start_at(headers, None)).passing(passing)
 }
 
 /// M6: the id is given up.

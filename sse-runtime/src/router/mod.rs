@@ -4,11 +4,12 @@
 //! route as an [`Access`].
 
 mod answer;
+pub(crate) mod direct;
 mod events;
 mod manager;
 mod operations;
 mod page;
-mod publish;
+pub(crate) mod publish;
 mod work;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Publishing over HTTP.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
@@ -12,13 +14,13 @@ use serde_json::{Value, json};
 use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
 use crate::event::{Event, Target};
-use crate::hub::{Hub, HubError, to_its_end};
+use crate::hub::{Hub, HubError, Publication, to_its_end};
 use crate::metrics::PublishError;
 
 /// One event to publish.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Publication {
+struct Publishing {
     to: To,
     event: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -38,64 +40,92 @@ enum To {
     Group(String),
 }
 
+/// What the body of one request asks for, checked and encoded.
+pub(crate) struct Request {
+    pub(crate) batch: Arc<[Publication]>,
+    /// The ids that events brought themselves.
+    own_ids: Vec<Option<String>>,
+    is_array: bool,
+}
+
 /// Publishes one event, or an array of them in order. All are checked before the first is published.
 pub(super) async fn publish(State(web): State<Web>, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
     let hub = web.hub.clone();
-    let published = publish_body(web, body).await;
+    let published = publish_body(&hub, body).await;
     if let Err(error) = &published {
-        hub.metrics().publish_errors.of(refusal(error.status())).inc();
+        count_refusal(&hub, error);
     }
     published
 }
 
-/// What kind of refusal a status stands for.
-fn refusal(status: StatusCode) -> PublishError {
-    match status {
+async fn publish_body(hub: &Hub, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
+    let request = Request::parse(hub, &body?)?;
+    // Only an array has an event before the one whose client is not known.
+    if request.is_array {
+        for (index, publication) in request.batch.iter().enumerate() {
+            if let Some(client) = publication.client()
+                && !hub.is_registered(client).await
+            {
+                return Err(request.blame(index, HubError::UnknownClient));
+            }
+        }
+    }
+    let (of_request, batch) = (hub.clone(), request.batch.clone());
+    let published = to_its_end(async move { Ok(of_request.publish_batch(batch).await) }).await?;
+    let first = published.map_err(|(index, error)| request.blame(index, error))?;
+    Ok(answer::json(request.answer(hub, first)))
+}
+
+/// Counts a request that published nothing, or not everything.
+pub(super) fn count_refusal(hub: &Hub, error: &ApiError) {
+    let reason = match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => PublishError::TooLarge,
         StatusCode::NOT_FOUND => PublishError::UnknownTarget,
         status if status.is_server_error() => PublishError::Unavailable,
         _ => PublishError::Malformed,
-    }
-}
-
-async fn publish_body(web: Web, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
-    let body = body?;
-    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let publications = if is_array { parse_json(&body)? } else { vec![parse_json::<Publication>(&body)?] };
-    let mut events = Vec::with_capacity(publications.len());
-    let at = |index: usize, field: &str| {
-        if is_array { format!("[{index}].{field}") } else { field.to_owned() }
     };
-    for (index, publication) in publications.into_iter().enumerate() {
-        let at = |field: &str| at(index, field);
-        let (target, event) = publication.into_event().map_err(|error| locate(error, &at))?;
-        web.hub.check_event(&target, &event).map_err(|error| locate(error, &at))?;
-        // Only an array has an event before this one.
-        if let Target::Client(client) = &target
-            && is_array
-            && !web.hub.is_registered(client).await
-        {
-            return Err(locate(HubError::UnknownClient, &at));
-        }
-        events.push((target, event));
-    }
-    let published = to_its_end(publish_all(web.hub, events)).await?;
-    let mut ids = published.map_err(|(index, error)| locate(error, &|field| at(index, field)))?;
-    let answer = if is_array { Value::Array(ids) } else { ids.pop().unwrap_or_default() };
-    Ok(answer::json(answer.to_string()))
+    hub.metrics().publish_errors.of(reason).inc();
 }
 
-/// Publishes one after the other; an error comes with the index of the event it concerns.
-async fn publish_all(hub: Hub, events: Vec<(Target, Event)>) -> Result<Result<Vec<Value>, (usize, HubError)>, HubError> {
-    let mut ids = Vec::with_capacity(events.len());
-    for (index, (target, event)) in events.into_iter().enumerate() {
-        let own_id = event.own_id().map(str::to_owned);
-        match hub.publish(target, event).await {
-            Ok(id) => ids.push(json!({ "id": own_id.unwrap_or_else(|| id.to_string()) })),
-            Err(error) => return Ok(Err((index, error))),
+impl Request {
+    /// Reads and checks a request's body, all of it, as far as can be told without asking the shards.
+    pub(super) fn parse(hub: &Hub, body: &[u8]) -> Result<Self, ApiError> {
+        let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let publications = if is_array { parse_json(body)? } else { vec![parse_json::<Publishing>(body)?] };
+        let mut own_ids = Vec::with_capacity(publications.len());
+        let mut batch = Vec::with_capacity(publications.len());
+        for (index, publishing) in publications.into_iter().enumerate() {
+            let at = |field: &str| place(is_array, index, field);
+            let (target, event) = publishing.into_event().map_err(|error| locate(error, &at))?;
+            batch.push(hub.prepare(target, &event).map_err(|error| locate(error, &at))?);
+            own_ids.push(event.own_id().map(str::to_owned));
         }
+        Ok(Self { batch: batch.into(), own_ids, is_array })
     }
-    Ok(Ok(ids))
+
+    /// Whether it must be asked first who is registered: nothing of it may be published then if someone is not.
+    pub(super) fn asks_first(&self) -> bool {
+        self.is_array && self.batch.iter().any(|publication| publication.client().is_some())
+    }
+
+    /// The ids of what was published from number `first` on, as JSON.
+    pub(super) fn answer(&self, hub: &Hub, first: u64) -> String {
+        let ids = self.own_ids.iter().zip(first..).map(|(own_id, sequence)| match own_id {
+            Some(own_id) => json!({ "id": own_id }),
+            None => json!({ "id": hub.event_id(sequence).to_string() }),
+        });
+        let mut ids: Vec<Value> = ids.collect();
+        if self.is_array { Value::Array(ids) } else { ids.pop().unwrap_or_default() }.to_string()
+    }
+
+    /// What to answer when the event at `index` was not published.
+    pub(super) fn blame(&self, index: usize, error: HubError) -> ApiError {
+        locate(error, &|field| place(self.is_array, index, field))
+    }
+}
+
+fn place(is_array: bool, index: usize, field: &str) -> String {
+    if is_array { format!("[{index}].{field}") } else { field.to_owned() }
 }
 
 /// M11 over HTTP: tells all who listen to a key.
@@ -105,7 +135,7 @@ pub(super) async fn notify(State(web): State<Web>, key: Result<Path<String>, Pat
     Ok(answer::json(json!({ "id": id.to_string() }).to_string()))
 }
 
-impl Publication {
+impl Publishing {
     fn into_event(self) -> Result<(Target, Event), HubError> {
         let mut event = match self.data {
             None => Event::default(),

@@ -6,10 +6,11 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread::Thread;
 
 use bytes::Bytes;
 use sse_proto::ConnId;
+
+use super::wake::Wake;
 
 /// One stream's place, shared by its shard and its [`EventStream`](crate::EventStream).
 #[derive(Debug)]
@@ -42,11 +43,11 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Returns {
     list: Mutex<Vec<ConnId>>,
-    shard: Thread,
+    shard: Arc<Wake>,
 }
 
 impl Returns {
-    pub(crate) fn new(shard: Thread) -> Self {
+    pub(crate) fn new(shard: Arc<Wake>) -> Self {
         Self { list: Mutex::default(), shard }
     }
 
@@ -61,7 +62,7 @@ impl Returns {
 
     fn push(&self, conn: ConnId) {
         lock(&self.list).push(conn);
-        self.shard.unpark();
+        self.shard.wake();
     }
 }
 

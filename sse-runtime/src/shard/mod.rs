@@ -1,61 +1,79 @@
 //! A shard: a thread that owns one engine and the connections of its clients.
 //!
-//! It takes commands from a bounded queue, a batch at a time, then writes what they made ready: one chunk for each connection,
-//! with everything that waits for it. It holds no lock and awaits nothing. Connections of a client are always on one shard.
+//! One turn of its loop: take what waits in its bounded queue, a batch at a time; look after sockets; write what became ready,
+//! some connections at a time. So a burst of events leaves in one write for each connection, and what comes in while many are
+//! written still leaves with those that are not written yet. When nothing is left to do it sleeps in the kernel, until a socket,
+//! another thread or a deadline wakes it. It holds no lock and awaits nothing. Connections of a client are always on one shard.
 
 mod mailbox;
+mod outlet;
+mod wake;
 
 use std::any::Any;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mio::event::Event;
+use mio::{Events, Poll, Registry, Token};
 use sse_proto::wire::Encode;
 use sse_proto::{
-    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output, RegisterError, Registration,
-    Resume,
+    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output, RegisterError, Registered,
+    Registration, Resume,
 };
 use tokio::sync::{Notify, broadcast, mpsc};
 
 pub(crate) use self::mailbox::Mailbox;
 use self::mailbox::Returns;
+pub(crate) use self::outlet::Socket;
+use self::outlet::{Body, Outlet};
+pub(crate) use self::wake::Wake;
 use crate::clock::Clock;
 use crate::event::ClientRef;
 use crate::hub::{HubEvent, Place, StartAt, StreamAbort};
 use crate::metrics::{self, Metrics};
+use crate::serve::front::{Door, Front};
 use crate::telemetry::short;
 
 /// What a command does with the shard it was sent to.
 pub(crate) type Command = Box<dyn FnOnce(&mut Shard) + Send>;
 
-/// Commands executed before output is looked after.
+/// Commands executed before sockets and output are looked after.
 const BATCH: usize = 256;
-/// Outputs looked after before commands are.
-const OUTPUTS: usize = 1024;
+/// Connections written before commands and sockets are looked after: few, so that what is published meanwhile joins the frames
+/// of those that wait; many enough that looking costs next to nothing.
+const OUTPUTS: usize = 32;
 /// Bytes handed to a stream at once: small enough that a peer that takes nothing holds little, large enough for big runs.
 const CHUNK: usize = 16 * 1024;
-/// Runs of the log that one chunk is made of.
+/// Bytes written to one socket before the others have their turn.
+const BURST: usize = 256 * 1024;
+/// Runs of the log that one write is made of.
 const RUNS: usize = 32;
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// What of the log may wait for connections that take what they are given, before no more is accepted: one part in this many.
+const BACKLOG: usize = 4;
 
 /// How the rest of the program reaches a shard.
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
     pub(crate) queue: mpsc::Sender<Command>,
     /// Behind the queue, so that the shard is woken once its queue is closed.
-    wake: Wake,
+    wake: WakeAtEnd,
     /// Bytes and frames of the log and rows of the tables, as of the last turn.
     pub(crate) gauges: Arc<Gauges>,
 }
 
 /// Wakes the shard when dropped.
 #[derive(Debug)]
-struct Wake(Thread);
+struct WakeAtEnd(Arc<Wake>);
 
-impl Drop for Wake {
+impl Drop for WakeAtEnd {
     fn drop(&mut self) {
-        self.0.unpark();
+        self.0.wake();
     }
 }
 
@@ -81,11 +99,21 @@ pub(crate) struct Shared {
 
 pub(crate) struct Shard {
     pub(crate) engine: Engine<Heap>,
+    /// Which one it is, counted from 0.
+    pub(crate) index: usize,
+    commands: mpsc::Receiver<Command>,
     shared: Shared,
     seats: Vec<Option<Seat>>,
     members: Vec<Option<Member>>,
+    wake: Arc<Wake>,
+    /// Where its sockets are registered with the kernel.
+    pub(crate) registry: Registry,
+    /// Listeners that it shall accept from.
+    pub(crate) new_doors: Vec<Door>,
     returns: Arc<Returns>,
     returned: Vec<ConnId>,
+    /// Sockets that had their turn and take more.
+    unfinished: Vec<ConnId>,
     gauges: Arc<Gauges>,
     /// The chunk made last: streams that get the same bytes share it.
     last_chunk: Bytes,
@@ -95,10 +123,7 @@ pub(crate) struct Shard {
 /// An open connection.
 struct Seat {
     conn: ConnId,
-    mailbox: Arc<Mailbox>,
-    /// The mailbox holds a chunk, or the stream took one and did not say so yet. The engine counts it as written.
-    in_flight: bool,
-    abort: Option<StreamAbort>,
+    outlet: Outlet,
     _place: Place,
 }
 
@@ -125,7 +150,6 @@ pub(crate) struct Admission {
     pub(crate) replace: bool,
     pub(crate) passing: bool,
     pub(crate) metadata: Option<Metadata>,
-    pub(crate) abort: Option<StreamAbort>,
     pub(crate) ordinal: u64,
     /// The last sequence number the hub gave out.
     pub(crate) sequence: u64,
@@ -140,66 +164,168 @@ pub(crate) struct Admitted {
 
 impl ShardHandle {
     /// Starts a shard. It ends when the last sender of its queue is gone.
-    pub(crate) fn start(name: String, engine: Engine<Heap>, queue_len: usize, shared: Shared) -> std::io::Result<Self> {
+    pub(crate) fn start(index: usize, engine: Engine<Heap>, queue_len: usize, shared: Shared) -> io::Result<Self> {
         let (queue, commands) = mpsc::channel(queue_len);
         let gauges = Arc::new(Gauges::default());
-        let own_gauges = gauges.clone();
-        let join = thread::Builder::new().name(name).spawn(move || {
-            let shard = Shard {
-                engine,
-                shared,
-                seats: Vec::new(),
-                members: Vec::new(),
-                returns: Arc::new(Returns::new(thread::current())),
-                returned: Vec::new(),
-                gauges: own_gauges,
-                last_chunk: Bytes::new(),
-                scratch: Vec::new(),
-            };
-            shard.run(commands);
-        })?;
-        Ok(Self { queue, wake: Wake(join.thread().clone()), gauges })
+        let poll = Poll::new()?;
+        let wake = Arc::new(Wake::new(poll.registry(), WAKE)?);
+        let shard = Shard {
+            engine,
+            index,
+            commands,
+            shared,
+            seats: Vec::new(),
+            members: Vec::new(),
+            wake: wake.clone(),
+            registry: poll.registry().try_clone()?,
+            new_doors: Vec::new(),
+            returns: Arc::new(Returns::new(wake.clone())),
+            returned: Vec::new(),
+            unfinished: Vec::new(),
+            gauges: gauges.clone(),
+            last_chunk: Bytes::new(),
+            scratch: Vec::new(),
+        };
+        thread::Builder::new().name(format!("sse-shard-{index}")).spawn(move || shard.run(poll))?;
+        Ok(Self { queue, wake: WakeAtEnd(wake), gauges })
     }
 
-    /// Something was put into the queue.
+    /// Something was put where the shard looks.
     pub(crate) fn wake(&self) {
-        self.wake.0.unpark();
+        self.wake.0.wake();
     }
 }
 
+/// What a token from the kernel stands for.
+enum Source {
+    Wake,
+    /// A connection, by its slot in the engine.
+    Stream(usize),
+    /// Something of the front's.
+    Front(usize),
+}
+
+const WAKE: Token = Token(0);
+
+impl Source {
+    fn of(token: Token) -> Self {
+        match token.0 {
+            0 => Self::Wake,
+            odd if odd % 2 == 1 => Self::Stream(odd / 2),
+            even => Self::Front(even / 2 - 1),
+        }
+    }
+
+    fn token(&self) -> Token {
+        Token(match self {
+            Self::Wake => 0,
+            Self::Stream(slot) => slot * 2 + 1,
+            Self::Front(index) => index * 2 + 2,
+        })
+    }
+}
+
+/// The token under which the front registers its socket number `index`.
+pub(crate) fn front_token(index: usize) -> Token {
+    Source::Front(index).token()
+}
+
 impl Shard {
-    fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    fn run(mut self, mut poll: Poll) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut front = Front::new(self.wake.clone());
         loop {
-            let mut more = true;
-            for _ in 0..BATCH {
-                match commands.try_recv() {
-                    Ok(command) => command(&mut self),
-                    Err(mpsc::error::TryRecvError::Empty) => {
-                        more = false;
-                        break;
-                    }
-                    Err(mpsc::error::TryRecvError::Disconnected) => return,
+            let throttled = self.engine.backlog() > self.engine.config().limits.log_bytes as usize / BACKLOG;
+            let mut more = throttled;
+            if !throttled {
+                match self.take_commands() {
+                    Some(more_commands) => more |= more_commands,
+                    None => return,
                 }
+                more |= front.turn(&mut self);
             }
             self.engine.handle_timeout(self.now());
             self.take_returns();
+            more |= self.take_unfinished();
             more |= self.look_after_outputs();
             self.publish_gauges();
-            if more || !self.returns.is_empty() {
-                continue;
+            let wait = if more { Some(Duration::ZERO) } else { self.may_sleep(&front) };
+            match poll.poll(&mut events, wait) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "the kernel does not tell of sockets; a shard ends");
+                    return;
+                }
             }
-            match self.engine.poll_timeout() {
-                None => thread::park(),
-                Some(deadline) => thread::park_timeout(deadline.since(self.now()).max(Duration::from_millis(1))),
+            self.wake.stay_awake();
+            for event in &events {
+                match Source::of(event.token()) {
+                    Source::Wake => {}
+                    Source::Stream(slot) => self.socket_event(slot, event),
+                    Source::Front(index) => front.event(index, event),
+                }
             }
         }
+    }
+
+    /// How long there is nothing to do; `None`: until someone wakes the shard.
+    fn may_sleep(&self, front: &Front) -> Option<Duration> {
+        self.wake.fall_asleep();
+        let woken = !self.commands.is_empty() || self.commands.is_closed() || !self.returns.is_empty() || front.is_woken();
+        if woken {
+            return Some(Duration::ZERO);
+        }
+        let deadline = [self.engine.poll_timeout(), front.poll_timeout()].into_iter().flatten().min()?;
+        Some(deadline.since(self.now()).max(Duration::from_millis(1)))
+    }
+
+    /// Executes what waits, a batch of it: whether there is more. `None` when nobody can send any.
+    fn take_commands(&mut self) -> Option<bool> {
+        for _ in 0..BATCH {
+            match self.commands.try_recv() {
+                Ok(command) => command(self),
+                Err(mpsc::error::TryRecvError::Empty) => return Some(false),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            }
+        }
+        Some(true)
+    }
+
+    /// Whether everything that was sent to this shard was executed. What was numbered before is in its log then.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.commands.is_empty()
     }
 
     pub(crate) fn now(&self) -> sse_proto::Instant {
         self.shared.clock.now()
     }
 
-    pub(crate) fn register(&mut self, admission: Admission) -> Result<Admitted, RegisterError> {
+    /// Registers a connection whose bytes go into the mailbox of a body.
+    pub(crate) fn register(&mut self, admission: Admission, abort: Option<StreamAbort>) -> Result<Admitted, RegisterError> {
+        let registered = self.admit(&admission)?;
+        let mailbox = Arc::new(Mailbox::new(registered.conn, self.returns.clone()));
+        let outlet = Outlet::Body(Body { mailbox: mailbox.clone(), in_flight: false, abort });
+        self.seat(&registered, admission, outlet);
+        Ok(Admitted { mailbox, conn: registered.conn, returning: registered.returning })
+    }
+
+    /// Registers a connection whose bytes go into `socket`, or gives it back.
+    pub(crate) fn register_socket(&mut self, admission: Admission, mut socket: Socket) -> Result<(), Socket> {
+        let Ok(registered) = self.admit(&admission) else {
+            return Err(socket);
+        };
+        let conn = registered.conn;
+        let watched = socket.register(&self.registry, Source::Stream(conn.slot()).token());
+        self.seat(&registered, admission, Outlet::Socket(socket));
+        if let Err(error) = watched {
+            tracing::error!(%error, "the kernel does not watch a socket; its connection ends");
+            self.disconnect(conn);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, admission: &Admission) -> Result<Registered, RegisterError> {
         let now = self.now();
         self.engine.observe_sequence(admission.sequence);
         let topics: Vec<&str> = admission.topics.iter().map(String::as_str).collect();
@@ -218,16 +344,11 @@ impl Shard {
             replace: admission.replace,
             passing: admission.passing,
         };
-        let registered = self.engine.register(now, &registration)?;
-        let mailbox = Arc::new(Mailbox::new(registered.conn, self.returns.clone()));
-        let seat = Seat {
-            conn: registered.conn,
-            mailbox: mailbox.clone(),
-            in_flight: false,
-            abort: admission.abort,
-            _place: admission.place,
-        };
-        put(&mut self.seats, registered.conn.slot(), seat);
+        self.engine.register(now, &registration)
+    }
+
+    fn seat(&mut self, registered: &Registered, admission: Admission, outlet: Outlet) {
+        put(&mut self.seats, registered.conn.slot(), Seat { conn: registered.conn, outlet, _place: admission.place });
         if !registered.returning {
             let member = Member {
                 key: registered.client,
@@ -243,7 +364,6 @@ impl Shard {
         }
         tracing::debug!(client = %short(&admission.client.id), returning = registered.returning, "registered");
         self.tell(HubEvent::Connected { client: admission.client, returning: registered.returning, gap: registered.gap });
-        Ok(Admitted { mailbox, conn: registered.conn, returning: registered.returning })
     }
 
     /// Gives up a client's id.
@@ -305,25 +425,54 @@ impl Shard {
     fn take_returns(&mut self) {
         let mut returned = std::mem::take(&mut self.returned);
         self.returns.take(&mut returned);
-        let now = self.now();
         for conn in returned.drain(..) {
-            let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut).filter(|seat| seat.conn == conn) else {
+            let Some(Seat { outlet: Outlet::Body(body), .. }) = seat_of(&mut self.seats, conn) else {
                 continue;
             };
-            let progress = seat.mailbox.progress();
+            let progress = body.mailbox.progress();
             if progress.taken > 0 {
-                seat.in_flight = false;
+                body.in_flight = false;
                 self.shared.metrics.bytes_written.inc_by(progress.taken as u64);
             }
             if progress.dropped {
-                if let Ok(left) = self.engine.handle_disconnect(now, conn) {
-                    self.leave(conn, left.client, left.last, None);
-                }
+                self.disconnect(conn);
             } else if progress.taken > 0 {
                 self.fill(conn);
             }
         }
         self.returned = returned;
+    }
+
+    /// Sockets that had their turn get another one; whether some need one more.
+    fn take_unfinished(&mut self) -> bool {
+        for conn in std::mem::take(&mut self.unfinished) {
+            self.fill(conn);
+        }
+        !self.unfinished.is_empty()
+    }
+
+    /// The kernel tells of the socket of the connection in `slot`. It may mean a connection that had the slot before: then nothing
+    /// comes of it.
+    fn socket_event(&mut self, slot: usize, event: &Event) {
+        let Some(Seat { conn, outlet: Outlet::Socket(socket), .. }) = self.seats.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let conn = *conn;
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.scratch.resize(CHUNK, 0);
+            if !socket.is_open(&mut self.scratch) || event.is_read_closed() {
+                return self.disconnect(conn);
+            }
+        }
+        if event.is_writable() {
+            self.fill(conn);
+        }
+    }
+
+    fn disconnect(&mut self, conn: ConnId) {
+        if let Ok(left) = self.engine.handle_disconnect(self.now(), conn) {
+            self.leave(conn, left.client, left.last, None);
+        }
     }
 
     /// True when there may be more.
@@ -358,16 +507,52 @@ impl Shard {
         true
     }
 
-    /// Puts the next bytes for `conn` into its mailbox, if it is empty. To the engine they are written then: the mailbox is to a
-    /// stream what its send buffer is to a socket. A peer that takes nothing is found by what waits behind it, a heartbeat if
-    /// nothing else.
+    /// Gives `conn` its next bytes.
     fn fill(&mut self, conn: ConnId) {
-        let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::as_mut) else {
+        match seat_of(&mut self.seats, conn) {
+            Some(Seat { outlet: Outlet::Socket(_), .. }) => self.write(conn),
+            Some(Seat { outlet: Outlet::Body(body), .. }) if !body.in_flight => self.hand_over(conn),
+            _ => {}
+        }
+    }
+
+    /// Writes what waits for `conn` into its socket, from the log, until the kernel refuses or others must have their turn.
+    fn write(&mut self, conn: ConnId) {
+        let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn) else {
             return;
         };
-        if seat.in_flight {
-            return;
+        let now = self.shared.clock.now();
+        let mut burst = 0;
+        while burst < BURST {
+            let mut slices = [&b""[..]; RUNS];
+            let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
+            if filled == 0 {
+                return;
+            }
+            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+            let written = match socket.write(&slices[..filled]) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(_) => return self.disconnect(conn),
+            };
+            let whole = self.engine.handle_written(now, conn, written).unwrap_or(0);
+            self.shared.metrics.deliveries.inc_by(whole as u64);
+            self.shared.metrics.bytes_written.inc_by(written as u64);
+            if written < offered {
+                if socket.ask_writable(&self.registry, Source::Stream(conn.slot()).token()).is_err() {
+                    self.disconnect(conn);
+                }
+                return;
+            }
+            burst += written;
         }
+        self.unfinished.push(conn);
+    }
+
+    /// Puts the next bytes for `conn` into its mailbox, which is empty. To the engine they are written then: the mailbox is to a
+    /// stream what its send buffer is to a socket. A peer that takes nothing is found by what waits behind it, a heartbeat if
+    /// nothing else.
+    fn hand_over(&mut self, conn: ConnId) {
         let now = self.shared.clock.now();
         self.scratch.clear();
         while self.scratch.len() < CHUNK {
@@ -384,19 +569,21 @@ impl Shard {
             };
             self.shared.metrics.deliveries.inc_by(whole as u64);
         }
+        let Some(Seat { outlet: Outlet::Body(body), .. }) = seat_of(&mut self.seats, conn) else {
+            return;
+        };
         if self.scratch.is_empty() {
             return;
         }
         if self.last_chunk != self.scratch {
             self.last_chunk = Bytes::copy_from_slice(&self.scratch);
         }
-        seat.in_flight = true;
-        seat.mailbox.put(self.last_chunk.clone());
+        body.in_flight = true;
+        body.mailbox.put(self.last_chunk.clone());
     }
 
     fn close(&mut self, conn: ConnId, client: ClientKey, reason: CloseReason, last: bool) {
-        let seat = self.seats.get(conn.slot()).and_then(Option::as_ref);
-        if let Some(abort) = seat.and_then(|seat| seat.abort.as_ref()) {
+        if let Some(Seat { outlet: Outlet::Body(Body { abort: Some(abort), .. }), .. }) = seat_of(&mut self.seats, conn) {
             // A peer that takes nothing would keep a stream that has ended for ever.
             match (reason, self.engine.config().write_stall) {
                 (CloseReason::Stalled, _) => abort.abort(),
@@ -410,8 +597,10 @@ impl Shard {
 
     /// The connection is gone from the engine.
     fn leave(&mut self, conn: ConnId, client: ClientKey, last: bool, reason: Option<CloseReason>) {
-        if let Some(seat) = self.seats.get_mut(conn.slot()).and_then(Option::take) {
-            seat.mailbox.end();
+        match self.seats.get_mut(conn.slot()).and_then(Option::take).map(|seat| seat.outlet) {
+            Some(Outlet::Body(body)) => body.mailbox.end(),
+            Some(Outlet::Socket(socket)) => socket.end(),
+            None => {}
         }
         self.shared.metrics.closed.of(reason.map_or(metrics::CloseReason::ClientLeft, close_label)).inc();
         let Some(member) = self.member(client) else {
@@ -453,9 +642,16 @@ impl Shard {
 impl Drop for Shard {
     fn drop(&mut self) {
         for seat in self.seats.iter().flatten() {
-            seat.mailbox.end();
+            if let Outlet::Body(body) = &seat.outlet {
+                body.mailbox.end();
+            }
         }
     }
+}
+
+/// The seat of a connection that is still open.
+fn seat_of(seats: &mut [Option<Seat>], conn: ConnId) -> Option<&mut Seat> {
+    seats.get_mut(conn.slot())?.as_mut().filter(|seat| seat.conn == conn)
 }
 
 fn put<T>(table: &mut Vec<Option<T>>, slot: usize, value: T) {

@@ -1,0 +1,135 @@
+//! The routes that a shard answers itself: streams, and publishing.
+//!
+//! The same guards and the same words as the [router](super::router), without a task for each request. What is not so plain is
+//! left to the router: everything here that returns `None`.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use bytes::Bytes;
+
+use super::publish::{Request, count_refusal};
+use super::{RouterOptions, Web, answer, events, manager};
+use crate::auth::Access;
+use crate::error::ApiError;
+use crate::hub::{Answers, Hub, HubError, Published, Register};
+use crate::shard::{Shard, Socket};
+
+/// The routes that a shard answers itself.
+pub(crate) struct Direct {
+    web: Web,
+    events: String,
+    register_listener: String,
+    publish: String,
+}
+
+/// What a request's head asks for.
+pub(crate) enum Wish {
+    /// A stream, and what stands in the head of the response.
+    Stream(Box<Register>, HeaderMap),
+    /// To publish the body. These headers stand in the head of the response whatever comes of it.
+    Publish(HeaderMap),
+}
+
+/// What came of a body that was to be published.
+pub(crate) enum Publishing {
+    /// This is the answer.
+    Answered(Response<Bytes>),
+    /// Other shards are at it; their answer goes to [`Direct::published`].
+    Elsewhere(Request),
+    /// To be tried again when other shards have taken what waits for them.
+    Later,
+}
+
+impl Direct {
+    pub(crate) fn new(hub: Hub, options: &RouterOptions) -> Self {
+        let at = |rest: &str| options.prefix.join(rest);
+        Self {
+            events: at("events"),
+            register_listener: at("register-listener/"),
+            publish: at("publish"),
+            web: Web { hub, guard: options.guard.clone(), end_on_disconnect: options.end_on_disconnect },
+        }
+    }
+
+    /// What a request asks for, if it may.
+    pub(crate) fn wish(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Wish> {
+        let mut answered = HeaderMap::new();
+        let guard = &self.web.guard;
+        if method == Method::POST && uri.path() == self.publish {
+            guard.check(Access::Privileged, uri, headers).ok()?;
+            guard.decorate(Access::Privileged, headers, &mut answered);
+            return Some(Wish::Publish(answered));
+        }
+        if method != Method::GET {
+            return None;
+        }
+        let register = if uri.path() == self.events {
+            events::wish(&self.web, uri, headers).ok()?
+        } else {
+            let id = uri.path().strip_prefix(&self.register_listener)?;
+            let is_plain = !id.is_empty() && !id.contains(['%', '/']);
+            is_plain.then(|| manager::wish(&self.web, id, uri, headers))?
+        };
+        guard.check(Access::Stream, uri, headers).ok()?;
+        answer::stream_headers(&mut answered);
+        guard.decorate(Access::Stream, headers, &mut answered);
+        Some(Wish::Stream(Box::new(register), answered))
+    }
+
+    /// Opens a stream on `socket`, or gives it to `refused`, on the thread of any shard.
+    pub(crate) fn open(
+        &self,
+        shard: &mut Shard,
+        register: Register,
+        socket: Socket,
+        refused: impl FnOnce(Socket) + Send + 'static,
+    ) {
+        self.web.hub.register_socket(shard, register, socket, refused);
+    }
+
+    /// Publishes a request's body.
+    pub(crate) fn publish(&self, shard: &mut Shard, body: &[u8], answers: &Arc<Answers>, ticket: u64) -> Option<Publishing> {
+        let hub = &self.web.hub;
+        let request = match Request::parse(hub, body) {
+            Ok(request) => request,
+            Err(error) => return Some(Publishing::Answered(self.refuse(&error))),
+        };
+        if request.asks_first() {
+            return None;
+        }
+        Some(match hub.publish_from(shard, &request.batch, answers, ticket) {
+            Ok(Published::Here(first)) => Publishing::Answered(self.published(&request, Ok(first))),
+            Ok(Published::Elsewhere) => Publishing::Elsewhere(request),
+            Ok(Published::Later) => Publishing::Later,
+            Err(error) => Publishing::Answered(self.published(&request, Err(error))),
+        })
+    }
+
+    /// The answer to a request whose events were published, or not.
+    pub(crate) fn published(&self, request: &Request, result: Result<u64, (usize, HubError)>) -> Response<Bytes> {
+        let hub = &self.web.hub;
+        match result {
+            Ok(first) => {
+                hub.count_published(&request.batch);
+                answer::json_bytes(request.answer(hub, first))
+            }
+            Err((index, error)) => self.refuse(&request.blame(index, error)),
+        }
+    }
+
+    /// The answer to a request whose body does not come.
+    pub(crate) fn out_of_time(&self) -> Response<Bytes> {
+        answer::out_of_time().response()
+    }
+
+    /// The answer when the server cannot take one more request.
+    pub(crate) fn overloaded(&self) -> Response<Bytes> {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the hub is overloaded; try again in a moment").response()
+    }
+
+    fn refuse(&self, error: &ApiError) -> Response<Bytes> {
+        count_refusal(&self.web.hub, error);
+        error.response()
+    }
+}

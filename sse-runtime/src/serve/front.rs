@@ -1,0 +1,314 @@
+//! The part of a shard's thread that speaks HTTP: listeners, and sockets that have not become streams.
+//!
+//! Each shard accepts for itself. A **visitor** is a socket whose request is awaited, read or answered. What it asks for decides
+//! where it goes: a stream's socket to the shard of its client; a publication is carried out here, and the socket stays for the
+//! next one; everything else goes to hyper, with what was already read.
+//!
+//! ```text
+//!              ┌─▶ stream: shard of the client
+//!   accept ─▶ visitor ─▶ published, answered ─┐
+//!              ▲ └─▶ anything else: hyper     │
+//!              └──────────────────────────────┘
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Interest;
+use mio::event::Event;
+use mio::net::TcpListener;
+use slab::Slab;
+use sse_proto::Instant;
+
+use super::head::Date;
+use super::visitor::{Tools, Visit, Visitor};
+use super::{Phase, Service};
+use crate::hub::Answers;
+use crate::shard::{Shard, Wake, front_token};
+
+/// Connections accepted, and visitors looked after, before streams are.
+const TURN: usize = 64;
+/// Bytes read from a visitor at once.
+const READ: usize = 16 * 1024;
+/// How long to wait for a place among all sockets.
+const FULL: Duration = Duration::from_millis(20);
+/// How long to wait when the process is out of descriptors.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// Listeners and visitors of one shard.
+pub(crate) struct Front {
+    entries: Slab<Entry>,
+    doors: Vec<usize>,
+    /// Entries with something to do. One that is gone may still be named, and another may be in its place by then, which is looked at
+    /// in vain.
+    ready: VecDeque<usize>,
+    /// When to look at visitors that bring nothing.
+    deadlines: BTreeSet<(Instant, usize)>,
+    answers: Arc<Answers>,
+    tickets: u32,
+    scratch: Vec<u8>,
+    date: Date,
+}
+
+/// A listener, as one shard sees it.
+pub(crate) struct Door {
+    pub(super) service: Arc<Service>,
+    /// Gone once the server stops.
+    pub(super) listener: Option<TcpListener>,
+    /// Until when nobody is accepted.
+    paused: Option<Instant>,
+}
+
+enum Entry {
+    Door(Door),
+    Visitor {
+        visitor: Box<Visitor>,
+        is_ready: bool,
+        deadline: Option<Instant>,
+    },
+    /// It has its turn.
+    Away,
+}
+
+impl Door {
+    pub(super) fn new(service: Arc<Service>, listener: std::net::TcpListener) -> Self {
+        Self { service, listener: Some(TcpListener::from_std(listener)), paused: None }
+    }
+}
+
+impl Front {
+    pub(crate) fn new(wake: Arc<Wake>) -> Self {
+        Self {
+            entries: Slab::new(),
+            doors: Vec::new(),
+            ready: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            answers: Arc::new(Answers::new(wake)),
+            tickets: 0,
+            scratch: Vec::new(),
+            date: Date::default(),
+        }
+    }
+
+    /// The kernel told of entry `index`.
+    pub(crate) fn event(&mut self, index: usize, event: &Event) {
+        match self.entries.get_mut(index) {
+            Some(Entry::Visitor { visitor, is_ready, .. }) => {
+                visitor.event(event);
+                if !mem::replace(is_ready, true) {
+                    self.ready.push_back(index);
+                }
+            }
+            Some(Entry::Door(_)) => self.ready.push_back(index),
+            _ => {}
+        }
+    }
+
+    /// Someone else's thread left something here, or asked for a change.
+    pub(crate) fn is_woken(&self) -> bool {
+        !self.answers.is_empty() || !self.ready.is_empty() || self.doors.iter().any(|door| self.has_news(*door))
+    }
+
+    /// When there is something to do, if nothing happens before.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let paused = self.doors.iter().filter_map(|index| match self.entries.get(*index) {
+            Some(Entry::Door(door)) => door.paused,
+            _ => None,
+        });
+        self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(paused).min()
+    }
+
+    /// Looks after what is ready, some of it; whether there is more.
+    pub(crate) fn turn(&mut self, shard: &mut Shard) -> bool {
+        let now = shard.now();
+        self.look_after_doors(shard, now);
+        for answer in self.answers.take() {
+            let index = (answer.ticket as u32) as usize;
+            if let Some(Entry::Visitor { visitor, is_ready, .. }) = self.entries.get_mut(index)
+                && visitor.answered(answer, now, &mut self.date)
+                && !mem::replace(is_ready, true)
+            {
+                self.ready.push_back(index);
+            }
+        }
+        while let Some((deadline, index)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, index));
+            self.expire(index, now);
+        }
+        for _ in 0..self.ready.len().min(TURN) {
+            let Some(index) = self.ready.pop_front() else {
+                break;
+            };
+            match self.entries.get(index) {
+                Some(Entry::Door(_)) => self.accept(shard, index, now),
+                Some(Entry::Visitor { .. }) => self.visit(shard, index, now),
+                _ => {}
+            }
+        }
+        !self.ready.is_empty()
+    }
+
+    fn look_after_doors(&mut self, shard: &mut Shard, now: Instant) {
+        for mut door in mem::take(&mut shard.new_doors) {
+            let entry = self.entries.vacant_entry();
+            if let Some(listener) = &mut door.listener
+                && let Err(error) = shard.registry.register(listener, front_token(entry.key()), Interest::READABLE)
+            {
+                tracing::error!(%error, "a shard cannot accept connections; others do");
+                continue;
+            }
+            self.doors.push(entry.key());
+            self.ready.push_back(entry.key());
+            entry.insert(Entry::Door(door));
+        }
+        for at in (0..self.doors.len()).rev() {
+            let index = self.doors[at];
+            let has_news = self.has_news(index);
+            let Some(Entry::Door(door)) = self.entries.get_mut(index) else {
+                continue;
+            };
+            if door.paused.is_some_and(|until| until <= now) {
+                door.paused = None;
+                self.ready.push_back(index);
+            }
+            if !has_news {
+                continue;
+            }
+            door.listener = None;
+            door.paused = None;
+            let service = door.service.clone();
+            let is_closed = service.phase() == Phase::Closed;
+            let leaving = |(index, entry): (usize, &Entry)| match entry {
+                Entry::Visitor { visitor, .. } if visitor.is_of(&service) && (is_closed || visitor.is_idle()) => Some(index),
+                _ => None,
+            };
+            let leaving: Vec<usize> = self.entries.iter().filter_map(leaving).collect();
+            leaving.into_iter().for_each(|index| self.remove(index));
+            if is_closed {
+                self.remove(index);
+                self.doors.remove(at);
+            }
+        }
+    }
+
+    /// The server behind a door stops, and the door does not know yet.
+    fn has_news(&self, index: usize) -> bool {
+        match self.entries.get(index) {
+            Some(Entry::Door(door)) => match door.service.phase() {
+                Phase::Open => false,
+                Phase::Stopping => door.listener.is_some(),
+                Phase::Closed => true,
+            },
+            _ => false,
+        }
+    }
+
+    fn accept(&mut self, shard: &mut Shard, index: usize, now: Instant) {
+        for _ in 0..TURN {
+            let Some(Entry::Door(door)) = self.entries.get_mut(index) else {
+                return;
+            };
+            let Some(listener) = door.listener.as_ref().filter(|_| door.paused.is_none()) else {
+                return;
+            };
+            let Ok(place) = door.service.places.clone().try_acquire_owned() else {
+                door.paused = Some(after(now, FULL));
+                return;
+            };
+            match listener.accept() {
+                Ok((socket, _)) => {
+                    // Frames leave when they are written.
+                    let _ = socket.set_nodelay(true);
+                    let visitor = Box::new(Visitor::new(socket, place, door.service.clone(), now));
+                    let index = self.entries.insert(Entry::Visitor { visitor, is_ready: false, deadline: None });
+                    self.visit(shard, index, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept connections; those that are open go on");
+                    door.paused = Some(after(now, OUT_OF_DESCRIPTORS));
+                    return;
+                }
+            }
+        }
+        self.ready.push_back(index);
+    }
+
+    fn visit(&mut self, shard: &mut Shard, index: usize, now: Instant) {
+        self.tickets = self.tickets.wrapping_add(1);
+        let ticket = u64::from(self.tickets) << 32 | u64::from(index as u32);
+        self.with_visitor(index, |front, visitor| {
+            front.scratch.resize(READ, 0);
+            let tools = Tools {
+                token: front_token(index),
+                ticket,
+                now,
+                answers: &front.answers,
+                scratch: &mut front.scratch,
+                date: &mut front.date,
+            };
+            visitor.visit(shard, tools)
+        });
+    }
+
+    /// The deadline of a visitor has come, or the one it had when it was looked at last.
+    fn expire(&mut self, index: usize, now: Instant) {
+        if let Some(Entry::Visitor { deadline, .. }) = self.entries.get_mut(index) {
+            *deadline = None;
+        }
+        self.with_visitor(index, |front, visitor| visitor.expire(now, &mut front.date));
+    }
+
+    /// Gives a visitor its turn, and puts it where it belongs after that.
+    fn with_visitor(&mut self, index: usize, turn: impl FnOnce(&mut Self, Box<Visitor>) -> Visit) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let Entry::Visitor { visitor, deadline, .. } = mem::replace(entry, Entry::Away) else {
+            return;
+        };
+        let (visitor, is_ready) = match turn(self, visitor) {
+            Visit::Waits(visitor) => (visitor, false),
+            Visit::Again(visitor) => (visitor, true),
+            Visit::Over => return self.remove_at(index, deadline),
+        };
+        if is_ready {
+            self.ready.push_back(index);
+        }
+        // One that was set for an earlier request is looked at in vain, once.
+        let deadline = deadline.unwrap_or_else(|| {
+            self.deadlines.insert((visitor.deadline(), index));
+            visitor.deadline()
+        });
+        self.entries[index] = Entry::Visitor { visitor, is_ready, deadline: Some(deadline) };
+    }
+
+    fn remove(&mut self, index: usize) {
+        let deadline = match self.entries.get(index) {
+            Some(Entry::Visitor { deadline, .. }) => *deadline,
+            _ => None,
+        };
+        self.remove_at(index, deadline);
+    }
+
+    fn remove_at(&mut self, index: usize, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, index));
+        }
+        self.entries.remove(index);
+    }
+}
+
+fn after(now: Instant, wait: Duration) -> Instant {
+    Instant::from_millis(now.as_millis().saturating_add(wait.as_millis() as u64))
+}
+
+/// Errors that concern the connection that was to be accepted, and no other.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

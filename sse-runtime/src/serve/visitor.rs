@@ -1,0 +1,374 @@
+//! A socket whose request is awaited, read or answered.
+
+use std::io::{self, Read as _, Write as _};
+use std::mem;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Response, StatusCode};
+use bytes::Bytes;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use sse_proto::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::head::{self, Date, NotPlain, RequestHead};
+use super::{Arrival, Phase, Service};
+use crate::hub::{Answer, Answers, Register};
+use crate::router::direct::{Publishing, Wish};
+use crate::router::publish::Request;
+use crate::shard::{Shard, Socket};
+
+/// The longest body that is published here: larger ones, which must be collected for a while, are left to hyper.
+const MAX_BODY: usize = 64 * 1024;
+/// Requests served before others have their turn.
+const REQUESTS: usize = 32;
+/// Memory that a visitor keeps while it waits for the next request.
+const KEPT: usize = 4 * 1024;
+
+/// A socket of someone who has not said yet what it wants, or who publishes.
+pub(super) struct Visitor {
+    socket: TcpStream,
+    place: OwnedSemaphorePermit,
+    service: Arc<Service>,
+    /// What was read and not served.
+    input: Vec<u8>,
+    /// What was answered and not written.
+    output: Vec<u8>,
+    /// The head of the request before: one that is byte for byte the same asks for the same.
+    known: Option<Known>,
+    /// A publication that other shards are at.
+    pending: Option<(u64, Request)>,
+    /// When its request must be whole.
+    deadline: Instant,
+    watched: Option<Interest>,
+    /// Nothing waits in the kernel, as far as known.
+    is_drained: bool,
+    /// The peer sends no more.
+    is_at_end: bool,
+    /// After what is to be written, the connection ends.
+    is_last: bool,
+}
+
+/// A request to publish.
+struct Known {
+    head: Vec<u8>,
+    body_len: usize,
+    /// Header lines of the answer.
+    answer: Vec<u8>,
+}
+
+/// What a turn is made with.
+pub(super) struct Tools<'a> {
+    pub(super) token: Token,
+    pub(super) ticket: u64,
+    pub(super) now: Instant,
+    pub(super) answers: &'a Arc<Answers>,
+    pub(super) scratch: &'a mut [u8],
+    pub(super) date: &'a mut Date,
+}
+
+/// How a turn ended.
+pub(super) enum Visit {
+    /// The kernel, or another shard, will tell when there is more.
+    Waits(Box<Visitor>),
+    /// There is more now.
+    Again(Box<Visitor>),
+    /// It is gone, or its socket is somewhere else.
+    Over,
+}
+
+/// What became of one request.
+enum Step {
+    /// It was answered.
+    Answered,
+    /// It is not whole.
+    Partial,
+    /// Other shards are at it.
+    Pending,
+    /// It must be tried again.
+    Later,
+    /// It asks for a stream.
+    Stream(Box<Register>, HeaderMap),
+    /// It is for hyper.
+    Leave,
+}
+
+impl Visitor {
+    pub(super) fn new(socket: TcpStream, place: OwnedSemaphorePermit, service: Arc<Service>, now: Instant) -> Self {
+        let deadline = later(now, service.header_timeout);
+        Self {
+            socket,
+            place,
+            service,
+            input: Vec::new(),
+            output: Vec::new(),
+            known: None,
+            pending: None,
+            deadline,
+            watched: None,
+            is_drained: false,
+            is_at_end: false,
+            is_last: false,
+        }
+    }
+
+    /// The kernel told of its socket.
+    pub(super) fn event(&mut self, event: &Event) {
+        self.is_drained = false;
+        self.is_at_end |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Another shard has answered; whether it was asked.
+    pub(super) fn answered(&mut self, answer: Answer, now: Instant, date: &mut Date) -> bool {
+        let Some((_, request)) = self.pending.take_if(|(ticket, _)| *ticket == answer.ticket) else {
+            return false;
+        };
+        let response = self.service.direct.published(&request, answer.result);
+        self.respond(&response, now, date);
+        true
+    }
+
+    pub(super) fn is_of(&self, service: &Arc<Service>) -> bool {
+        Arc::ptr_eq(&self.service, service)
+    }
+
+    /// Whether it can be sent away without harm.
+    pub(super) fn is_idle(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty() && self.pending.is_none()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Reads, serves and answers as much as there is.
+    pub(super) fn visit(mut self: Box<Self>, shard: &mut Shard, mut tools: Tools<'_>) -> Visit {
+        for _ in 0..REQUESTS {
+            if self.pending.is_some() || self.is_last || self.output.len() > MAX_BODY {
+                return self.wait(shard, tools.token);
+            }
+            match self.serve(shard, &mut tools) {
+                Step::Answered => {}
+                Step::Pending => return self.wait(shard, tools.token),
+                Step::Later => return Visit::Again(self),
+                Step::Stream(register, headers) => return self.become_stream(shard, *register, &headers, &mut tools),
+                Step::Leave => return self.leave(shard),
+                Step::Partial => match self.read(tools.scratch) {
+                    Ok(true) => {}
+                    Ok(false) => return self.wait(shard, tools.token),
+                    Err(_) => {
+                        // Who sends no more may still read.
+                        let _ = self.flush();
+                        return Visit::Over;
+                    }
+                },
+            }
+        }
+        match self.flush() {
+            Ok(_) => Visit::Again(self),
+            Err(_) => Visit::Over,
+        }
+    }
+
+    /// Its deadline has come, or one that it had before.
+    pub(super) fn expire(mut self: Box<Self>, now: Instant, date: &mut Date) -> Visit {
+        if self.pending.is_some() {
+            self.deadline = later(now, self.service.header_timeout);
+        }
+        if self.deadline > now {
+            return Visit::Waits(self);
+        }
+        if self.knows_head() && self.output.is_empty() {
+            self.is_last = true;
+            self.respond(&self.service.direct.out_of_time(), now, date);
+            let _ = self.flush();
+        }
+        Visit::Over
+    }
+
+    /// Writes what was answered, and waits for what comes next.
+    fn wait(mut self: Box<Self>, shard: &mut Shard, token: Token) -> Visit {
+        let Ok(is_flushed) = self.flush() else {
+            return Visit::Over;
+        };
+        let is_leaving = self.is_last || self.service.phase() != Phase::Open && self.is_idle();
+        if is_flushed && is_leaving {
+            let _ = self.socket.shutdown(Shutdown::Write);
+            return Visit::Over;
+        }
+        if self.input.is_empty() && self.input.capacity() > KEPT {
+            self.input = Vec::new();
+        }
+        if self.output.is_empty() && self.output.capacity() > KEPT {
+            self.output = Vec::new();
+        }
+        let wanted = if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        let watched = match self.watched.replace(wanted) {
+            Some(watched) if watched == wanted => Ok(()),
+            Some(_) => shard.registry.reregister(&mut self.socket, token, wanted),
+            None => shard.registry.register(&mut self.socket, token, wanted),
+        };
+        if watched.is_ok() { Visit::Waits(self) } else { Visit::Over }
+    }
+
+    fn become_stream(
+        mut self: Box<Self>,
+        shard: &mut Shard,
+        register: Register,
+        headers: &HeaderMap,
+        tools: &mut Tools<'_>,
+    ) -> Visit {
+        if self.unwatch(shard).is_err() {
+            return Visit::Over;
+        }
+        let mut head = mem::take(&mut self.output);
+        head::status_line(&mut head, StatusCode::OK);
+        head::header_lines(&mut head, headers);
+        head::header_line(&mut head, "connection", b"close");
+        head::header_line(&mut head, "date", tools.date.at(tools.now));
+        head.extend_from_slice(b"\r\n");
+        let Self { socket, place, service, input, .. } = *self;
+        let other_way = service.clone();
+        service.direct.open(shard, register, Socket::new(socket, head, place), move |socket| {
+            let (socket, place) = socket.into_parts();
+            let arrival = Arrival { socket: socket.into(), read: input.into(), _place: place };
+            if let Err(TrySendError::Full(arrival)) = other_way.arrivals.try_send(arrival) {
+                overloaded(&other_way, arrival);
+            }
+        });
+        Visit::Over
+    }
+
+    /// Hyper takes over, with what was read and not served.
+    fn leave(mut self: Box<Self>, shard: &mut Shard) -> Visit {
+        match self.flush() {
+            Ok(true) => {}
+            // What was answered must leave first: hyper does not know of it.
+            Ok(false) => return Visit::Again(self),
+            Err(_) => return Visit::Over,
+        }
+        if self.unwatch(shard).is_err() {
+            return Visit::Over;
+        }
+        let Self { socket, place, service, input, .. } = *self;
+        let arrival = Arrival { socket: socket.into(), read: input.into(), _place: place };
+        if let Err(TrySendError::Full(arrival)) = service.arrivals.try_send(arrival) {
+            overloaded(&service, arrival);
+        }
+        Visit::Over
+    }
+
+    /// The kernel tells nothing of the socket any more.
+    fn unwatch(&mut self, shard: &mut Shard) -> io::Result<()> {
+        match self.watched.take() {
+            Some(_) => shard.registry.deregister(&mut self.socket),
+            None => Ok(()),
+        }
+    }
+
+    /// Serves the request at the front of the input.
+    fn serve(&mut self, shard: &mut Shard, tools: &mut Tools<'_>) -> Step {
+        if !self.knows_head() {
+            if self.input.is_empty() {
+                return Step::Partial;
+            }
+            let head = match RequestHead::parse(&self.input) {
+                Ok(Some(head)) => head,
+                Ok(None) => return Step::Partial,
+                Err(NotPlain) => return Step::Leave,
+            };
+            match self.service.direct.wish(&head.method, &head.uri, &head.headers) {
+                Some(Wish::Stream(register, headers)) => return Step::Stream(register, headers),
+                Some(Wish::Publish(headers)) if head.body_len <= MAX_BODY => {
+                    let mut answer = Vec::new();
+                    head::header_lines(&mut answer, &headers);
+                    self.known = Some(Known { head: self.input[..head.len].to_vec(), body_len: head.body_len, answer });
+                    self.deadline = later(tools.now, self.service.request_timeout);
+                }
+                _ => return Step::Leave,
+            }
+        }
+        let Some(known) = &self.known else {
+            return Step::Partial;
+        };
+        let whole = known.head.len() + known.body_len;
+        let Some(body) = self.input.get(known.head.len()..whole) else {
+            return Step::Partial;
+        };
+        let step = match self.service.direct.publish(shard, body, tools.answers, tools.ticket) {
+            None => return Step::Leave,
+            Some(Publishing::Later) => return Step::Later,
+            Some(Publishing::Answered(response)) => {
+                self.is_last = self.service.phase() != Phase::Open;
+                self.respond(&response, tools.now, tools.date);
+                Step::Answered
+            }
+            Some(Publishing::Elsewhere(request)) => {
+                self.pending = Some((tools.ticket, request));
+                Step::Pending
+            }
+        };
+        self.input.drain(..whole);
+        self.deadline = later(tools.now, self.service.header_timeout);
+        step
+    }
+
+    fn knows_head(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| self.input.starts_with(&known.head))
+    }
+
+    /// Reads what there is, or some of it; false when there is nothing now.
+    fn read(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+        if self.is_drained && !self.is_at_end {
+            return Ok(false);
+        }
+        match self.socket.read(scratch) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                self.is_drained = read < scratch.len();
+                self.input.extend_from_slice(&scratch[..read]);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_drained = true;
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn respond(&mut self, response: &Response<Bytes>, now: Instant, date: &mut Date) {
+        let extra = self.known.as_ref().map_or(&[][..], |known| &known.answer);
+        head::response(&mut self.output, response, extra, self.is_last, date.at(now));
+    }
+
+    /// Writes what was answered; whether that was all.
+    fn flush(&mut self) -> io::Result<bool> {
+        while !self.output.is_empty() {
+            match self.socket.write(&self.output) {
+                Ok(written) => drop(self.output.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// As many requests wait for hyper as may: says so, and ends the connection.
+#[cold]
+fn overloaded(service: &Service, mut arrival: Arrival) {
+    let mut answer = Vec::new();
+    head::response(&mut answer, &service.direct.overloaded(), &[], true, &[]);
+    let _ = arrival.socket.write_all(&answer);
+}
+
+fn later(now: Instant, wait: Duration) -> Instant {
+    Instant::from_millis(now.as_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+}
