@@ -25,11 +25,11 @@ pub mod wire;
 pub use config::{Age, Config, ConfigError, Limits, Overrun};
 pub use engine::{
     ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, Left, ListenError, MAX_EVENT_ID, Outcome,
-    Output, PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError, TaskInfo, TaskState,
-    Usage,
+    Output, PublishError, RegisterError, Registered, Registration, Resume, RowSizes, Stale, Target, TaskError, TaskInfo,
+    TaskState, Usage,
 };
 pub use id::{ClientId, ClientKey, ConnId, Epoch, EventId, IdForm, NameError, check_name, check_topic};
-#[cfg(feature = "alloc")]
-pub use storage::Heap;
 pub use storage::Storage;
+#[cfg(feature = "alloc")]
+pub use storage::{Heap, MemoryBounds};
 pub use time::Instant;

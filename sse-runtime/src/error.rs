@@ -156,6 +156,12 @@ struct Body<'a> {
 ///
 /// 400 that names the path of the value to blame (`to.topic`, `[2].data`), or the line and column where `body` is not JSON.
 pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // Keeping track of the path costs as much as parsing, and only errors need it.
+    serde_json::from_slice(body).or_else(|_| parse_json_with_path(body))
+}
+
+#[cold]
+fn parse_json_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

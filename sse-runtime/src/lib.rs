@@ -25,7 +25,8 @@ pub mod telemetry;
 
 pub use event::{ClientRef, Event, StreamId, Target};
 pub use hub::{
-    EventError, Hub, HubBuilder, HubConfig, HubError, HubEvent, Register, Registrant, StartAt, StreamAbort, TaskEnd, TaskStatus,
+    EventError, Hub, HubBuilder, HubConfig, HubError, HubEvent, HubMemory, Register, Registrant, StartAt, StreamAbort, TaskEnd,
+    TaskStatus,
 };
 pub use router::{RouterOptions, router, site};
 pub use stream::EventStream;

@@ -2,12 +2,14 @@
 
 use super::Engine;
 use super::Stale;
-use super::directory::{LabelKind, OfClient};
-use super::tasks::TaskState;
+use super::delivery::Connection;
+use super::directory::{Client, Label, LabelKind, OfClient, Subscription};
+use super::log::Entry;
+use super::tasks::{Task, TaskState};
 use crate::id::{ClientKey, ConnId};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
-use crate::storage::slab::next;
+use crate::storage::slab::{Slot, next};
 use crate::time::Instant;
 
 /// What the engine knows of a client.
@@ -38,7 +40,34 @@ pub struct TaskInfo<'a> {
     pub detail: Option<&'a str>,
 }
 
+/// Bytes of one row of each table: what an engine keeps for one of each, texts and results aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowSizes {
+    /// An open connection.
+    pub connection: usize,
+    /// A client.
+    pub client: usize,
+    /// A group, a user name or a topic.
+    pub label: usize,
+    /// A client listening to a topic.
+    pub subscription: usize,
+    /// A task.
+    pub task: usize,
+    /// The header of a frame in the log.
+    pub log_entry: usize,
+}
+
 impl<S: Storage> Engine<S> {
+    /// How large the rows of its tables are.
+    pub const ROW_SIZES: RowSizes = RowSizes {
+        connection: size_of::<Slot<Connection>>(),
+        client: size_of::<Slot<Client<S>>>(),
+        label: size_of::<Slot<Label<S>>>(),
+        subscription: size_of::<Slot<Subscription>>(),
+        task: size_of::<Slot<Task<S>>>(),
+        log_entry: size_of::<Entry>(),
+    };
+
     /// The registered client with that id. O(1).
     pub fn find(&self, group: &str, id: &str) -> Option<ClientKey> {
         let key = self.directory.client_key(self.directory.find_client(group, id)?);

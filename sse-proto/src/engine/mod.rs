@@ -20,7 +20,7 @@ use self::deadlines::Deadlines;
 use self::delivery::{Phase, Resumes, Sending, Walk};
 pub use self::directory::Full;
 use self::directory::{Directory, Standing};
-pub use self::inspect::{ClientInfo, TaskInfo};
+pub use self::inspect::{ClientInfo, RowSizes, TaskInfo};
 use self::log::Log;
 use self::notice::{Notice, TaskNotice};
 pub use self::publish::{MAX_EVENT_ID, PublishError, Target};

@@ -9,6 +9,8 @@ use hashbrown::HashTable;
 
 use super::Storage;
 use super::parts::{Buffer, Index, Queue, Sealed, Table, Text};
+use crate::config::Limits;
+use crate::engine::{Engine, RowSizes};
 
 /// Growable storage. Memory follows use; the limits of [`Limits`](crate::Limits) bound it.
 #[derive(Debug)]
@@ -30,6 +32,48 @@ impl Storage for Heap {
     type EventIndex = SlotIndex;
     type Bytes = Vec<u8>;
 }
+
+/// The most memory the parts of an engine take, in bytes, when each of their limits is reached at once. Nothing is taken before it
+/// is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBounds {
+    /// Frames and their headers.
+    pub log: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Clients, their ids, groups and user names.
+    pub clients: u64,
+    /// Topics, and who listens to them.
+    pub topics: u64,
+    /// Tasks and their results.
+    pub tasks: u64,
+}
+
+impl Engine<Heap> {
+    /// The most memory an engine with these `limits` takes on the heap. An allocator's own loss is not counted.
+    pub fn memory_bounds(limits: &Limits) -> MemoryBounds {
+        let RowSizes { connection, client, label, subscription, task, log_entry } = Self::ROW_SIZES;
+        let rows = |count: u32, size: usize| u64::from(count) * (GROWTH * size) as u64;
+        let text = |count: u32, bytes: u32| u64::from(count) * u64::from(bytes);
+        let labels = |count, bytes| rows(count, label + INDEXED) + text(count, bytes);
+        let clients = limits.clients.saturating_add(limits.issued_ids);
+        MemoryBounds {
+            log: u64::from(limits.log_bytes) + rows(limits.log_entries, log_entry + INDEXED),
+            connections: rows(limits.connections, connection),
+            clients: rows(clients, client + INDEXED)
+                + text(clients, limits.name_bytes)
+                + labels(clients, limits.name_bytes)
+                + labels(limits.groups, limits.name_bytes),
+            topics: labels(limits.topics, limits.topic_bytes) + rows(limits.subscriptions, subscription),
+            tasks: rows(limits.tasks, task) + text(limits.tasks, limits.name_bytes.saturating_add(limits.frame_bytes)),
+        }
+    }
+}
+
+/// A table that grows doubles: it may be twice as long as it need be.
+const GROWTH: usize = 2;
+/// What an index keeps for each row: a hash, a slot and a byte of its own, at most seven eighths full.
+const INDEXED: usize = 11;
 
 impl Text for Box<str> {
     fn copy_of(text: &str) -> Option<Self> {

@@ -12,7 +12,7 @@ mod scratch;
 pub(crate) mod slab;
 
 #[cfg(feature = "alloc")]
-pub use heap::Heap;
+pub use heap::{Heap, MemoryBounds};
 #[cfg(feature = "alloc")]
 pub use scratch::HeapScratch;
 pub use scratch::{FixedScratch, Scratch};

@@ -1,5 +1,6 @@
 //! The server.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -65,6 +66,15 @@ async fn run(config: ServerConfig) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on http://{address}/")?;
     stdout.flush()?;
+    let memory = hub.config().memory_bounds();
+    tracing::info!(
+        logs = %Bytes(memory.logs),
+        streams = %Bytes(memory.streams),
+        clients = %Bytes(memory.clients),
+        topics = %Bytes(memory.topics),
+        tasks = %Bytes(memory.tasks),
+        "memory at most, should every limit be reached; it is taken when it is needed",
+    );
     tracing::info!(shards = config.shards, prefix = %config.prefix, "open the page in a browser; ctrl-c ends the hub");
 
     let shutdown = config.shutdown.clone();
@@ -84,6 +94,19 @@ async fn run(config: ServerConfig) -> io::Result<()> {
     serve(listener, hub.clone(), &options, serve_options, signalled, finish, grace).await?;
     tracing::info!("done");
     Ok(())
+}
+
+/// A number of bytes as a person reads it.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes < 10 << 20 => write!(f, "{} KiB", bytes.div_ceil(1 << 10)),
+            bytes if bytes < 10 << 30 => write!(f, "{} MiB", bytes.div_ceil(1 << 20)),
+            bytes => write!(f, "{} GiB", bytes.div_ceil(1 << 30)),
+        }
+    }
 }
 
 async fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::event::{SharedFrame, notification};
 use crate::metrics::Metrics;
 use crate::sequencer::Sequencer;
-use crate::shard::{Shard, ShardHandle, Shared};
+use crate::shard::{self, Shard, ShardHandle, Shared};
 use crate::tasks::{Task, TaskRun, Upstream};
 
 /// How a hub behaves.
@@ -54,6 +54,39 @@ impl Default for HubConfig {
             bare_payloads: false,
             running_tasks: 1024,
             epoch: Epoch(u32::from_ne_bytes(epoch)),
+        }
+    }
+}
+
+/// The most memory a hub takes for each kind of thing, in bytes, when every limit is reached; see [`HubConfig::memory_bounds`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HubMemory {
+    /// The logs of all shards.
+    pub logs: u64,
+    /// Streams whose sockets the shards write: not those of an application's own server, which holds their sockets.
+    pub streams: u64,
+    /// Clients, connected or not.
+    pub clients: u64,
+    /// Topics, and who listens to them.
+    pub topics: u64,
+    /// Tasks and their results.
+    pub tasks: u64,
+}
+
+impl HubConfig {
+    /// The most memory the hub takes when every limit is reached at once. An allocator's own loss is not counted.
+    pub fn memory_bounds(&self) -> HubMemory {
+        let limits = &self.engine.limits;
+        let shards = self.shards.max(1) as u64;
+        let engine = Engine::<Heap>::memory_bounds(limits);
+        let (stream, client) = shard::row_sizes(limits.name_bytes as usize);
+        HubMemory {
+            logs: shards * engine.log,
+            // The limit holds for all shards together, so that their tables are as long as it together.
+            streams: engine.connections + u64::from(limits.connections) * stream as u64,
+            clients: shards * (engine.clients + u64::from(limits.clients) * client as u64),
+            topics: shards * engine.topics,
+            tasks: shards * engine.tasks,
         }
     }
 }

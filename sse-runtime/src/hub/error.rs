@@ -17,6 +17,8 @@ pub enum HubError {
     Broken,
     /// More tasks run than may.
     Busy,
+    /// More is published than the shards take in.
+    Overloaded,
     /// A limit of the configuration is reached: its name.
     Full(&'static str),
     /// No client is registered under the id.
@@ -96,6 +98,7 @@ impl fmt::Display for HubError {
             Self::Closed => f.write_str("the hub is closed"),
             Self::ShuttingDown => f.write_str("the hub is shutting down; try again in a moment"),
             Self::Broken => f.write_str("a part of the hub broke down; start it anew"),
+            Self::Overloaded => f.write_str("more is published than the hub takes in; wait, or publish less"),
             Self::Busy => f.write_str("as many tasks run as may; try again later"),
             Self::Full(limit) => write!(f, "the limit {limit} is reached; raise it or try again later"),
             Self::UnknownClient => f.write_str("no client is registered under this id; register first"),

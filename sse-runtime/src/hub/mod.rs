@@ -20,7 +20,7 @@ use sse_proto::{CloseReason, EventId, GapReason, Instant, Outcome, TaskState};
 use tokio::sync::{Notify, Semaphore, broadcast, oneshot};
 use tokio::task::AbortHandle;
 
-pub use self::build::{HubBuilder, HubConfig};
+pub use self::build::{HubBuilder, HubConfig, HubMemory};
 pub use self::error::{EventError, HubError};
 pub(crate) use self::publish::{Answer, Answers, Publication, Published};
 pub use self::register::{Register, StartAt, StreamAbort};

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::{Hub, HubError, error, single};
 use crate::event::{ClientRef, Event, SharedFrame, Target, notification, share};
 use crate::metrics;
-use crate::shard::{Metadata, Shard, Wake, fits};
+use crate::shard::{Metadata, Shard, ShardHandle, Wake, fits};
 
 impl Hub {
     /// Publishes an event. When this returns, every shard concerned has it in its log.
@@ -44,6 +44,35 @@ impl Hub {
         let count = batch.len() as u64;
         let first = self.publish_batch(batch).await?;
         Ok((first..first + count).map(|sequence| self.event_id(sequence)).collect())
+    }
+
+    /// Publishes an event without waiting for anybody: from a thread that must not block, or where an event is better left out than
+    /// late. What only a shard can find out, such as that the client is not registered, is not told.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError::Overloaded`] when the queue of a shard is full; else as [`publish`](Self::publish). Nothing was published.
+    pub fn try_publish(&self, target: Target, event: Event) -> Result<EventId, HubError> {
+        let batch: Arc<[Publication]> = [self.prepare(target, &event)?].into();
+        let handles = &self.inner.shards[self.concerned(&batch)];
+        let mut places = Vec::with_capacity(handles.len());
+        for shard in handles {
+            places.push(shard.queue.try_reserve().map_err(|error| match error {
+                mpsc::error::TrySendError::Full(()) => HubError::Overloaded,
+                mpsc::error::TrySendError::Closed(()) => self.gone(),
+            })?);
+        }
+        let sequence = self.inner.sequencer.next(1, |sequence| {
+            for place in places {
+                let batch = batch.clone();
+                // Nobody waits to be told.
+                place.send(Box::new(move |shard| drop(shard.publish(sequence, &batch))));
+            }
+            sequence
+        });
+        handles.iter().for_each(ShardHandle::wake);
+        self.count_published(&batch);
+        Ok(self.event_id(sequence))
     }
 
     /// Checks an event and encodes it, as far as can be told without asking the shards.
@@ -102,24 +131,24 @@ impl Hub {
                 Err(mpsc::error::TrySendError::Closed(())) => return Err((0, self.gone())),
             }
         }
-        let alone = places.is_empty();
-        let pending = Pending::new(answers.clone(), ticket, concerned.len());
-        let (first, is_own) = self.inner.sequencer.next(batch.len(), |first| {
+        let (first, is_own, pending) = self.inner.sequencer.next(batch.len(), |first| {
             // What has a lower number is in this shard's log: what is for it need not queue.
             let is_own = own_place.is_some() && shard.is_caught_up();
+            if is_own && places.is_empty() {
+                return (first, is_own, None);
+            }
+            let pending = Pending::new(answers.clone(), ticket, concerned.len());
             for place in places.into_iter().chain(own_place.filter(|_| !is_own)) {
                 let (batch, mut part) = (batch.clone(), Part::of(&pending, first));
                 place.send(Box::new(move |shard| part.done(shard.publish(first, &batch))));
             }
-            (first, is_own)
+            (first, is_own, Some(pending))
         });
-        concerned.clone().filter(|index| *index != shard.index).for_each(|index| self.inner.shards[index].wake());
-        if is_own {
-            let result = shard.publish(first, batch);
-            if alone {
-                return result.map(|()| Published::Here(first));
-            }
-            Part::of(&pending, first).done(result);
+        concerned.filter(|index| *index != shard.index).for_each(|index| self.inner.shards[index].wake());
+        match pending {
+            None => return shard.publish(first, batch).map(|()| Published::Here(first)),
+            Some(pending) if is_own => Part::of(&pending, first).done(shard.publish(first, batch)),
+            Some(_) => {}
         }
         Ok(Published::Elsewhere)
     }

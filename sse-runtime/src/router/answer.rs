@@ -18,7 +18,7 @@ impl From<HubError> for ApiError {
     fn from(error: HubError) -> Self {
         let message = error.to_string();
         match error {
-            HubError::Closed | HubError::ShuttingDown | HubError::Busy | HubError::Full(_) => {
+            HubError::Closed | HubError::ShuttingDown | HubError::Busy | HubError::Overloaded | HubError::Full(_) => {
                 Self::unavailable(message, RETRY_AFTER)
             }
             HubError::Broken | HubError::NoEntropy => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
@@ -50,16 +50,15 @@ pub(super) fn text(text: String) -> Response {
 
 /// JSON that no cache keeps.
 pub(super) fn json(json: String) -> Response {
-    json_bytes(json).map(Body::from)
+    (json_headers(), json).into_response()
 }
 
-/// The same for who writes it without axum.
-pub(super) fn json_bytes(json: String) -> axum::http::Response<Bytes> {
-    let mut response = axum::http::Response::new(Bytes::from(json));
-    let headers = response.headers_mut();
+/// What stands in the head of such an answer.
+pub(super) fn json_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    headers
 }
 
 /// A stream, or what a stream route says instead: 204 once the hub is closed, which tells a browser to stay away.

@@ -27,18 +27,33 @@ pub(crate) struct Direct {
 pub(crate) enum Wish {
     /// A stream, and what stands in the head of the response.
     Stream(Box<Register>, HeaderMap),
-    /// To publish the body. These headers stand in the head of the response whatever comes of it.
-    Publish(HeaderMap),
+    /// To publish the body.
+    Publish(Heads),
+}
+
+/// What stands in the heads of the answers to publications.
+pub(crate) struct Heads {
+    /// When it was published.
+    pub(crate) published: HeaderMap,
+    /// When it was not, beside what the refusal brings.
+    pub(crate) refused: HeaderMap,
 }
 
 /// What came of a body that was to be published.
 pub(crate) enum Publishing {
-    /// This is the answer.
-    Answered(Response<Bytes>),
+    Answered(Answered),
     /// Other shards are at it; their answer goes to [`Direct::published`].
     Elsewhere(Request),
     /// To be tried again when other shards have taken what waits for them.
     Later,
+}
+
+/// The answer to a publication.
+pub(crate) enum Answered {
+    /// It was published: the ids as JSON.
+    Published(String),
+    /// It was not, or not all of it.
+    Refused(Response<Bytes>),
 }
 
 impl Direct {
@@ -59,7 +74,9 @@ impl Direct {
         if method == Method::POST && uri.path() == self.publish {
             guard.check(Access::Privileged, uri, headers).ok()?;
             guard.decorate(Access::Privileged, headers, &mut answered);
-            return Some(Wish::Publish(answered));
+            let mut published = answer::json_headers();
+            published.extend(answered.clone());
+            return Some(Wish::Publish(Heads { published, refused: answered }));
         }
         if method != Method::GET {
             return None;
@@ -93,7 +110,7 @@ impl Direct {
         let hub = &self.web.hub;
         let request = match Request::parse(hub, body) {
             Ok(request) => request,
-            Err(error) => return Some(Publishing::Answered(self.refuse(&error))),
+            Err(error) => return Some(Publishing::Answered(Answered::Refused(self.refuse(&error)))),
         };
         if request.asks_first() {
             return None;
@@ -107,14 +124,14 @@ impl Direct {
     }
 
     /// The answer to a request whose events were published, or not.
-    pub(crate) fn published(&self, request: &Request, result: Result<u64, (usize, HubError)>) -> Response<Bytes> {
+    pub(crate) fn published(&self, request: &Request, result: Result<u64, (usize, HubError)>) -> Answered {
         let hub = &self.web.hub;
         match result {
             Ok(first) => {
                 hub.count_published(&request.batch);
-                answer::json_bytes(request.answer(hub, first))
+                Answered::Published(request.answer(hub, first))
             }
-            Err((index, error)) => self.refuse(&request.blame(index, error)),
+            Err((index, error)) => Answered::Refused(self.refuse(&request.blame(index, error))),
         }
     }
 

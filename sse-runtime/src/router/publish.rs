@@ -1,5 +1,6 @@
 //! Publishing over HTTP.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -7,9 +8,9 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
@@ -111,17 +112,31 @@ impl Request {
     /// The ids of what was published from number `first` on, as JSON.
     pub(super) fn answer(&self, hub: &Hub, first: u64) -> String {
         let ids = self.own_ids.iter().zip(first..).map(|(own_id, sequence)| match own_id {
-            Some(own_id) => json!({ "id": own_id }),
-            None => json!({ "id": hub.event_id(sequence).to_string() }),
+            Some(own_id) => PublishedId { id: Cow::Borrowed(own_id) },
+            None => PublishedId { id: hub.event_id(sequence).to_string().into() },
         });
-        let mut ids: Vec<Value> = ids.collect();
-        if self.is_array { Value::Array(ids) } else { ids.pop().unwrap_or_default() }.to_string()
+        let mut ids: Vec<PublishedId<'_>> = ids.collect();
+        let json = match ids.pop() {
+            Some(id) if !self.is_array => serde_json::to_string(&id),
+            last => {
+                ids.extend(last);
+                serde_json::to_string(&ids)
+            }
+        };
+        // Text always has JSON.
+        json.unwrap_or_default()
     }
 
     /// What to answer when the event at `index` was not published.
     pub(super) fn blame(&self, index: usize, error: HubError) -> ApiError {
         locate(error, &|field| place(self.is_array, index, field))
     }
+}
+
+/// What is answered for one event.
+#[derive(Serialize)]
+struct PublishedId<'a> {
+    id: Cow<'a, str>,
 }
 
 fn place(is_array: bool, index: usize, field: &str) -> String {

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
-use bytes::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use sse_proto::Instant;
 
 /// The head of a request that is plain enough to be answered without hyper.
@@ -94,21 +93,12 @@ pub(super) fn header_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// Appends a whole response. `extra` are more header lines; no `date` is left out.
-pub(super) fn response(out: &mut Vec<u8>, response: &Response<Bytes>, extra: &[u8], is_last: bool, date: &[u8]) {
-    status_line(out, response.status());
-    header_lines(out, response.headers());
-    out.extend_from_slice(extra);
-    if is_last {
-        header_line(out, "connection", b"close");
-    }
+/// Appends the length of a body, the end of the head, and the body.
+pub(super) fn body(out: &mut Vec<u8>, body: &[u8]) {
     let mut digits = [0; 20];
-    header_line(out, "content-length", decimal(&mut digits, response.body().len()));
-    if !date.is_empty() {
-        header_line(out, "date", date);
-    }
+    header_line(out, "content-length", decimal(&mut digits, body.len()));
     out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(response.body());
+    out.extend_from_slice(body);
 }
 
 fn decimal(digits: &mut [u8; 20], mut value: usize) -> &[u8] {

@@ -6,8 +6,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Response, StatusCode};
-use bytes::Bytes;
+use axum::http::{HeaderMap, StatusCode};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
@@ -18,7 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::head::{self, Date, NotPlain, RequestHead};
 use super::{Arrival, Phase, Service};
 use crate::hub::{Answer, Answers, Register};
-use crate::router::direct::{Publishing, Wish};
+use crate::router::direct::{Answered, Publishing, Wish};
 use crate::router::publish::Request;
 use crate::shard::{Shard, Socket};
 
@@ -57,8 +56,9 @@ pub(super) struct Visitor {
 struct Known {
     head: Vec<u8>,
     body_len: usize,
-    /// Header lines of the answer.
-    answer: Vec<u8>,
+    /// Header lines of the answer when it was published, and when it was not.
+    published: Vec<u8>,
+    refused: Vec<u8>,
 }
 
 /// What a turn is made with.
@@ -127,8 +127,7 @@ impl Visitor {
         let Some((_, request)) = self.pending.take_if(|(ticket, _)| *ticket == answer.ticket) else {
             return false;
         };
-        let response = self.service.direct.published(&request, answer.result);
-        self.respond(&response, now, date);
+        self.respond(self.service.direct.published(&request, answer.result), now, date);
         true
     }
 
@@ -184,7 +183,7 @@ impl Visitor {
         }
         if self.knows_head() && self.output.is_empty() {
             self.is_last = true;
-            self.respond(&self.service.direct.out_of_time(), now, date);
+            self.respond(Answered::Refused(self.service.direct.out_of_time()), now, date);
             let _ = self.flush();
         }
         Visit::Over
@@ -283,10 +282,12 @@ impl Visitor {
             };
             match self.service.direct.wish(&head.method, &head.uri, &head.headers) {
                 Some(Wish::Stream(register, headers)) => return Step::Stream(register, headers),
-                Some(Wish::Publish(headers)) if head.body_len <= MAX_BODY => {
-                    let mut answer = Vec::new();
-                    head::header_lines(&mut answer, &headers);
-                    self.known = Some(Known { head: self.input[..head.len].to_vec(), body_len: head.body_len, answer });
+                Some(Wish::Publish(heads)) if head.body_len <= MAX_BODY => {
+                    let (mut published, mut refused) = (Vec::new(), Vec::new());
+                    head::header_lines(&mut published, &heads.published);
+                    head::header_lines(&mut refused, &heads.refused);
+                    let whole = self.input[..head.len].to_vec();
+                    self.known = Some(Known { head: whole, body_len: head.body_len, published, refused });
                     self.deadline = later(tools.now, self.service.request_timeout);
                 }
                 _ => return Step::Leave,
@@ -302,9 +303,8 @@ impl Visitor {
         let step = match self.service.direct.publish(shard, body, tools.answers, tools.ticket) {
             None => return Step::Leave,
             Some(Publishing::Later) => return Step::Later,
-            Some(Publishing::Answered(response)) => {
-                self.is_last = self.service.phase() != Phase::Open;
-                self.respond(&response, tools.now, tools.date);
+            Some(Publishing::Answered(answered)) => {
+                self.respond(answered, tools.now, tools.date);
                 Step::Answered
             }
             Some(Publishing::Elsewhere(request)) => {
@@ -342,9 +342,26 @@ impl Visitor {
         }
     }
 
-    fn respond(&mut self, response: &Response<Bytes>, now: Instant, date: &mut Date) {
-        let extra = self.known.as_ref().map_or(&[][..], |known| &known.answer);
-        head::response(&mut self.output, response, extra, self.is_last, date.at(now));
+    fn respond(&mut self, answered: Answered, now: Instant, date: &mut Date) {
+        let Some(known) = &self.known else {
+            return;
+        };
+        self.is_last |= self.service.phase() != Phase::Open;
+        let (status, headers, body) = match &answered {
+            Answered::Published(json) => (StatusCode::OK, &known.published, json.as_bytes()),
+            Answered::Refused(response) => (response.status(), &known.refused, &response.body()[..]),
+        };
+        let out = &mut self.output;
+        head::status_line(out, status);
+        out.extend_from_slice(headers);
+        if let Answered::Refused(response) = &answered {
+            head::header_lines(out, response.headers());
+        }
+        if self.is_last {
+            head::header_line(out, "connection", b"close");
+        }
+        head::header_line(out, "date", date.at(now));
+        head::body(out, body);
     }
 
     /// Writes what was answered; whether that was all.
@@ -364,8 +381,12 @@ impl Visitor {
 /// As many requests wait for hyper as may: says so, and ends the connection.
 #[cold]
 fn overloaded(service: &Service, mut arrival: Arrival) {
+    let refusal = service.direct.overloaded();
     let mut answer = Vec::new();
-    head::response(&mut answer, &service.direct.overloaded(), &[], true, &[]);
+    head::status_line(&mut answer, refusal.status());
+    head::header_lines(&mut answer, refusal.headers());
+    head::header_line(&mut answer, "connection", b"close");
+    head::body(&mut answer, refusal.body());
     let _ = arrival.socket.write_all(&answer);
 }
 

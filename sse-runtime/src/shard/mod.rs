@@ -162,6 +162,13 @@ pub(crate) struct Admitted {
     pub(crate) returning: bool,
 }
 
+/// Bytes a shard keeps for each stream and for each client beside what its engine keeps: seat and member, in tables that double,
+/// and the client's id and group.
+pub(crate) const fn row_sizes(name_bytes: usize) -> (usize, usize) {
+    const SHARED: usize = 2 * size_of::<usize>();
+    (2 * size_of::<Option<Seat>>(), 2 * size_of::<Option<Member>>() + 2 * (SHARED + name_bytes))
+}
+
 impl ShardHandle {
     /// Starts a shard. It ends when the last sender of its queue is gone.
     pub(crate) fn start(index: usize, engine: Engine<Heap>, queue_len: usize, shared: Shared) -> io::Result<Self> {
