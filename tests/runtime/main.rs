@@ -3,6 +3,7 @@
 //! Nothing sleeps to wait for something: what is waited for has a deadline. The program itself is tested in
 //! `sse-runtime/tests/`, where cargo says where it is.
 
+mod direct;
 mod events;
 mod library;
 mod limits;

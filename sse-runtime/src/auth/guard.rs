@@ -82,27 +82,37 @@ impl Guard {
     ///
     /// 401 without the token, 403 for another site's page or a foreign `Host`.
     pub fn check(&self, access: Access, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some((refusal, error)) = self.refusal(access, uri, headers) else {
+            return Ok(());
+        };
+        if let Some(metrics) = &self.0.metrics {
+            metrics.refused.of(refusal).inc();
+        }
+        Err(error)
+    }
+
+    /// Whether [`check`](Self::check) would let the request pass; nothing is counted.
+    pub(crate) fn admits(&self, access: Access, uri: &Uri, headers: &HeaderMap) -> bool {
+        self.refusal(access, uri, headers).is_none()
+    }
+
+    fn refusal(&self, access: Access, uri: &Uri, headers: &HeaderMap) -> Option<(Refusal, ApiError)> {
         let presented = bearer(headers);
         let has_token = match (&self.0.token, presented) {
             (Some(token), Some(presented)) => token.matches(presented),
             _ => false,
         };
         if has_token {
-            return Ok(());
-        }
-        let refusal = if self.0.check_host && !self.is_host_ours(uri, headers) {
-            (Refusal::Host, foreign_host())
+            None
+        } else if self.0.check_host && !self.is_host_ours(uri, headers) {
+            Some((Refusal::Host, foreign_host()))
         } else if self.is_site_guarded(access) && !self.is_site_ours(uri, headers) {
-            (Refusal::CrossSite, cross_site())
+            Some((Refusal::CrossSite, cross_site()))
         } else if access == Access::Privileged && self.0.token.is_some() {
-            (Refusal::Token, if presented.is_some() { wrong_token() } else { no_token() })
+            Some((Refusal::Token, if presented.is_some() { wrong_token() } else { no_token() }))
         } else {
-            return Ok(());
-        };
-        if let Some(metrics) = &self.0.metrics {
-            metrics.refused.of(refusal.0).inc();
+            None
         }
-        Err(refusal.1)
     }
 
     /// Whether the request comes from a page of this origin or of an allowed one, from no page at all, or with the token.

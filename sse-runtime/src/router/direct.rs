@@ -72,13 +72,13 @@ impl Direct {
         let mut answered = HeaderMap::new();
         let guard = &self.web.guard;
         if method == Method::POST && uri.path() == self.publish {
-            guard.check(Access::Privileged, uri, headers).ok()?;
+            guard.admits(Access::Privileged, uri, headers).then_some(())?;
             guard.decorate(Access::Privileged, headers, &mut answered);
             let mut published = answer::json_headers();
             published.extend(answered.clone());
             return Some(Wish::Publish(Heads { published, refused: answered }));
         }
-        if method != Method::GET {
+        if method != Method::GET || !guard.admits(Access::Stream, uri, headers) {
             return None;
         }
         let register = if uri.path() == self.events {
@@ -88,7 +88,6 @@ impl Direct {
             let is_plain = !id.is_empty() && !id.contains(['%', '/']);
             is_plain.then(|| manager::wish(&self.web, id, uri, headers))?
         };
-        guard.check(Access::Stream, uri, headers).ok()?;
         answer::stream_headers(&mut answered);
         guard.decorate(Access::Stream, headers, &mut answered);
         Some(Wish::Stream(Box::new(register), answered))

@@ -215,7 +215,7 @@ impl Front {
                 return;
             };
             let Ok(place) = door.service.places.clone().try_acquire_owned() else {
-                door.paused = Some(after(now, FULL));
+                door.paused = Some(now.plus(FULL));
                 return;
             };
             match listener.accept() {
@@ -230,7 +230,7 @@ impl Front {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections; those that are open go on");
-                    door.paused = Some(after(now, OUT_OF_DESCRIPTORS));
+                    door.paused = Some(now.plus(OUT_OF_DESCRIPTORS));
                     return;
                 }
             }
@@ -301,10 +301,6 @@ impl Front {
         }
         self.entries.remove(index);
     }
-}
-
-fn after(now: Instant, wait: Duration) -> Instant {
-    Instant::from_millis(now.as_millis().saturating_add(wait.as_millis() as u64))
 }
 
 /// Errors that concern the connection that was to be accepted, and no other.

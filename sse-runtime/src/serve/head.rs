@@ -14,6 +14,8 @@ pub(super) struct RequestHead {
     pub(super) headers: HeaderMap,
     /// Bytes of the body.
     pub(super) body_len: usize,
+    /// The connection ends with the answer.
+    pub(super) is_last: bool,
 }
 
 /// The request is for hyper, which knows all of HTTP, and how to refuse what is none.
@@ -43,23 +45,31 @@ impl RequestHead {
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| NotPlain)?;
             headers.append(name, HeaderValue::from_bytes(field.value).map_err(|_| NotPlain)?);
         }
+        let is_last = is_last(&headers)?;
         let body_len = body_len(&headers)?;
         if body_len > 0 && method == Method::GET {
             return Err(NotPlain);
         }
-        Ok(Some(Self { len, method, uri, headers, body_len }))
+        Ok(Some(Self { len, method, uri, headers, body_len, is_last }))
     }
 }
 
-/// The length of the body, if there is nothing else to heed about the connection.
-fn body_len(headers: &HeaderMap) -> Result<usize, NotPlain> {
+/// Whether the connection ends with the answer, if that is all there is to heed about it.
+fn is_last(headers: &HeaderMap) -> Result<bool, NotPlain> {
     let special = [header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE];
     if special.iter().any(|name| headers.contains_key(name)) {
         return Err(NotPlain);
     }
-    if headers.get_all(header::CONNECTION).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"keep-alive")) {
-        return Err(NotPlain);
+    let mut options = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
+    match (options.next(), options.next()) {
+        (None, _) => Ok(false),
+        (Some(option), None) if option.eq_ignore_ascii_case(b"keep-alive") => Ok(false),
+        (Some(option), None) if option.eq_ignore_ascii_case(b"close") => Ok(true),
+        _ => Err(NotPlain),
     }
+}
+
+fn body_len(headers: &HeaderMap) -> Result<usize, NotPlain> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(0),
@@ -161,7 +171,8 @@ mod tests {
             "transfer-encoding: chunked",
             "expect: 100-continue",
             "upgrade: websocket",
-            "connection: close",
+            "connection: close, x",
+            "connection: close\r\nconnection: close",
             "connection: keep-alive, upgrade",
             "content-length: +1",
             "content-length: 1\r\ncontent-length: 1",
@@ -170,7 +181,10 @@ mod tests {
             check(&format!("POST / HTTP/1.1\r\n{line}\r\n\r\n"));
         }
         check(&format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_HEAD)));
-        assert!(parse("GET / HTTP/1.1\r\nconnection: Keep-Alive\r\n\r\n").is_ok());
+        for (option, last) in [("Keep-Alive", false), ("Close", true)] {
+            let Ok(Some(head)) = parse(&format!("GET / HTTP/1.1\r\nconnection: {option}\r\n\r\n")) else { panic!("plain") };
+            assert_eq!(head.is_last, last);
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct ServeOptions {
 
 /// Bytes hyper may hold for a peer that takes nothing.
 const MAX_BUFFER: usize = 16 * 1024;
+/// Bodies up to this length are published by shards: larger ones must be collected for a while, which is left to hyper.
+const MAX_BODY: usize = 64 * 1024;
 /// Connections on their way to hyper.
 const ARRIVALS: usize = 1024;
 
@@ -76,6 +78,7 @@ where
         places: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
         header_timeout: options.header_timeout,
         request_timeout: router.request_timeout,
+        max_body: router.max_body.min(MAX_BODY),
         phase: AtomicU8::new(Phase::Open as u8),
     });
     let site = site(hub.clone(), router);
@@ -124,6 +127,8 @@ pub(crate) struct Service {
     places: Arc<Semaphore>,
     header_timeout: Duration,
     request_timeout: Duration,
+    /// The longest body that shards publish themselves.
+    max_body: usize,
     phase: AtomicU8,
 }
 

@@ -21,8 +21,8 @@ use crate::router::direct::{Answered, Publishing, Wish};
 use crate::router::publish::Request;
 use crate::shard::{Shard, Socket};
 
-/// The longest body that is published here: larger ones, which must be collected for a while, are left to hyper.
-const MAX_BODY: usize = 64 * 1024;
+/// Answers collected before they are written.
+const ANSWERS: usize = 64 * 1024;
 /// Requests served before others have their turn.
 const REQUESTS: usize = 32;
 /// Memory that a visitor keeps while it waits for the next request.
@@ -56,6 +56,7 @@ pub(super) struct Visitor {
 struct Known {
     head: Vec<u8>,
     body_len: usize,
+    is_last: bool,
     /// Header lines of the answer when it was published, and when it was not.
     published: Vec<u8>,
     refused: Vec<u8>,
@@ -99,7 +100,7 @@ enum Step {
 
 impl Visitor {
     pub(super) fn new(socket: TcpStream, place: OwnedSemaphorePermit, service: Arc<Service>, now: Instant) -> Self {
-        let deadline = later(now, service.header_timeout);
+        let deadline = now.plus(service.header_timeout);
         Self {
             socket,
             place,
@@ -147,7 +148,7 @@ impl Visitor {
     /// Reads, serves and answers as much as there is.
     pub(super) fn visit(mut self: Box<Self>, shard: &mut Shard, mut tools: Tools<'_>) -> Visit {
         for _ in 0..REQUESTS {
-            if self.pending.is_some() || self.is_last || self.output.len() > MAX_BODY {
+            if self.pending.is_some() || self.is_last || self.output.len() > ANSWERS {
                 return self.wait(shard, tools.token);
             }
             match self.serve(shard, &mut tools) {
@@ -176,7 +177,7 @@ impl Visitor {
     /// Its deadline has come, or one that it had before.
     pub(super) fn expire(mut self: Box<Self>, now: Instant, date: &mut Date) -> Visit {
         if self.pending.is_some() {
-            self.deadline = later(now, self.service.header_timeout);
+            self.deadline = now.plus(self.service.header_timeout);
         }
         if self.deadline > now {
             return Visit::Waits(self);
@@ -282,13 +283,14 @@ impl Visitor {
             };
             match self.service.direct.wish(&head.method, &head.uri, &head.headers) {
                 Some(Wish::Stream(register, headers)) => return Step::Stream(register, headers),
-                Some(Wish::Publish(heads)) if head.body_len <= MAX_BODY => {
+                Some(Wish::Publish(heads)) if head.body_len <= self.service.max_body => {
                     let (mut published, mut refused) = (Vec::new(), Vec::new());
                     head::header_lines(&mut published, &heads.published);
                     head::header_lines(&mut refused, &heads.refused);
                     let whole = self.input[..head.len].to_vec();
-                    self.known = Some(Known { head: whole, body_len: head.body_len, published, refused });
-                    self.deadline = later(tools.now, self.service.request_timeout);
+                    self.known =
+                        Some(Known { head: whole, body_len: head.body_len, is_last: head.is_last, published, refused });
+                    self.deadline = tools.now.plus(self.service.request_timeout);
                 }
                 _ => return Step::Leave,
             }
@@ -313,7 +315,7 @@ impl Visitor {
             }
         };
         self.input.drain(..whole);
-        self.deadline = later(tools.now, self.service.header_timeout);
+        self.deadline = tools.now.plus(self.service.header_timeout);
         step
     }
 
@@ -346,7 +348,7 @@ impl Visitor {
         let Some(known) = &self.known else {
             return;
         };
-        self.is_last |= self.service.phase() != Phase::Open;
+        self.is_last |= known.is_last || self.service.phase() != Phase::Open;
         let (status, headers, body) = match &answered {
             Answered::Published(json) => (StatusCode::OK, &known.published, json.as_bytes()),
             Answered::Refused(response) => (response.status(), &known.refused, &response.body()[..]),
@@ -388,8 +390,4 @@ fn overloaded(service: &Service, mut arrival: Arrival) {
     head::header_line(&mut answer, "connection", b"close");
     head::body(&mut answer, refusal.body());
     let _ = arrival.socket.write_all(&answer);
-}
-
-fn later(now: Instant, wait: Duration) -> Instant {
-    Instant::from_millis(now.as_millis().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
 }

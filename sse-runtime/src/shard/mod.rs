@@ -284,7 +284,7 @@ impl Shard {
             return Some(Duration::ZERO);
         }
         let deadline = [self.engine.poll_timeout(), front.poll_timeout()].into_iter().flatten().min()?;
-        Some(deadline.since(self.now()).max(Duration::from_millis(1)))
+        Some(deadline.since(self.now()))
     }
 
     /// Executes what waits, a batch of it: whether there is more. `None` when nobody can send any.

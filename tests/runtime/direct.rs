@@ -1,0 +1,260 @@
+//! What shards answer themselves: heads and bodies cut anywhere, requests in a row, and the same words as the router's.
+
+use serde_json::json;
+use sse_runtime::{Event, RouterOptions, Target};
+use sse_tests::net::{Answer, Head, Stream, eventually, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::events::greeted;
+use crate::site::{Site, builder, guard};
+
+async fn connect(site: &Site) -> TcpStream {
+    let socket = TcpStream::connect(site.web.0).await.expect("connects");
+    socket.set_nodelay(true).expect("no delay");
+    socket
+}
+
+/// Sends `request` in two parts, the first of which leaves before the second.
+async fn send_cut(socket: &mut TcpStream, request: &[u8], at: usize) {
+    socket.write_all(&request[..at]).await.expect("sent");
+    tokio::task::yield_now().await;
+    socket.write_all(&request[at..]).await.expect("sent");
+}
+
+/// Reads until what came ends with `end`.
+async fn read_to(socket: &mut TcpStream, end: &str) -> String {
+    within(end, async {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            let read = socket.read_buf(&mut text).await.expect("read");
+            assert!(read > 0, "it ended after {:?}", String::from_utf8_lossy(&text));
+        }
+        String::from_utf8(text).expect("text")
+    })
+    .await
+}
+
+fn post(body: &str) -> String {
+    format!("POST /sse/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_opens_wherever_its_head_was_cut() {
+    let site = Site::start().await;
+    let head = b"GET /sse/events?client=bob_1&topic=t HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for at in 0..head.len() {
+        let mut socket = connect(&site).await;
+        send_cut(&mut socket, head, at).await;
+        let text = read_to(&mut socket, "\n\n").await;
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"), "{at}: {text}");
+        assert!(text.contains("event:connected\ndata:{\"client\":\"bob_1\"}\n"), "{at}: {text}");
+        drop(socket);
+        eventually("the place", async || site.hub.list().await.expect("a list").iter().all(|client| client.streams == 0)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_counts_once_wherever_it_was_cut() {
+    let site = Site::start().await;
+    let mut stream = site.web.stream("/sse/events?topic=t").await;
+    greeted(&mut stream).await;
+    let mut socket = connect(&site).await;
+    let length = post(r#"{"to":{"topic":"t"},"data":"100"}"#).len();
+    for at in 0..length {
+        let request = post(&json!({ "to": { "topic": "t" }, "data": format!("{:03}", at) }).to_string());
+        send_cut(&mut socket, request.as_bytes(), at.min(request.len())).await;
+        let answer = read_to(&mut socket, "\"}").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{at}: {answer}");
+        let id = stream.expect(&format!("data:{at:03}\n\n")).await;
+        assert!(answer.ends_with(&format!("{{\"id\":\"{id}\"}}")), "{at}: {answer} is not {id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_in_a_row_are_answered_in_their_order() {
+    let site = Site::start().await;
+    let mut stream = site.web.stream("/sse/events?client=bob_1&topic=t").await;
+    greeted(&mut stream).await;
+    let mut requests = String::new();
+    let targets = [r#""all""#, r#"{"topic":"t"}"#, r#"{"client":"bob_1"}"#, r#"{"name":"bob"}"#];
+    for n in 0..200 {
+        requests.push_str(&post(&format!(r#"{{"to":{},"data":{n}}}"#, targets[n % targets.len()])));
+    }
+    // Something that is not published here: hyper takes over, and answers what follows too.
+    requests.push_str("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    requests.push_str(&post(r#"{"to":"all","data":"last"}"#));
+    let mut socket = connect(&site).await;
+    let writing = async {
+        socket.write_all(requests.as_bytes()).await.expect("sent");
+        let mut answers = String::new();
+        while answers.matches("HTTP/1.1 200 OK\r\n").count() < 202 || !answers.ends_with("\"}") {
+            answers.push_str(&read_to(&mut socket, "\"}").await);
+        }
+        answers
+    };
+    let answers = within("all answers", writing).await;
+    let mut ids = Vec::new();
+    for n in 0..200 {
+        ids.push(stream.expect(&format!("data:{n}\n\n")).await);
+    }
+    ids.push(stream.expect("data:last\n\n").await);
+    let answered: Vec<&str> = answers.split("{\"id\":\"").skip(1).map(|rest| rest.split('"').next().unwrap_or("")).collect();
+    assert_eq!(answered, ids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_publishers_are_in_one_order_for_all() {
+    const PUBLISHERS: usize = 8;
+    const EACH: usize = 100;
+    let site = Site::start().await;
+    let mut streams: Vec<Stream> = Vec::new();
+    for n in 0..6 {
+        let mut stream = site.web.stream(&format!("/sse/events?client=reader_{n}")).await;
+        greeted(&mut stream).await;
+        streams.push(stream);
+    }
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|publisher| {
+            let (web, hub) = (site.web, site.hub.clone());
+            tokio::spawn(async move {
+                let mut socket = TcpStream::connect(web.0).await.expect("connects");
+                for n in 0..EACH {
+                    // Over HTTP and from within, through every door there is.
+                    match n % 4 {
+                        0 => drop(hub.publish(Target::All, Event::data(format!("{publisher} {n}"))).await.expect("published")),
+                        1 => drop(hub.try_publish(Target::All, Event::data(format!("{publisher} {n}"))).expect("published")),
+                        2 => {
+                            let pair = [n.to_string(), format!("{n} again")];
+                            let events = pair.map(|text| (Target::All, Event::data(format!("{publisher} {text}"))));
+                            hub.publish_all(events).await.expect("published");
+                        }
+                        _ => {
+                            let body = post(&format!(r#"{{"to":"all","data":"{publisher} {n}"}}"#));
+                            socket.write_all(body.as_bytes()).await.expect("sent");
+                            assert!(read_to(&mut socket, "\"}").await.contains("HTTP/1.1 200 OK\r\n"));
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for publisher in publishers {
+        within("all published", publisher).await.expect("published");
+    }
+    let mut first: Option<Vec<String>> = None;
+    for stream in &mut streams {
+        let mut frames = Vec::new();
+        for _ in 0..PUBLISHERS * EACH * 5 / 4 {
+            frames.push(stream.frame().await);
+        }
+        for publisher in 0..PUBLISHERS {
+            let own = frames.iter().filter(|frame| frame.starts_with(&format!("data:{publisher} "))).count();
+            assert_eq!(own, EACH * 5 / 4, "of publisher {publisher}");
+        }
+        assert_eq!(first.get_or_insert_with(|| frames.clone()), &frames);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_a_client_belongs_to_the_answer_is_known() {
+    let site = Site::of(builder().configure(|config| config.shards = 4)).await;
+    let mut streams = Vec::new();
+    for n in 0..32 {
+        let mut stream = site.web.stream(&format!("/sse/events?client=bob_{n}")).await;
+        greeted(&mut stream).await;
+        streams.push(stream);
+    }
+    for (n, stream) in streams.iter_mut().enumerate() {
+        // On connections of one's own, which different shards accept.
+        let id =
+            site.web.post("/sse/publish", &format!(r#"{{"to":{{"client":"bob_{n}"}},"data":{n}}}"#)).await.json()["id"].clone();
+        assert_eq!(stream.expect(&format!("data:{n}\n\n")).await, id.as_str().expect("an id"));
+        let unknown = format!(r#"{{"to":{{"client":"nobody_{n}"}},"data":{n}}}"#);
+        site.web.post("/sse/publish", &unknown).await.error(404, Some("to.client"));
+    }
+}
+
+/// Asks the same of a shard and of the router, which takes over when there is an option of the connection it does not know.
+async fn asked_both_ways(site: &Site, headers: &[(&str, &str)], body: &str) -> [Answer; 2] {
+    let mut unusual = headers.to_vec();
+    unusual.push(("connection", "x-unusual"));
+    [
+        site.web.ask("POST", "/sse/publish", headers, body.as_bytes()).await,
+        site.web.ask("POST", "/sse/publish", &unusual, body.as_bytes()).await,
+    ]
+}
+
+fn plain_headers(head: &Head) -> Vec<(String, String)> {
+    let own = ["date", "connection", "transfer-encoding", "content-length"];
+    let mut headers: Vec<_> = head.headers.iter().filter(|(name, _)| !own.contains(&name.as_str())).cloned().collect();
+    headers.sort();
+    headers
+}
+
+#[tokio::test]
+async fn shards_answer_in_the_words_of_the_router() {
+    let site = Site::with(builder(), |setup| {
+        setup.router = RouterOptions::new(guard(Some("0123456789abcdef"), &["*", "https://app.example"]));
+    })
+    .await;
+    let bearer = ("authorization", "Bearer 0123456789abcdef");
+    let app = ("origin", "https://app.example");
+    let evil = ("origin", "https://evil.example");
+    let headers: [&[(&str, &str)]; 6] =
+        [&[], &[bearer], &[bearer, app], &[bearer, evil], &[app], &[("authorization", "Bearer wrong-wrong-wrong")]];
+    let large = json!({ "to": "all", "data": "x".repeat(300_000) }).to_string();
+    let bodies = [
+        r#"{"to":"all","data":"x","id":"own"}"#,
+        r#"[{"to":"all","data":"x","id":"a"},{"to":"all","id":"b"}]"#,
+        "[]",
+        "",
+        "{",
+        r#"{"to":"nobody"}"#,
+        r#"{"to":{"client":"nobody_1"},"data":1}"#,
+        r#"[{"to":"all","id":"a"},{"to":{"client":"nobody_1"}}]"#,
+        r#"{"to":"all","event":"a\nb"}"#,
+        &large,
+    ];
+    for headers in headers {
+        for body in bodies {
+            let [direct, routed] = asked_both_ways(&site, headers, body).await;
+            let asked = (headers, &body[..body.len().min(60)]);
+            assert_eq!(direct.status(), routed.status(), "{asked:?}: {direct:?}, {routed:?}");
+            assert_eq!(direct.body, routed.body, "{asked:?}");
+            assert_eq!(plain_headers(&direct.head), plain_headers(&routed.head), "{asked:?}");
+            assert!(direct.header("date").is_some() && direct.header("content-length").is_some(), "{direct:?}");
+        }
+    }
+    for headers in [&[][..], &[app], &[evil]] {
+        let mut unusual = headers.to_vec();
+        unusual.push(("connection", "x-unusual"));
+        for path in ["/sse/events?topic=a", "/sse/register-listener/bob_1"] {
+            let direct = site.web.stream_with(path, headers).await;
+            let routed = site.web.stream_with(path, &unusual).await;
+            assert!(direct.head.header("transfer-encoding").is_none() && routed.head.header("transfer-encoding").is_some());
+            assert_eq!(plain_headers(&direct.head), plain_headers(&routed.head), "{path} {headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_refused_in_the_words_of_the_router() {
+    let site = Site::start().await;
+    let head = site.web.try_stream("/sse/events?client=a%20b", &[]).await.expect_err("refused");
+    assert_eq!((head.status, head.header("content-type")), (400, Some("application/json")));
+    site.hub.close().await;
+    let head = site.web.try_stream("/sse/events", &[]).await.expect_err("refused");
+    assert_eq!(head.status, 204);
+}
+
+#[tokio::test]
+async fn who_half_closes_after_publishing_reads_the_answer() {
+    let site = Site::start().await;
+    let mut socket = connect(&site).await;
+    socket.write_all(post(r#"{"to":"all","data":1}"#).as_bytes()).await.expect("sent");
+    socket.shutdown().await.expect("half closed");
+    let mut answer = String::new();
+    within("the answer", socket.read_to_string(&mut answer)).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
