@@ -347,6 +347,10 @@ async fn a_mistake_of_the_caller_is_told_before_anything_is_asked() {
     check(EventSource::builder("http://x/").header("a b", "c"), "header's name");
     check(EventSource::builder("http://x/").header("a", "b\nc"), "header a");
     check(EventSource::builder("http://x/").header("Last-Event-ID", "1"), "resume");
+    check(EventSource::builder("http://x/").header("Content-Length", "1"), "body");
+    check(EventSource::builder("http://x/").header("Transfer-Encoding", "chunked"), "body");
+    check(EventSource::builder("http://x:65536/"), "port");
+    check(EventSource::builder("http://x/").remember_ids(usize::MAX), "at most");
     check(EventSource::builder("http://x/").last_event_id("1\n2"), "line break");
     check(EventSource::builder("http://x/").last_event_id("1\u{1}"), "control character");
 }
