@@ -5,38 +5,41 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use sse_tests::decoding::Seen;
-use sse_tests::vectors::vectors;
+use sse_tests::vectors::{Vector, vectors};
 
 #[test]
 fn every_vector_in_chunks_of_every_size() {
-    for vector in vectors() {
-        let mut expected: Vec<Value> = Vec::new();
-        for event in &vector.events {
-            let Seen::Event { event, data, last_event_id } = event else { panic!("{event:?}") };
-            expected.push(json!({ "type": event, "data": data, "last_event_id": last_event_id }));
-        }
+    let vectors = vectors();
+    std::thread::scope(|scope| {
         for chunk in ["1", "2", "3", "7", "64", "4096"] {
-            let max_event = vector.max_event.map(|bytes| bytes.to_string());
-            let mut args = vec!["--chunk", chunk, "--last-event-id", &vector.initial];
-            args.extend(max_event.iter().flat_map(|bytes| ["--max-event", bytes]));
-            let output = decode(&args, &vector.input);
-            let at = format!("{} in chunks of {chunk}", vector.name);
-            assert!(output.status.success(), "{at}: {output:.1000?}");
-            assert!(output.stdout.is_ascii(), "{at}: some readers split lines at U+2028");
-            let mut lines: Vec<Value> = output
-                .stdout
-                .split_inclusive(|byte| *byte == b'\n')
-                .map(|line| serde_json::from_slice(line).unwrap())
-                .collect();
-            let end = lines.pop().unwrap();
-            assert!(lines == expected, "{at}: {lines:.1000?}");
-            let retry = end["retry_ms"].as_u64();
-            assert!(vector.retries.contains(&retry), "{at}: {end:.1000}");
-            assert!(end == json!({ "final_last_event_id": vector.last_event_id, "retry_ms": retry }), "{at}: {end:.1000}");
-            let complaints = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(complaints.lines().count(), vector.errors, "{at}: {complaints}");
+            let vectors = &vectors;
+            scope.spawn(move || vectors.iter().for_each(|vector| check_vector(vector, chunk)));
         }
+    });
+}
+
+fn check_vector(vector: &Vector, chunk: &str) {
+    let mut expected: Vec<Value> = Vec::new();
+    for event in &vector.events {
+        let Seen::Event { event, data, last_event_id } = event else { panic!("{event:?}") };
+        expected.push(json!({ "type": event, "data": data, "last_event_id": last_event_id }));
     }
+    let max_event = vector.max_event.map(|bytes| bytes.to_string());
+    let mut args = vec!["--chunk", chunk, "--last-event-id", &vector.initial];
+    args.extend(max_event.iter().flat_map(|bytes| ["--max-event", bytes]));
+    let output = decode(&args, &vector.input);
+    let at = format!("{} in chunks of {chunk}", vector.name);
+    assert!(output.status.success(), "{at}: {output:.1000?}");
+    assert!(output.stdout.is_ascii(), "{at}: some readers split lines at U+2028");
+    let mut lines: Vec<Value> =
+        output.stdout.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let end = lines.pop().unwrap();
+    assert!(lines == expected, "{at}: {lines:.1000?}");
+    let retry = end["retry_ms"].as_u64();
+    assert!(vector.retries.contains(&retry), "{at}: {end:.1000}");
+    assert!(end == json!({ "final_last_event_id": vector.last_event_id, "retry_ms": retry }), "{at}: {end:.1000}");
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(complaints.lines().count(), vector.errors, "{at}: {complaints}");
 }
 
 #[test]
