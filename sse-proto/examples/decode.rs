@@ -85,16 +85,20 @@ struct Options {
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self { chunk: 1 << 16, last_event_id: String::new(), max_event: None };
-        while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{name} takes a value"))?;
+        while let Some(argument) = arguments.next() {
+            let (name, value) = match argument.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            if !["--chunk", "--last-event-id", "--max-event"].contains(&name) {
+                return Err(format!("{name} is not one of --chunk, --last-event-id, --max-event"));
+            }
+            let value = value.or_else(|| arguments.next()).ok_or_else(|| format!("{name} takes a value"))?;
             let number = || value.parse().map_err(|_| format!("{name} takes a number, not {value:?}"));
-            match name.as_str() {
+            match name {
                 "--chunk" => options.chunk = number().map(|chunk: usize| chunk.max(1))?,
-                "--last-event-id" => options.last_event_id = value,
                 "--max-event" => options.max_event = Some(number()?),
-                _ => {
-                    return Err(format!("{name} is not one of --chunk, --last-event-id, --max-event"));
-                }
+                _ => options.last_event_id = value,
             }
         }
         Ok(options)

@@ -35,6 +35,26 @@ fn ids_joined_lines_and_straddling_events_use_their_memory_again() {
     assert_eq!(counted(decode), 0);
 }
 
+/// A peer that never ends a line, or an event, is given what the limits say and no more: what is kept grows fourfold, so up to four
+/// times as much is reserved, and both sizes are there while it moves.
+#[test]
+fn endless_lines_and_events_hold_no_more_than_the_limits() {
+    let limits = Limits { max_line: 10_000, max_event: 30_000 };
+    for endless in
+        [&b"data: xx"[..], b"data: xxxxxxxxxxxxxxxxxxxxxxxxx\n", b"data:\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n", b": c\n", b"id: 1\n"]
+    {
+        let mut decoder = Decoder::new(limits);
+        let before = LIVE.get();
+        PEAK.set(before);
+        for _ in 0..100_000 {
+            let mut feed = decoder.feed(endless);
+            while !matches!(feed.next_item(), Ok(None)) {}
+        }
+        let (peak, most) = (PEAK.get() - before, 5 * (limits.max_event + limits.max_line + 64) as isize);
+        assert!(peak <= most, "{:?} repeated: {peak} bytes of {most}", String::from_utf8_lossy(endless));
+    }
+}
+
 fn counted(run: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     run();
@@ -47,24 +67,36 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        hold(layout.size());
         // SAFETY: the caller's promise is the one asked for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get() - layout.size() as isize);
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        hold(size);
+        LIVE.set(LIVE.get() - layout.size() as isize);
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
+/// What is freed on another thread makes a sum negative: it is only ever compared with itself.
+fn hold(size: usize) {
+    LIVE.set(LIVE.get() + size as isize);
+    PEAK.set(PEAK.get().max(LIVE.get()));
+}
+
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 #[global_allocator]

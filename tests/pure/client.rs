@@ -5,9 +5,10 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sse_proto::Instant;
-use sse_proto::client::{Closed, Config, EventSource, Head, Interruption, Method, Output, State};
+use sse_proto::client::{Closed, Config, EventSource, Head, Method, Output, State};
 use sse_proto::storage::{FixedScratch, HeapScratch};
 use sse_proto::wire::{DecodeError, IdField, Item, Limits};
+use sse_tests::following::{Op, check, show};
 
 #[test]
 fn only_200_with_an_event_stream_opens() {
@@ -391,15 +392,6 @@ impl Client {
     }
 }
 
-fn show(output: &Output<'_, u8>) -> String {
-    match output {
-        Output::Connect(request) => format!("connect {} {:?} {:?}", request.url, request.method, request.last_event_id),
-        Output::Opened => "opened".to_owned(),
-        Output::Waiting { delay, why } => format!("waiting {}: {why:?}", delay.as_millis()),
-        Output::Closed(why) => format!("closed: {why:?}"),
-    }
-}
-
 /// Without chance and without a time limit.
 fn quiet() -> Config {
     Config { jitter_percent: 0, answer_timeout: None, ..Config::default() }
@@ -417,26 +409,7 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-// ---- The naive model
-
-#[derive(Clone, Debug)]
-enum Op {
-    Drain,
-    Respond {
-        status: u16,
-        event_stream: bool,
-        location: Option<u8>,
-        retry_after: Option<u64>,
-    },
-    Bytes(&'static str),
-    End,
-    Failure,
-    /// To the deadline and this much further, or only so far when there is none.
-    Wait(u64),
-    /// The clock moves, back too, and nothing else happens.
-    Clock(i64),
-    Close,
-}
+// ---- Operations, for the naive model
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let status = prop_oneof![
@@ -449,6 +422,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         "",
         ":\n",
         "data: x\n\n",
+        "\r",
+        "data: y\nid: 2",
+        "id: 1\ndata: z\n\n",
         "id: 1\n\n",
         "id: 2\ndata: y\n\n",
         "retry: 40\n",
@@ -456,7 +432,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         "id\n\n",
     ]);
     let op = prop_oneof![
-        8 => Just(Op::Drain), 8 => respond, 6 => bytes.prop_map(Op::Bytes), 3 => Just(Op::End), 3 => Just(Op::Failure),
+        8 => Just(Op::Drain), 8 => respond, 6 => bytes.prop_map(|bytes| Op::Bytes(bytes.into())), 3 => Just(Op::End), 3 => Just(Op::Failure), 1 => prop::bool::weighted(0.1).prop_map(|bad| if bad { Op::Unsendable } else { Op::Drain }),
         6 => (0u64..200).prop_map(Op::Wait), 3 => (-300i64..300).prop_map(Op::Clock), 1 => prop::bool::weighted(0.2).prop_map(|close| if close { Op::Close } else { Op::Drain })
     ];
     vec(op, 1..120)
@@ -489,229 +465,12 @@ fn configs() -> impl Strategy<Value = Config> {
     )
 }
 
-/// The same by a list of what happened, in words: slow to extend, easy to believe.
-struct Model {
-    config: Config,
-    state: &'static str,
-    entered: u64,
-    until: u64,
-    /// Every hop of this attempt, the first URL included, with whether it was by permanent redirects only.
-    hops: Vec<(u8, Method, bool)>,
-    home: (u8, Method),
-    retry: u64,
-    failed: u32,
-    id: String,
-    outputs: Vec<String>,
-}
-
-impl Model {
-    fn new(config: Config) -> Self {
-        let mut model = Self {
-            config,
-            state: "",
-            entered: 0,
-            until: 0,
-            hops: vec![],
-            home: (0, config.method),
-            retry: config.retry.as_millis() as u64,
-            failed: 0,
-            id: String::new(),
-            outputs: vec![],
-        };
-        model.begin(0);
-        model
-    }
-
-    fn begin(&mut self, now: u64) {
-        self.hops = vec![(self.home.0, self.home.1, true)];
-        self.ask(now);
-    }
-
-    fn ask(&mut self, now: u64) {
-        (self.state, self.entered) = ("asking", now);
-        let (url, method, _) = self.hops[self.hops.len() - 1];
-        self.outputs.push(format!("connect {url} {method:?} {:?}", self.id));
-    }
-
-    fn finish(&mut self, why: Closed) {
-        self.outputs.retain(|output| output == "opened");
-        self.state = "closed";
-        self.outputs.push(format!("closed: {why:?}"));
-    }
-
-    /// The wait is in a range; `found` is what the machine chose.
-    fn wait(&mut self, now: u64, why: Interruption, asked: u64, found: u64) {
-        let base = self.retry.max(self.config.shortest_wait.as_millis() as u64);
-        let mut wait = base;
-        for _ in 1..self.failed {
-            wait = (wait * 2).min(base.max(self.config.backoff_ceiling.as_millis() as u64));
-        }
-        let wait = wait.max(asked.min(10_000));
-        let most = wait + wait * u64::from(self.config.jitter_percent) / 100;
-        assert!((wait..=most).contains(&found), "{wait}..={most} does not hold {found}");
-        (self.state, self.until) = ("waiting", now + found);
-        self.outputs.push(format!("waiting {found}: {why:?}"));
-    }
-
-    fn fail(&mut self, now: u64, why: Interruption, asked: u64, found: u64) {
-        self.failed += 1;
-        match self.config.max_attempts {
-            Some(max) if self.failed >= max => self.finish(Closed::Attempts(why)),
-            _ => self.wait(now, why, asked, found),
-        }
-    }
-
-    fn lose(&mut self, now: u64, why: Interruption, found: u64) {
-        match self.config.reconnect {
-            true => self.wait(now, why, 0, found),
-            false => self.finish(Closed::Over(why)),
-        }
-    }
-
-    fn respond(&mut self, now: u64, status: u16, stream: bool, location: Option<u8>, retry_after: Option<u64>, found: u64) {
-        match (status, location) {
-            (200, _) if stream => {
-                (self.state, self.entered, self.failed) = ("open", now, 0);
-                self.outputs.push("opened".to_owned());
-            }
-            (200, _) => self.finish(Closed::ContentType),
-            (204, _) => self.finish(Closed::NoContent),
-            (301 | 302 | 303 | 307 | 308, None) => self.finish(Closed::Redirect(status)),
-            (301 | 302 | 303 | 307 | 308, Some(_)) if self.hops.len() > self.config.max_redirects as usize => {
-                self.finish(Closed::TooManyRedirects);
-            }
-            (301 | 302 | 303 | 307 | 308, Some(to)) => {
-                let (_, from, permanent) = self.hops[self.hops.len() - 1];
-                let becomes_get = status == 303 || status < 303 && from == Method::Post;
-                let method = if becomes_get { Method::Get } else { from };
-                let permanent = permanent && (status == 301 || status == 308);
-                if permanent {
-                    self.home = (to, method);
-                }
-                self.hops.push((to, method, permanent));
-                self.ask(now);
-            }
-            (429 | 500..=599, _) if self.config.retry_statuses => {
-                self.fail(now, Interruption::Status(status), retry_after.unwrap_or(0) * 1000, found);
-            }
-            _ => self.finish(Closed::Status(status)),
-        }
-    }
-
-    fn deadline(&self) -> Option<u64> {
-        match self.state {
-            "asking" => self.config.answer_timeout.map(|limit| self.entered + limit.as_millis() as u64),
-            "open" => self.config.liveness.map(|limit| self.entered + limit.as_millis() as u64),
-            "waiting" => Some(self.until),
-            _ => None,
-        }
-    }
-
-    fn time(&mut self, now: u64, found: u64) {
-        if !self.outputs.is_empty() || self.deadline().is_none_or(|deadline| now < deadline) {
-            return;
-        }
-        match self.state {
-            "asking" => self.fail(now, Interruption::NoAnswer, 0, found),
-            "open" => self.lose(now, Interruption::Silent, found),
-            _ => self.begin(now),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_the_model_does(config in configs(), ops in ops(), entropy in any::<u64>()) {
-        let mut source = EventSource::new(config, 0u8, HeapScratch::new(), [0u64; 0], at(0), entropy);
-        let mut model = Model::new(config);
-        let (mut clock, mut now) = (0u64, 0u64);
-        for op in ops {
-            // How long the machine chose to wait, if it is going to.
-            let asked = model.state == "asking" && !model.outputs.iter().any(|output| output.starts_with("connect"));
-            match op {
-                Op::Drain => {}
-                Op::Wait(further) => {
-                    let deadline = source.poll_timeout().map_or(clock, Instant::as_millis);
-                    clock = clock.max(deadline) + further.saturating_sub(100);
-                    now = now.max(clock);
-                    source.handle_timeout(at(clock));
-                    model.time(now, found(&source, now));
-                }
-                Op::Clock(by) => {
-                    clock = clock.saturating_add_signed(by);
-                    now = now.max(clock);
-                    source.handle_timeout(at(clock));
-                    model.time(now, found(&source, now));
-                }
-                Op::Respond { status, event_stream, location, retry_after } => {
-                    let content_type = event_stream.then_some("text/event-stream");
-                    let retry_after = retry_after.map(Duration::from_secs);
-                    source.handle_response(at(clock), Head { status, content_type, location, retry_after });
-                    if asked {
-                        model.respond(now, status, event_stream, location, retry_after.map(|after| after.as_secs()), found(&source, now));
-                    }
-                }
-                Op::Bytes(bytes) => {
-                    let mut received = source.handle_bytes(at(clock), bytes.as_bytes());
-                    let mut items = 0;
-                    while received.next_item().unwrap().is_some() {
-                        items += 1;
-                    }
-                    if model.state == "open" {
-                        if !bytes.is_empty() {
-                            model.entered = now;
-                        }
-                        match bytes {
-                            "id: 1\n\n" => model.id = "1".to_owned(),
-                            "id: 2\ndata: y\n\n" => model.id = "2".to_owned(),
-                            "id\n\n" => model.id.clear(),
-                            "retry: 40\n" => model.retry = 40,
-                            "retry: 99999\n" => model.retry = 10_000,
-                            _ => {}
-                        }
-                    } else {
-                        prop_assert_eq!(items, 0);
-                    }
-                }
-                Op::End | Op::Failure => {
-                    let why = match op {
-                        Op::End => { source.handle_end(at(clock)); Interruption::Ended }
-                        _ => { source.handle_failure(at(clock)); Interruption::Failed }
-                    };
-                    match model.state {
-                        "asking" if asked => model.fail(now, Interruption::Failed, 0, found(&source, now)),
-                        "open" => model.lose(now, why, found(&source, now)),
-                        _ => {}
-                    }
-                }
-                Op::Close => {
-                    source.close();
-                    if model.state != "closed" {
-                        model.finish(Closed::ByCaller);
-                    }
-                }
-            }
-
-            // Before draining, due exactly when there is output; or when time is up, which `handle_timeout` turns into output.
-            let deadline = model.deadline().map(at);
-            let expected = if model.outputs.is_empty() { deadline } else { Some(at(now)) };
-            prop_assert_eq!(source.poll_timeout(), expected);
-            if matches!(op, Op::Drain) {
-                let outputs: Vec<String> = std::iter::from_fn(|| source.poll_output().map(|output| show(&output))).collect();
-                prop_assert_eq!(outputs, std::mem::take(&mut model.outputs));
-                prop_assert_eq!(source.poll_timeout(), deadline);
-            }
-            let state = match source.state() {
-                State::Connecting => "asking",
-                State::Open => "open",
-                State::Waiting => "waiting",
-                State::Closed => "closed",
-            };
-            prop_assert_eq!(state, model.state);
-            prop_assert_eq!(source.last_event_id(), &model.id);
-        }
+    fn it_does_what_the_model_does(config in configs(), ops in ops(), remembered in 0usize..4, entropy in any::<u64>()) {
+        check(config, remembered, entropy, &ops);
     }
 
     #[test]
@@ -771,15 +530,4 @@ proptest! {
         }
         prop_assert_eq!(got, (1..=events).map(|number| format!("{number}\n…")).collect::<Vec<_>>());
     }
-}
-
-fn found(source: &EventSource<u8, HeapScratch, [u64; 0]>, now: u64) -> u64 {
-    // The output is still to be polled; a copy tells it without taking it.
-    let mut copy = source.clone();
-    std::iter::from_fn(|| {
-        copy.poll_output().map(|output| if let Output::Waiting { delay, .. } = output { Some(delay) } else { None })
-    })
-    .flatten()
-    .last()
-    .map_or(now, |delay| delay.as_millis() as u64)
 }

@@ -2,115 +2,71 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::Value;
-use sse_proto::storage::{FixedScratch, Scratch};
-use sse_proto::wire::{DecodeError, Decoder, Encode, Event, EventName, IdField, Item, Limits};
+use sse_proto::storage::Scratch;
+use sse_proto::wire::{DecodeError, Decoder, IdField, Item, Limits};
 use sse_tests::decoding::{Seen, chunks, feed, feed_item_by_item, naive};
+use sse_tests::encoding::{Sent, check_fields, check_round_trip};
+use sse_tests::fuzz::decode_chunks::check;
+use sse_tests::vectors::{Vector, vectors};
 
 #[test]
 fn every_vector_in_every_chunking() {
-    let vectors: Value = serde_json::from_str(include_str!("../vectors/decoder-vectors.json")).unwrap();
-    let vectors = vectors["vectors"].as_array().unwrap();
-    assert_eq!(vectors.len(), 168);
-    for vector in vectors {
-        let vector = Vector::parse(vector);
-        vector.check(&[]);
-        vector.check(&(1..vector.input.len()).collect::<Vec<_>>());
+    for vector in vectors() {
+        check_vector(&vector, &[]);
+        check_vector(&vector, &(1..vector.input.len()).collect::<Vec<_>>());
         for cuts in &vector.chunkings {
-            vector.check(cuts);
+            check_vector(&vector, cuts);
         }
         if vector.input.len() <= 512 {
             for cut in 0..=vector.input.len() {
-                vector.check(&[cut]);
-                vector.check(&[cut, cut]);
+                check_vector(&vector, &[cut]);
+                check_vector(&vector, &[cut, cut]);
             }
         }
         let mut random = Random(0x5EED);
         for _ in 0..16 {
-            vector.check(&random.cuts(vector.input.len()));
+            check_vector(&vector, &random.cuts(vector.input.len()));
         }
-        vector.check_promptness();
+        check_promptness(&vector);
     }
 }
 
-struct Vector {
-    name: String,
-    input: Vec<u8>,
-    chunkings: Vec<Vec<usize>>,
-    initial: String,
-    events: Vec<Seen>,
-    last_event_id: String,
-    retries: Vec<Option<u64>>,
-    deliverable_after: Vec<usize>,
-}
-
-impl Vector {
-    fn parse(json: &Value) -> Self {
-        let input = match &json["input_base64"] {
-            Value::String(text) => base64(text),
-            _ => {
-                let parts = json["input_parts"].as_array().unwrap().iter();
-                parts.flat_map(|part| base64(part["base64"].as_str().unwrap()).repeat(size(&part["repeat"]))).collect()
-            }
-        };
-        let expected = &json["expected"];
-        let events = expected["events"].as_array().unwrap().iter();
-        Self {
-            name: json["name"].as_str().unwrap().to_owned(),
-            input,
-            chunkings: list(&json["chunkings"]).map(|cuts| list(cuts).map(size).collect()).collect(),
-            initial: json["initial_last_event_id"].as_str().unwrap_or_default().to_owned(),
-            events: events
-                .map(|event| Seen::Event {
-                    event: event["type"].as_str().unwrap().to_owned(),
-                    data: text(event, "data", "data_parts"),
-                    last_event_id: text(event, "last_event_id", "last_event_id_parts"),
-                })
-                .collect(),
-            last_event_id: text(expected, "final_last_event_id", "final_last_event_id_parts"),
-            retries: match &expected["retry_ms_any_of"] {
-                Value::Array(any) => any.iter().map(Value::as_u64).collect(),
-                _ => vec![expected["retry_ms"].as_u64()],
-            },
-            deliverable_after: list(&json["deliverable_after"]).map(size).collect(),
-        }
+fn check_vector(vector: &Vector, cuts: &[usize]) {
+    let mut seen = Vec::new();
+    let mut decoder = seeded(vector.limits(), &vector.initial);
+    for chunk in chunks(&vector.input, cuts) {
+        feed(&mut decoder, chunk, &mut seen);
     }
-
-    fn check(&self, cuts: &[usize]) {
+    compare(vector, seen, &decoder, cuts);
+    if vector.input.len() <= 4096 {
         let mut seen = Vec::new();
-        let mut decoder = seeded(Limits::default(), &self.initial);
-        for chunk in chunks(&self.input, cuts) {
-            feed(&mut decoder, chunk, &mut seen);
+        let mut buffer = [0; 8192];
+        let mut decoder = Decoder::with_buffer(vector.limits(), &mut buffer[..]);
+        decoder.set_last_event_id(IdField::new(&vector.initial).unwrap()).unwrap();
+        for chunk in chunks(&vector.input, cuts) {
+            feed_item_by_item(&mut decoder, chunk, &mut seen);
         }
-        self.compare(seen, &decoder, cuts);
-        if self.input.len() <= 4096 {
-            let mut seen = Vec::new();
-            let mut buffer = [0; 8192];
-            let mut decoder = Decoder::with_buffer(Limits::default(), &mut buffer[..]);
-            decoder.set_last_event_id(IdField::new(&self.initial).unwrap()).unwrap();
-            for chunk in chunks(&self.input, cuts) {
-                feed_item_by_item(&mut decoder, chunk, &mut seen);
-            }
-            self.compare(seen, &decoder, cuts);
-        }
+        compare(vector, seen, &decoder, cuts);
     }
+}
 
-    fn compare(&self, seen: Vec<Seen>, decoder: &Decoder<impl Scratch>, cuts: &[usize]) {
-        let at = || format!("{} cut at {:?}", self.name, &cuts[..cuts.len().min(8)]);
-        let retry = seen.iter().rev().find_map(|item| if let Seen::Retry(ms) = item { Some(*ms) } else { None });
-        assert!(self.retries.contains(&retry), "{}: retry {retry:?}", at());
-        assert!(decoder.last_event_id() == self.last_event_id, "{}: {:?}", at(), decoder.last_event_id());
-        let events: Vec<Seen> = seen.into_iter().filter(|item| matches!(item, Seen::Event { .. } | Seen::Error(_))).collect();
-        assert!(events == self.events, "{}: {events:.2000?}", at());
-    }
+fn compare(vector: &Vector, seen: Vec<Seen>, decoder: &Decoder<impl Scratch>, cuts: &[usize]) {
+    let at = || format!("{} cut at {:?}", vector.name, &cuts[..cuts.len().min(8)]);
+    let retry = seen.iter().rev().find_map(|item| if let Seen::Retry(ms) = item { Some(*ms) } else { None });
+    assert!(vector.retries.contains(&retry), "{}: retry {retry:?}", at());
+    assert!(decoder.last_event_id() == vector.last_event_id, "{}: {:?}", at(), decoder.last_event_id());
+    let errors = seen.iter().filter(|item| matches!(item, Seen::Error(_))).count();
+    assert_eq!(errors, vector.errors, "{}", at());
+    let events: Vec<Seen> = seen.into_iter().filter(|item| matches!(item, Seen::Event { .. })).collect();
+    assert!(events == vector.events, "{}: {events:.2000?}", at());
+}
 
-    /// Every event comes with the byte that the vector names.
-    fn check_promptness(&self) {
-        for (index, &after) in self.deliverable_after.iter().enumerate() {
-            let mut seen = Vec::new();
-            feed(&mut seeded(Limits::default(), &self.initial), &self.input[..after], &mut seen);
-            assert!(seen.get(index) == Some(&self.events[index]), "{}: event {index} late", self.name);
-        }
+/// Every event comes with the byte that the vector names.
+fn check_promptness(vector: &Vector) {
+    for (index, &after) in vector.deliverable_after.iter().enumerate() {
+        let mut seen = Vec::new();
+        feed(&mut seeded(vector.limits(), &vector.initial), &vector.input[..after], &mut seen);
+        assert!(seen.get(index) == Some(&vector.events[index]), "{}: event {index} late", vector.name);
     }
 }
 
@@ -271,105 +227,48 @@ fn no_input_makes_it_quadratic() {
 }
 
 proptest! {
+    /// Under limits too: what is over them, and what that does to the rest of the stream, does not depend on the chunking.
     #[test]
     fn agrees_with_the_naive_twin(
         pieces in vec(any_piece(), 0..40),
         initial in "[a-c]{0,2}",
+        limits in prop::option::of((0..40usize, 0..60usize)),
         seed in any::<u64>(),
     ) {
         let input = pieces.concat();
-        let expected = naive(&input, &initial);
+        let limits = limits.map_or(Limits::default(), |(max_line, max_event)| Limits { max_line, max_event });
         let mut random = Random(seed | 1);
-        for cuts in [Vec::new(), (1..input.len().max(1)).collect(), random.cuts(input.len()), random.cuts(input.len())] {
-            let (mut decoder, mut seen) = (seeded(Limits::default(), &initial), Vec::new());
-            for chunk in chunks(&input, &cuts) {
-                feed(&mut decoder, chunk, &mut seen);
-            }
-            prop_assert_eq!((seen, decoder.last_event_id().to_owned()), expected.clone(), "cut at {:?}", cuts);
+        for _ in 0..2 {
+            check(limits, &initial, &input, &random.cuts(input.len()));
+        }
+    }
 
-            let mut decoder = Decoder::with_scratch(Limits::default(), FixedScratch::new(vec![0; 1 << 16]));
-            decoder.set_last_event_id(IdField::new(&initial).unwrap()).unwrap();
-            let mut seen = Vec::new();
-            for chunk in chunks(&input, &cuts) {
-                feed_item_by_item(&mut decoder, chunk, &mut seen);
-            }
-            prop_assert_eq!((seen, decoder.last_event_id().to_owned()), expected.clone(), "cut at {:?}", cuts);
+    /// A small buffer gives what the heap gives, up to where it is full.
+    #[test]
+    fn a_fixed_buffer_agrees_until_it_is_full(pieces in vec(any_piece(), 0..40), room in 0..200usize, seed in any::<u64>()) {
+        let input = pieces.concat();
+        let cuts = Random(seed | 1).cuts(input.len());
+        let (mut heap, mut expected) = (Decoder::new(Limits::default()), Vec::new());
+        let (mut fixed, mut seen) = (Decoder::with_buffer(Limits::default(), vec![0xAA; room]), Vec::new());
+        for chunk in chunks(&input, &cuts) {
+            feed(&mut heap, chunk, &mut expected);
+            feed(&mut fixed, chunk, &mut seen);
+        }
+        let full = seen.iter().position(|seen| *seen == Seen::Error(DecodeError::BufferFull));
+        match full {
+            Some(until) => prop_assert_eq!(&seen[..until], &expected[..until]),
+            None => prop_assert_eq!((seen, fixed.last_event_id()), (expected, heap.last_event_id())),
         }
     }
 
     #[test]
-    fn what_is_encoded_decodes_to_what_was_meant(
-        events in vec((any_id(), any_name(), any::<Option<u32>>(), any_text(), any_text()), 0..8),
-        seed in any::<u64>(),
-    ) {
-        let (mut input, mut expected, mut last_event_id) = (Vec::new(), Vec::new(), String::new());
-        for (id, name, retry, data, comment) in &events {
-            let event = Event {
-                id: id.as_deref().map(|id| IdField::new(id).unwrap()),
-                event: name.as_deref().map(|name| EventName::new(name).unwrap()),
-                retry: *retry,
-                data: data.as_deref(),
-                comment: comment.as_deref(),
-            };
-            let start = input.len();
-            input.resize(start + event.encoded_len(), 0);
-            prop_assert_eq!(event.encode(&mut input[start..]), Ok(event.encoded_len()));
-            let mut appended = Vec::new();
-            event.encode_to(&mut appended);
-            prop_assert_eq!(&appended, &input[start..]);
-
-            expected.extend(retry.map(|ms| Seen::Retry(u64::from(ms))));
-            let joined = |text: &str| text.replace("\r\n", "\n").replace('\r', "\n");
-            if let Some(comment) = comment {
-                expected.extend(joined(comment).split('\n').map(|line| Seen::Comment(line.to_owned())));
-            }
-            let changed = id.as_ref().is_some_and(|id| *id != last_event_id);
-            last_event_id = id.clone().unwrap_or(last_event_id);
-            if data.is_some() || name.is_some() {
-                expected.push(Seen::Event {
-                    event: name.clone().filter(|name| !name.is_empty()).unwrap_or("message".to_owned()),
-                    data: joined(data.as_deref().unwrap_or_default()),
-                    last_event_id: last_event_id.clone(),
-                });
-            } else if changed {
-                expected.push(Seen::IdChanged(last_event_id.clone()));
-            }
-        }
-        // The mark a stream may begin with is the decoder's to strip: a field never begins with one here, as "id:" comes first.
-        let mut random = Random(seed | 1);
-        for cuts in [Vec::new(), (1..input.len().max(1)).collect(), random.cuts(input.len())] {
-            let (mut decoder, mut seen) = (Decoder::new(Limits::default()), Vec::new());
-            for chunk in chunks(&input, &cuts) {
-                feed(&mut decoder, chunk, &mut seen);
-            }
-            prop_assert_eq!(&seen, &expected, "cut at {:?}", cuts);
-        }
+    fn what_is_encoded_decodes_to_what_was_meant(events in vec(any_event(), 0..8), seed in any::<u64>()) {
+        check_round_trip(&events, |len| Random(seed | 1).cuts(len));
     }
 
     #[test]
-    fn limits_do_not_depend_on_the_chunking(pieces in vec(any_piece(), 0..40), max_line in 0..40usize, max_event in 0..60usize, seed in any::<u64>()) {
-        let input = pieces.concat();
-        let decode = |cuts: &[usize]| {
-            let (mut decoder, mut seen) = (Decoder::new(Limits { max_line, max_event }), Vec::new());
-            for chunk in chunks(&input, cuts) {
-                feed(&mut decoder, chunk, &mut seen);
-            }
-            (seen, decoder.last_event_id().to_owned())
-        };
-        let whole = decode(&[]);
-        let mut random = Random(seed | 1);
-        for cuts in [(1..input.len().max(1)).collect(), random.cuts(input.len())] {
-            let (mut seen, id) = decode(&cuts);
-            // An unfinished line may be known to be too long before its end has come, and then it never does.
-            if seen.len() == whole.0.len() + 1 && matches!(seen.last(), Some(Seen::Error(DecodeError::LineTooLong))) {
-                seen.pop();
-            }
-            let mut expected = whole.clone();
-            if expected.0.len() == seen.len() + 1 && matches!(expected.0.last(), Some(Seen::Error(DecodeError::LineTooLong))) {
-                expected.0.pop();
-            }
-            prop_assert_eq!((seen, id), expected, "cut at {:?}", cuts);
-        }
+    fn a_field_is_refused_where_the_first_character_is_that_breaks_it(text in "(?s).{0,4}[\r\n\0]?.{0,4}[\r\n\0]?é?") {
+        check_fields(&text);
     }
 }
 
@@ -418,16 +317,17 @@ fn any_piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn any_id() -> impl Strategy<Value = Option<String>> {
-    prop::option::of("[^\r\n\0]{0,12}")
-}
-
-fn any_name() -> impl Strategy<Value = Option<String>> {
-    prop::option::of("[^\r\n]{0,12}")
-}
-
-fn any_text() -> impl Strategy<Value = Option<String>> {
-    prop::option::of(prop_oneof!["[ :a\r\n\u{FEFF}\u{20AC}]{0,20}", "(?s).{0,90}"])
+fn any_event() -> impl Strategy<Value = Sent> {
+    let id = prop::option::of("[^\r\n\0]{0,12}");
+    let name = prop::option::of("[^\r\n]{0,12}");
+    let text = || prop::option::of(prop_oneof!["[ :a\r\n\0\u{FEFF}\u{20AC}]{0,20}", "(?s).{0,90}"]);
+    (id, name, any::<Option<u32>>(), text(), text()).prop_map(|(id, event, retry, data, comment)| Sent {
+        id,
+        event,
+        retry,
+        data,
+        comment,
+    })
 }
 
 fn seeded(limits: Limits, last_event_id: &str) -> Decoder<impl Scratch> {
@@ -453,35 +353,4 @@ impl Random {
         cuts.sort_unstable();
         cuts
     }
-}
-
-fn list(json: &Value) -> impl Iterator<Item = &Value> {
-    json.as_array().into_iter().flatten()
-}
-
-fn size(json: &Value) -> usize {
-    json.as_u64().unwrap() as usize
-}
-
-fn text(json: &Value, whole: &str, parts: &str) -> String {
-    match json[whole].as_str() {
-        Some(text) => text.to_owned(),
-        None => list(&json[parts]).map(|part| part["text"].as_str().unwrap().repeat(size(&part["repeat"]))).collect(),
-    }
-}
-
-fn base64(text: &str) -> Vec<u8> {
-    let digit = |byte| match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let mut bytes = Vec::new();
-    for group in text.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = group.iter().enumerate().fold(0, |bits, (index, byte)| bits | u32::from(digit(*byte)) << (18 - 6 * index));
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
-    }
-    bytes
 }

@@ -7,3 +7,4 @@ mod decode;
 mod encode;
 mod engine;
 mod engine_stories;
+mod fuzz;

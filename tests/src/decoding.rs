@@ -1,7 +1,7 @@
 //! What a stream decodes to, in a form that can be compared: by the decoder for any chunking, and by a naive twin.
 
 use sse_proto::storage::Scratch;
-use sse_proto::wire::{DecodeError, Decoder, Item};
+use sse_proto::wire::{DecodeError, Decoder, Item, Limits};
 
 /// An [`Item`] that owns what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,52 +99,114 @@ pub fn chunks<'a>(input: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
 /// Straight down the page of the standard, over the whole input: 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event
 /// stream". Slow, and no line shared with the decoder. Returns what it dispatches and the last event id at the end.
 pub fn naive(input: &[u8], last_event_id: &str) -> (Vec<Seen>, String) {
+    naive_within(Limits { max_line: usize::MAX, max_event: usize::MAX }, input, last_event_id, |_| true)
+}
+
+/// The same under limits, and without the events whose own id is not wanted.
+pub fn naive_within(
+    limits: Limits,
+    input: &[u8],
+    last_event_id: &str,
+    mut wanted: impl FnMut(&str) -> bool,
+) -> (Vec<Seen>, String) {
     let text = String::from_utf8_lossy(input);
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines: Vec<&str> = text.split('\n').collect();
     lines.pop(); // What no line end follows is not a line.
+    let (lengths, unfinished) = line_lengths(input);
 
     let mut seen = Vec::new();
     let mut last_event_id = last_event_id.to_owned();
     let mut last_event_id_buffer = last_event_id.clone();
+    let mut has_id = false;
     let mut data_buffer = String::new();
+    let mut data_length = 0;
     let mut event_type_buffer = String::new();
-    for line in lines {
+    let mut skipping = false;
+    for (line, length) in lines.into_iter().zip(lengths) {
+        if skipping {
+            skipping = !line.is_empty();
+            continue;
+        }
         if line.is_empty() {
-            let changed = last_event_id != last_event_id_buffer;
-            last_event_id = last_event_id_buffer.clone();
+            let before = core::mem::replace(&mut last_event_id, last_event_id_buffer.clone());
+            let (has_own_id, event_type) = (core::mem::take(&mut has_id), core::mem::take(&mut event_type_buffer));
+            data_length = 0;
             if data_buffer.is_empty() {
-                event_type_buffer.clear();
-                if changed {
+                if last_event_id != before {
                     seen.push(Seen::IdChanged(last_event_id.clone()));
                 }
                 continue;
             }
             data_buffer.pop();
-            let event = if event_type_buffer.is_empty() { "message".to_owned() } else { event_type_buffer.clone() };
-            seen.push(Seen::Event { event, data: data_buffer.clone(), last_event_id: last_event_id.clone() });
-            data_buffer.clear();
-            event_type_buffer.clear();
+            let data = core::mem::take(&mut data_buffer);
+            if has_own_id && !wanted(&last_event_id) {
+                last_event_id_buffer.clone_from(&before);
+                last_event_id = before;
+                continue;
+            }
+            let event = if event_type.is_empty() { "message".to_owned() } else { event_type };
+            seen.push(Seen::Event { event, data, last_event_id: last_event_id.clone() });
             continue;
         }
         let (field, value) = match line.split_once(':') {
             Some((field, value)) => (field, value.strip_prefix(' ').unwrap_or(value)),
             None => (line, ""),
         };
-        match field {
-            "" => seen.push(Seen::Comment(value.to_owned())),
-            "event" => event_type_buffer = value.to_owned(),
-            "data" => {
-                data_buffer.push_str(value);
-                data_buffer.push('\n');
+        let mut error = (length > limits.max_line).then_some(DecodeError::LineTooLong);
+        if error.is_none() {
+            match field {
+                "" => seen.push(Seen::Comment(value.to_owned())),
+                "event" => event_type_buffer = value.to_owned(),
+                "data" => {
+                    data_length += usize::from(!data_buffer.is_empty()) + length - (line.len() - value.len());
+                    data_buffer.push_str(value);
+                    data_buffer.push('\n');
+                    error = (data_length > limits.max_event).then_some(DecodeError::EventTooLong);
+                }
+                "id" if !value.contains('\0') => {
+                    last_event_id_buffer = value.to_owned();
+                    has_id = true;
+                }
+                "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    seen.push(Seen::Retry(value.parse().unwrap_or(u64::MAX)));
+                }
+                _ => {}
             }
-            "id" if !value.contains('\0') => last_event_id_buffer = value.to_owned(),
-            "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                seen.push(Seen::Retry(value.parse().unwrap_or(u64::MAX)));
-            }
-            _ => {}
+        }
+        if let Some(error) = error {
+            seen.push(Seen::Error(error));
+            skipping = true;
+            (has_id, data_length) = (false, 0);
+            last_event_id_buffer.clone_from(&last_event_id);
+            data_buffer.clear();
+            event_type_buffer.clear();
         }
     }
+    if unfinished > limits.max_line && !skipping {
+        seen.push(Seen::Error(DecodeError::LineTooLong));
+    }
     (seen, last_event_id)
+}
+
+/// How many bytes each line was sent as, and how many of a line that has no end yet.
+fn line_lengths(input: &[u8]) -> (Vec<usize>, usize) {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    let input = match input.strip_prefix(MARK) {
+        Some(input) => input,
+        // Of what may become the mark it is not known yet that it is a line.
+        None if MARK.starts_with(input) => return (Vec::new(), 0),
+        None => input,
+    };
+    let (mut lengths, mut length, mut after_cr) = (Vec::new(), 0, false);
+    for byte in input {
+        match byte {
+            b'\n' if after_cr => {}
+            b'\r' | b'\n' => lengths.push(core::mem::take(&mut length)),
+            _ => length += 1,
+        }
+        after_cr = *byte == b'\r';
+    }
+    (lengths, length)
 }

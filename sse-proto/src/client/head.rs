@@ -13,7 +13,7 @@ pub struct Head<'a, L> {
     pub content_type: Option<&'a str>,
     /// The `Location` header, resolved by the caller against the URL that was asked; `None` also when that cannot be done.
     pub location: Option<L>,
-    /// The `Retry-After` header; [`retry_after`] reads the form in seconds.
+    /// The `Retry-After` header as a time from now: [`retry_after`] reads the form in seconds, the caller the form with a date.
     pub retry_after: Option<Duration>,
 }
 
@@ -24,7 +24,8 @@ impl<L> Head<'_, L> {
     }
 }
 
-/// A `Retry-After` header in seconds. `None` for anything else, the form with a date included: reading it takes a calendar.
+/// A `Retry-After` header in seconds. `None` for anything else, the form with a date included: reading it takes a calendar and a
+/// clock, which the caller has.
 ///
 /// ```
 /// use core::time::Duration;

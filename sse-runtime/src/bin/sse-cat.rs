@@ -57,7 +57,7 @@ struct Flags {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
     retry: Duration,
     /// Give up after N failed attempts in a row
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
     /// Show what becomes of the connection on stderr, also where that is not a terminal
     #[arg(short, long, conflicts_with = "quiet")]
@@ -133,6 +133,9 @@ fn source(flags: &Flags) -> Result<EventSource, String> {
         builder = builder.method(method);
     }
     if let Some(limit) = flags.liveness {
+        if limit.is_zero() {
+            return Err("--liveness takes a time longer than none; without it, nothing is too long".to_owned());
+        }
         builder = builder.liveness(limit);
     }
     if let Some(attempts) = flags.max_attempts {
@@ -148,7 +151,7 @@ fn body(data: &str) -> Result<Vec<u8>, String> {
         io::stdin().read_to_end(&mut body).map_err(|error| format!("stdin cannot be read: {error}"))?;
         return Ok(body);
     }
-    std::fs::read(Path::new(path)).map_err(|error| format!("--data: {path} cannot be read: {error}"))
+    std::fs::read(Path::new(path)).map_err(|error| format!("--data: {path:?} cannot be read: {error}"))
 }
 
 async fn follow(mut source: EventSource, flags: &Flags) -> u8 {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use bytes::Bytes;
 use sse_proto::client as machine;
@@ -67,6 +67,9 @@ impl Builder {
                 self.error
                     .get_or_insert(BuildError("last-event-id is not a header to set: say where to resume instead".to_owned()));
             }
+            (Ok(name), _) if name == CONTENT_LENGTH || name == TRANSFER_ENCODING => {
+                self.error.get_or_insert(BuildError(format!("{name} is not a header to set: it follows from the body")));
+            }
             (Ok(name), Ok(value)) => {
                 self.headers.append(name, value);
             }
@@ -103,7 +106,7 @@ impl Builder {
         self
     }
 
-    /// Remembers the ids of that many past events and passes over an event that repeats one: for servers that send the event of
+    /// Remembers the ids of that many past events, 65,536 at most since each event is compared with all of them, and passes over an event that repeats one: for servers that send the event of
     /// `Last-Event-ID` again, or some before it. Default 0, none; not for servers that give several events one id. 8 bytes each.
     pub fn remember_ids(mut self, count: usize) -> Self {
         self.remembered = count;
@@ -152,16 +155,19 @@ impl Builder {
     /// # Errors
     ///
     /// [`BuildError`], one line for a person: a URL that is not `http` or `https` or holds a password, a header or an id that cannot
-    /// be sent, or certificates that cannot be read where the URL is `https`.
+    /// be sent, more ids to remember than there may be, or certificates that cannot be read where the URL is `https`.
     pub fn build(mut self) -> Result<EventSource, BuildError> {
         if let Some(error) = self.error {
             return Err(error);
         }
+        if self.remembered > MOST_REMEMBERED {
+            return Err(BuildError(format!("at most {MOST_REMEMBERED} ids can be remembered, not {}", self.remembered)));
+        }
         let without_fragment = self.url.split('#').next().unwrap_or_default();
         let url: Uri = without_fragment.parse().map_err(|error| BuildError(format!("{:?} is not a URL: {error}", self.url)))?;
         if !usable(&url) {
-            let why =
-                "a URL begins with http:// or https:// and a host, without a user or a password (send an Authorization header)";
+            let why = "a URL begins with http:// or https:// and a host with or without a port, without a user or a password (send an \
+                 Authorization header)";
             return Err(BuildError(format!("{:?} cannot be asked: {why}", self.url)));
         }
         let id = IdField::new(&self.last_event_id).map_err(|error| BuildError(format!("the last event id: {error}")))?;
@@ -185,6 +191,8 @@ impl Builder {
         Ok(EventSource::new(template, transport, self.config, self.remembered, id))
     }
 }
+
+const MOST_REMEMBERED: usize = 1 << 16;
 
 const DEFAULT_HEADERS: [(HeaderName, &str); 3] = [
     (ACCEPT, "text/event-stream"),

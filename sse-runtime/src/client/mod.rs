@@ -5,6 +5,7 @@
 
 mod build;
 mod resolve;
+mod retry_after;
 mod transport;
 
 use std::borrow::Cow;
@@ -13,9 +14,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, Response, Uri};
 use bytes::{Buf as _, Bytes};
 use futures_core::{FusedStream, Stream};
@@ -28,6 +29,7 @@ use tokio::time::Sleep;
 
 pub use self::build::{BuildError, Builder};
 use self::resolve::resolve;
+use self::retry_after::retry_after;
 use self::transport::{Asking, Template, Transport, innermost};
 use crate::clock::Clock;
 
@@ -309,7 +311,7 @@ impl EventSource {
             status: parts.status.as_u16(),
             content_type: text(CONTENT_TYPE),
             location: text(LOCATION).and_then(|location| resolve(self.machine.url(), location)),
-            retry_after: text(RETRY_AFTER).and_then(machine::retry_after),
+            retry_after: text(RETRY_AFTER).and_then(|value| retry_after(value, text(DATE), SystemTime::now())),
         };
         self.machine.handle_response(self.clock.now(), head);
         self.link = if self.machine.state() == machine::State::Open { Link::Open(body) } else { Link::None };

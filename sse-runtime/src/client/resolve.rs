@@ -36,11 +36,15 @@ pub(super) fn same_origin(a: &Uri, b: &Uri) -> bool {
     a.scheme_str() == b.scheme_str() && host(a) == host(b) && port(a) == port(b)
 }
 
-/// A URL a client can ask: `http` or `https`, with a host and without a user.
+/// A URL a client can ask: `http` or `https`, with a host and without a user. A port is one: what is beyond the last would be taken
+/// for none.
 pub(super) fn usable(uri: &Uri) -> bool {
     matches!(uri.scheme_str(), Some("http" | "https"))
         && uri.host().is_some_and(|host| !host.is_empty())
-        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        && uri.authority().is_some_and(|authority| {
+            let behind_host = authority.as_str().strip_prefix(authority.host());
+            behind_host.is_some_and(|port| matches!(port, "" | ":") || port[1..].parse::<u16>().is_ok())
+        })
 }
 
 fn absolute(scheme: &str, rest: &str) -> Option<Uri> {
@@ -121,7 +125,18 @@ mod tests {
         ] {
             assert_eq!(resolve(&base, reference).unwrap().to_string(), expected, "{reference}");
         }
-        for bad in ["ftp://x/", "javascript:alert(1)", "http:g", "http://", "//", "http://user@h/", "/a b", "http://[/"] {
+        for bad in [
+            "ftp://x/",
+            "javascript:alert(1)",
+            "http:g",
+            "http://",
+            "//",
+            "http://user@h/",
+            "http://user:1@h:2/",
+            "http://h:65536/",
+            "/a b",
+            "http://[/",
+        ] {
             assert_eq!(resolve(&base, bad), None, "{bad}");
         }
         let bare: Uri = "http://a".parse().unwrap();

@@ -96,6 +96,11 @@ async fn exit_codes_tell_a_script_what_happened() {
         (vec!["-H", "nonsense", "http://x/"], "--header"),
         (vec!["--data", "@/nowhere/x", "http://x/"], "/nowhere/x"),
         (vec!["--liveness", "soon", "http://x/"], "--liveness"),
+        (vec!["--liveness", "0s", "http://x/"], "--liveness"),
+        (vec!["--max-attempts", "0", "http://x/"], "--max-attempts"),
+        (vec!["--remember-ids", "99999999999999999", "http://x/"], "at most"),
+        (vec!["--data", "@", "http://x/"], "\"\""),
+        (vec!["http://127.0.0.1:99999/"], "port"),
     ] {
         let (code, stdout, stderr) = cat(&args).await;
         assert_eq!((code, stdout.as_str()), (2, ""), "{args:?}: {stderr}");

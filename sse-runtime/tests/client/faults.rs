@@ -1,6 +1,6 @@
 //! Servers that fail in every way.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sse_runtime::client::{Closed, Config, DecodeError, EventSource, Interruption, Item, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -66,6 +66,34 @@ async fn busy_servers_are_asked_again_not_sooner_than_they_want() {
     let server = Server::answers(&[busy]).await;
     let source = EventSource::builder(&server.url("/")).config(Config::browser()).build().unwrap();
     assert_eq!(story(source).await, ["closed Status(503)"]);
+}
+
+#[tokio::test]
+async fn retry_after_may_be_a_date() {
+    let busy = |after: SystemTime, date: &str| {
+        let after = httpdate::fmt_http_date(after);
+        format!("HTTP/1.1 503 Service Unavailable\r\nretry-after: {after}\r\n{date}content-length: 0\r\n\r\n")
+    };
+    let answered = UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let date = format!("date: {}\r\n", httpdate::fmt_http_date(answered));
+    let (minute, year) = (Duration::from_secs(60), Duration::from_secs(365 * 86_400));
+    let config = Config { jitter_percent: 0, longest_wait: Duration::from_secs(600), ..Config::default() };
+    for (answer, shortest, longest) in [
+        (busy(answered + minute, &date), 60, 60),
+        // A date has whole seconds, and the test takes time of its own.
+        (busy(SystemTime::now() + minute, ""), 30, 60),
+        (busy(answered, ""), 1, 1),
+        (busy(SystemTime::now() + year, ""), 600, 600),
+    ] {
+        let server = Server::answers(&[&answer]).await;
+        let mut source = EventSource::builder(&server.url("/")).config(config).build().unwrap();
+        match next(&mut source).await {
+            Item::Reconnecting { delay, .. } => {
+                assert!((shortest..=longest).contains(&delay.as_secs()), "{delay:?} for {answer}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -319,6 +347,10 @@ async fn a_mistake_of_the_caller_is_told_before_anything_is_asked() {
     check(EventSource::builder("http://x/").header("a b", "c"), "header's name");
     check(EventSource::builder("http://x/").header("a", "b\nc"), "header a");
     check(EventSource::builder("http://x/").header("Last-Event-ID", "1"), "resume");
+    check(EventSource::builder("http://x/").header("Content-Length", "1"), "body");
+    check(EventSource::builder("http://x/").header("Transfer-Encoding", "chunked"), "body");
+    check(EventSource::builder("http://x:65536/"), "port");
+    check(EventSource::builder("http://x/").remember_ids(usize::MAX), "at most");
     check(EventSource::builder("http://x/").last_event_id("1\n2"), "line break");
     check(EventSource::builder("http://x/").last_event_id("1\u{1}"), "control character");
 }

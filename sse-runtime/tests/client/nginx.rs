@@ -42,6 +42,8 @@ async fn with_buffering_events_come_in_lumps_and_every_one_once() {
     assert_eq!(got.0, (500..2_000).collect::<Vec<_>>());
 }
 
+/// Here nginx buffers, by default, and unlike above it holds back over TLS what it was not told to flush: without the hub's
+/// `X-Accel-Buffering` not even the head would come.
 #[tokio::test]
 async fn over_tls_the_server_has_to_be_one_that_the_machine_trusts() {
     let hub = Hub::start();

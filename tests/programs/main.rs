@@ -1,0 +1,4 @@
+//! Programs as a user runs them.
+#![allow(clippy::unwrap_used)]
+
+mod decode;
