@@ -3,11 +3,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use sse_proto::wire::{Decoder, Item, Limits};
+use sse_proto::wire::{self, Decoder, Item};
+use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, Registration};
 
 #[test]
 fn an_event_whole_in_its_chunk_allocates_nothing() {
-    let mut decoder = Decoder::new(Limits::default());
+    let mut decoder = Decoder::new(wire::Limits::default());
     let chunk = "data: {\"token\":\"…\"}\n\nevent: delta\r\ndata: x\r\n\r\n: keep-alive\n\n".repeat(100);
     let mut events = 0;
     let allocations = counted(|| {
@@ -23,7 +24,7 @@ fn an_event_whole_in_its_chunk_allocates_nothing() {
 
 #[test]
 fn ids_joined_lines_and_straddling_events_use_their_memory_again() {
-    let mut decoder = Decoder::new(Limits::default());
+    let mut decoder = Decoder::new(wire::Limits::default());
     let stream = "id: 1\ndata: a\ndata: b\n\nid: 2\nevent: e\nretry: 3\ndata: c\n\n".repeat(100);
     let mut decode = || {
         for chunk in stream.as_bytes().chunks(50) {
@@ -39,7 +40,7 @@ fn ids_joined_lines_and_straddling_events_use_their_memory_again() {
 /// times as much is reserved, and both sizes are there while it moves.
 #[test]
 fn endless_lines_and_events_hold_no_more_than_the_limits() {
-    let limits = Limits { max_line: 10_000, max_event: 30_000 };
+    let limits = wire::Limits { max_line: 10_000, max_event: 30_000 };
     for endless in
         [&b"data: xx"[..], b"data: xxxxxxxxxxxxxxxxxxxxxxxxx\n", b"data:\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n", b": c\n", b"id: 1\n"]
     {
@@ -53,6 +54,52 @@ fn endless_lines_and_events_hold_no_more_than_the_limits() {
         let (peak, most) = (PEAK.get() - before, 5 * (limits.max_event + limits.max_line + 64) as isize);
         assert!(peak <= most, "{:?} repeated: {peak} bytes of {most}", String::from_utf8_lossy(endless));
     }
+}
+
+/// Every table filled to its limit, with names as long as may be.
+#[test]
+fn a_crowd_takes_no_more_than_the_bound_and_gives_it_back() {
+    const CROWD: u32 = 1_000;
+    let limits = Limits {
+        connections: CROWD,
+        clients: CROWD,
+        issued_ids: 1,
+        groups: 1,
+        topics: CROWD,
+        subscriptions: CROWD,
+        tasks: CROWD,
+        name_bytes: 64,
+        topic_bytes: 64,
+        log_bytes: 64 << 10,
+        frame_bytes: 1 << 10,
+        log_entries: 100,
+        ..Limits::default()
+    };
+    let bounds = Engine::<Heap>::memory_bounds(&limits);
+    let most = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
+    let before = LIVE.get();
+    let mut engine = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [1, 2]).unwrap();
+    let now = Instant::from_millis(1);
+    let empty = LIVE.get() - before;
+    let crowd: Vec<ConnId> = (0..CROWD)
+        .map(|n| {
+            let (id, topic) = (format!("{n:062}_x"), format!("{n:064}"));
+            let wish = Registration { topics: &[&topic], passing: true, ..Registration::new(ClientId::new(&id).unwrap()) };
+            let registered = engine.register(now, &wish).unwrap();
+            engine.submit(now, registered.client, &topic).unwrap();
+            registered.conn
+        })
+        .collect();
+    let ids = size_of_val(&crowd[..]) as isize;
+    let full = LIVE.get() - before - ids;
+    assert!(full > 10 * empty.max(1) && full as u64 <= most, "{empty} bytes, then {full} of {most}: {bounds:?}");
+    for client in engine.clients().map(|client| client.key).collect::<Vec<_>>() {
+        engine.unregister(now, client, true).unwrap();
+    }
+    while engine.poll_output().is_some() {}
+    assert_eq!(engine.usage().clients, 0);
+    let left = LIVE.get() - before - ids;
+    assert!(left < empty + (16 << 10), "{left} bytes are left of {full}; {empty} before anyone came");
 }
 
 fn counted(run: impl FnOnce()) -> usize {

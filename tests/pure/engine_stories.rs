@@ -1064,3 +1064,26 @@ fn a_client_of_system_m_that_was_cut_off_in_mid_frame_lets_go_of_it_however_far_
     hub.drive();
     assert!(hub.read(bob.conn).starts_with("event:resume\n\n"));
 }
+
+#[test]
+fn who_knew_an_emptied_table_finds_nobody_new_in_it() {
+    let mut hub = Harness::new(quiet());
+    let crowd: Vec<String> = (0..100).map(|n| format!("bob_{n}")).collect();
+    // Twice: the second crowd takes slots whose memory was given back.
+    let mut gone: Vec<ConnId> = Vec::new();
+    for _ in 0..2 {
+        let here: Vec<Registered> =
+            crowd.iter().map(|id| hub.register(&Registration { passing: true, topics: &["t"], ..wish(id) }).unwrap()).collect();
+        for conn in &gone {
+            assert_eq!(hub.disconnect(*conn), Err(Stale));
+        }
+        hub.check_stale();
+        hub.publish(Target::Topic("t"), "x");
+        hub.drive();
+        for one in here {
+            hub.disconnect(one.conn).unwrap();
+            gone.push(one.conn);
+        }
+        assert_eq!(hub.engine().usage().clients, 0);
+    }
+}

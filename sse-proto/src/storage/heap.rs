@@ -75,6 +75,9 @@ const GROWTH: usize = 2;
 /// What an index keeps for each row: a hash, a slot and a byte of its own, at most seven eighths full.
 const INDEXED: usize = 11;
 
+/// Rows that an empty table keeps room for.
+const KEPT: usize = 64;
+
 impl Text for Box<str> {
     fn copy_of(text: &str) -> Option<Self> {
         Some(text.into())
@@ -107,6 +110,14 @@ impl<T> Table<T> for Rows<T> {
 
     fn limit(&self) -> usize {
         self.limit
+    }
+
+    fn give_back(&mut self) -> bool {
+        if self.rows.len() <= KEPT {
+            return false;
+        }
+        self.rows = Vec::new();
+        true
     }
 
     fn rows(&self) -> &[T] {
@@ -180,6 +191,9 @@ impl Index for SlotIndex {
     fn remove(&mut self, hash: u32, slot: u32) {
         if let Ok(entry) = self.table.find_entry(spread(hash), |&(_, other)| other == slot) {
             entry.remove();
+        }
+        if self.table.is_empty() && self.table.capacity() > KEPT {
+            self.table = HashTable::new();
         }
     }
 }

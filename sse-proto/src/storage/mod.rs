@@ -67,6 +67,8 @@ pub(crate) mod parts {
         fn push(&mut self, row: T) -> Result<(), T>;
         /// How many rows it may have.
         fn limit(&self) -> usize;
+        /// Drops all rows to give their memory back, if there is much of it; whether it did.
+        fn give_back(&mut self) -> bool;
         /// The rows.
         fn rows(&self) -> &[T];
         /// The rows, to change.

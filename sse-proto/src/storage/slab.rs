@@ -24,6 +24,9 @@ pub(crate) struct Slab<T, B> {
     first_free: u32,
     len: u32,
     limit: u32,
+    /// The highest generation that a slot has. Slots that are made anew begin with it: they may be given up when all are empty, and
+    /// who knows a value by its slot must not find another one there.
+    generation: u32,
     values: PhantomData<T>,
 }
 
@@ -31,14 +34,14 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     pub(crate) fn with_limit(limit: usize) -> Self {
         let slots = B::with_limit(limit.min(NONE as usize));
         let limit = slots.limit().min(NONE as usize) as u32;
-        Self { slots, first_free: NONE, len: 0, limit, values: PhantomData }
+        Self { slots, first_free: NONE, len: 0, limit, generation: 0, values: PhantomData }
     }
 
     /// Puts `value` into a free slot; `None` when there is none.
     pub(crate) fn insert(&mut self, value: T) -> Option<u32> {
         if self.first_free == NONE {
             let slot = self.slots.rows().len() as u32;
-            self.slots.push(Slot { value: Some(value), generation: 0, next_free: NONE }).ok()?;
+            self.slots.push(Slot { value: Some(value), generation: self.generation, next_free: NONE }).ok()?;
             self.len += 1;
             return Some(slot);
         }
@@ -50,14 +53,18 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
         Some(slot)
     }
 
-    /// Empties `slot`.
+    /// Empties `slot`. O(1), and O(slots) when it was the last: then their memory is given back.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
         let row = self.slots.rows_mut().get_mut(slot as usize)?;
         let value = row.value.take()?;
         row.generation = row.generation.wrapping_add(1);
         row.next_free = self.first_free;
+        self.generation = self.generation.max(row.generation);
         self.first_free = slot;
         self.len -= 1;
+        if self.len == 0 && self.slots.give_back() {
+            self.first_free = NONE;
+        }
         Some(value)
     }
 

@@ -33,6 +33,8 @@ use crate::shard::{Shard, Wake, front_token};
 const TURN: usize = 64;
 /// Bytes read from a visitor at once.
 const READ: usize = 16 * 1024;
+/// Entries that room is kept for.
+const KEPT: usize = 64;
 /// How long to wait for a place among all sockets.
 const FULL: Duration = Duration::from_millis(20);
 /// How long to wait when the process is out of descriptors.
@@ -300,6 +302,10 @@ impl Front {
             self.deadlines.remove(&(deadline, index));
         }
         self.entries.remove(index);
+        // No more are left than there are listeners.
+        if self.entries.len() == self.doors.len() && self.entries.capacity() > KEPT {
+            self.entries.shrink_to_fit();
+        }
     }
 }
 

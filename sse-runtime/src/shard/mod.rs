@@ -54,6 +54,8 @@ const BURST: usize = 256 * 1024;
 const RUNS: usize = 32;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
+/// Rows that an empty table keeps.
+const KEPT: usize = 64;
 /// What of the log may wait for connections that take what they are given, before no more is accepted: one part in this many.
 const BACKLOG: usize = 4;
 
@@ -256,6 +258,7 @@ impl Shard {
             more |= self.take_unfinished();
             more |= self.look_after_outputs();
             self.publish_gauges();
+            self.give_back();
             let wait = if more { Some(Duration::ZERO) } else { self.may_sleep(&front) };
             match poll.poll(&mut events, wait) {
                 Ok(()) => {}
@@ -643,6 +646,17 @@ impl Shard {
         set(&self.gauges.issued_ids, usage.issued_ids);
         set(&self.gauges.log_entries, usage.log_entries);
         set(&self.gauges.log_bytes, usage.log_bytes);
+    }
+
+    /// Tables that nobody is in give their memory back.
+    fn give_back(&mut self) {
+        let usage = self.engine.usage();
+        if usage.connections == 0 && self.seats.len() > KEPT {
+            self.seats = Vec::new();
+        }
+        if usage.clients == 0 && self.members.len() > KEPT {
+            self.members = Vec::new();
+        }
     }
 }
 
