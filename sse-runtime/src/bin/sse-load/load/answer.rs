@@ -25,12 +25,19 @@ pub(crate) enum Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chunk {
     /// In the line with its size; `extension` after the digits.
-    Size { size: u64, extension: bool },
-    Data { left: u64 },
+    Size {
+        size: u64,
+        extension: bool,
+    },
+    Data {
+        left: u64,
+    },
     /// In the line end after the data.
     DataEnd,
     /// In the lines after the last chunk.
-    Trailer { empty: bool },
+    Trailer {
+        empty: bool,
+    },
 }
 
 /// The answer is not HTTP.

@@ -102,7 +102,8 @@ impl Ledger {
     /// A message reached a reader of `topic`, who is at `place`.
     pub(crate) fn received(&mut self, place: &mut Place, topic: u32, number: u32, now: u64) {
         let topics = self.topics.len();
-        let Some(message) = self.messages.get_mut(number as usize).filter(|_| number as usize % topics == topic as usize) else {
+        let Some(message) = self.messages.get_mut(number as usize).filter(|_| number as usize % topics == topic as usize)
+        else {
             self.totals.strays += 1;
             return;
         };

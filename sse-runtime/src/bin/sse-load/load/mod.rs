@@ -12,7 +12,7 @@ mod histogram;
 mod ledger;
 mod mark;
 mod options;
-mod process;
+pub(crate) mod process;
 mod publishers;
 mod readers;
 mod report;
@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use self::failure::Failure;
+pub(crate) use self::failure::Failure;
 use self::options::Options;
 use self::report::Report;
 

@@ -116,7 +116,8 @@ impl Options {
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
         let options = Self::try_parse_from(args)?;
         options.check().map_err(|failure| {
-            clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{failure}\n")).with_cmd(&Self::command_for_errors())
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{failure}\n"))
+                .with_cmd(&Self::command_for_errors())
         })?;
         Ok(options)
     }
@@ -227,7 +228,9 @@ mod tests {
         check("http://127.9.9.9:1?x", "127.9.9.9:1", "/?x");
         check("http://[::1]:99/", "[::1]:99", "/");
         check("http://[::1]/a:b", "[::1]:80", "/a:b");
-        for text in ["http://example.com/", "http://192.168.0.1/", "https://127.0.0.1/", "127.0.0.1:80", "http://127.0.0.1:99999/"] {
+        for text in
+            ["http://example.com/", "http://192.168.0.1/", "https://127.0.0.1/", "127.0.0.1:80", "http://127.0.0.1:99999/"]
+        {
             assert!(url(text).is_err(), "{text}");
         }
         assert!(url("http://127.0.0.1/a b").is_err());

@@ -74,7 +74,13 @@ impl Publishers {
     }
 
     /// Goes on with a connection that epoll told of.
-    pub(crate) fn ready(&mut self, number: usize, buffer: &mut [u8], poll: &mut Poll, ledger: &mut Ledger) -> Result<(), Failure> {
+    pub(crate) fn ready(
+        &mut self,
+        number: usize,
+        buffer: &mut [u8],
+        poll: &mut Poll,
+        ledger: &mut Ledger,
+    ) -> Result<(), Failure> {
         let Some(line) = self.lines.get_mut(number) else { return Ok(()) };
         if line.waits_for_room {
             line.write(number, poll)?;
@@ -143,7 +149,15 @@ impl Publishers {
 
 impl Line {
     fn new() -> Self {
-        Self { socket: None, message: None, request: Vec::new(), written: 0, waits_for_room: false, head: Vec::new(), answer: None }
+        Self {
+            socket: None,
+            message: None,
+            request: Vec::new(),
+            written: 0,
+            waits_for_room: false,
+            head: Vec::new(),
+            answer: None,
+        }
     }
 
     fn attach(&mut self, socket: OwnedFd, number: usize, poll: &mut Poll) -> Result<(), Failure> {
@@ -173,7 +187,11 @@ impl Line {
             let before = self.head.len();
             self.head.extend_from_slice(bytes);
             let Some(head) = Head::parse(&self.head).map_err(|error| error.to_string())? else {
-                return if self.head.len() > MAX_HEAD { Err("the head of the answer does not end".to_owned()) } else { Ok(None) };
+                return if self.head.len() > MAX_HEAD {
+                    Err("the head of the answer does not end".to_owned())
+                } else {
+                    Ok(None)
+                };
             };
             bytes = &bytes[head.len - before..];
             self.head.clear();

@@ -182,7 +182,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connect, publish, deliver, latency_ms, server, generator } = self;
-        writeln!(f, "streams      {} opened in {:.2} s, {:.0} a second", connect.connections, connect.seconds, connect.per_second)?;
+        writeln!(
+            f,
+            "streams      {} opened in {:.2} s, {:.0} a second",
+            connect.connections, connect.seconds, connect.per_second
+        )?;
         if let Some(each) = connect.server_cpu_us_each {
             writeln!(f, "             {each:.1} µs of the server's processor each")?;
         }
@@ -193,17 +197,30 @@ impl fmt::Display for Report {
             writeln!(f, "             {} not read, {} ended by the server", deliver.streams_stalled, deliver.streams_ended)?;
         }
         if publish.sent > 0 {
-            writeln!(f, "published    {} accepted, {} refused, {:.0} a second", publish.accepted, publish.refused, publish.per_second)?;
+            writeln!(
+                f,
+                "published    {} accepted, {} refused, {:.0} a second",
+                publish.accepted, publish.refused, publish.per_second
+            )?;
             if let Some(why) = &publish.first_refusal {
                 writeln!(f, "             first refusal: {why}")?;
             }
-            writeln!(f, "deliveries   {} received of {} expected, in {:.2} s", deliver.received, deliver.expected, deliver.seconds)?;
+            writeln!(
+                f,
+                "deliveries   {} received of {} expected, in {:.2} s",
+                deliver.received, deliver.expected, deliver.seconds
+            )?;
             writeln!(
                 f,
                 "             {} lost, {} duplicates, {} out of order, {} at the wrong reader",
                 deliver.lost, deliver.duplicates, deliver.out_of_order, deliver.strays
             )?;
-            writeln!(f, "             {:.0} a second, {:.1} a read", deliver.per_second, generator.deliveries_per_read.unwrap_or(0.0))?;
+            writeln!(
+                f,
+                "             {:.0} a second, {:.1} a read",
+                deliver.per_second,
+                generator.deliveries_per_read.unwrap_or(0.0)
+            )?;
             let columns = [latency_ms.p50, latency_ms.p90, latency_ms.p99, latency_ms.p999, latency_ms.max];
             let [p50, p90, p99, p999, max] = columns.map(Millis);
             writeln!(f, "latency      p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}")?;
@@ -213,8 +230,13 @@ impl fmt::Display for Report {
             writeln!(f, "server       {seconds:.3} s of processor{}", PerMillion(per_million))?;
         }
         if let Some(peak) = server.resident_bytes_peak {
-            let [before, open] = [server.resident_bytes_before, server.resident_bytes_open].map(|bytes| mib(bytes.unwrap_or(0)));
-            writeln!(f, "             {before:.1} MiB resident before, {open:.1} MiB with the streams open, {:.1} MiB at most", mib(peak))?;
+            let [before, open] =
+                [server.resident_bytes_before, server.resident_bytes_open].map(|bytes| mib(bytes.unwrap_or(0)));
+            writeln!(
+                f,
+                "             {before:.1} MiB resident before, {open:.1} MiB with the streams open, {:.1} MiB at most",
+                mib(peak)
+            )?;
         }
         let per_million = generator.cpu_seconds_per_million;
         writeln!(f, "generator    {:.3} s of processor{}", generator.cpu_seconds, PerMillion(per_million))

@@ -213,7 +213,8 @@ struct Sample {
 impl Sample {
     fn take(server: Option<Server>) -> Result<Self, Failure> {
         let server_cpu = server.map(Server::cpu).transpose();
-        let server_cpu = server_cpu.map_err(|error| Failure::new(format!("the server's processor time cannot be read: {error}")))?;
+        let server_cpu =
+            server_cpu.map_err(|error| Failure::new(format!("the server's processor time cannot be read: {error}")))?;
         Ok(Self { server_cpu, own_cpu: process::own_cpu(), resident: server.map(Server::resident) })
     }
 }

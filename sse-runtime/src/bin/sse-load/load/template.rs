@@ -35,7 +35,8 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
-            let found = PLACES.iter().filter_map(|(place, part)| Some((rest.find(place)?, *place, part))).min_by_key(|found| found.0);
+            let found =
+                PLACES.iter().filter_map(|(place, part)| Some((rest.find(place)?, *place, part))).min_by_key(|found| found.0);
             let (at, len, part) = found.map_or((rest.len(), 0, None), |(at, place, part)| (at, place.len(), Some(part)));
             if at > 0 {
                 parts.push(Part::Text(rest.as_bytes()[..at].to_vec()));
@@ -139,7 +140,8 @@ mod tests {
     #[test]
     fn places_are_filled_and_other_braces_stay() {
         let publication =
-            Publication::new("PUT", "/{n}/{x}", "h:1", &["a: b".to_owned()], r#"{"n":{"t":"{seq}"},"d":"{data}{time}"}"#).unwrap();
+            Publication::new("PUT", "/{n}/{x}", "h:1", &["a: b".to_owned()], r#"{"n":{"t":"{seq}"},"d":"{data}{time}"}"#)
+                .unwrap();
         let marks = Marks::new(1);
         let (mut scratch, mut request) = (Vec::new(), b"old".to_vec());
         publication.fill(Values { n: 30, seq: 255, time: 0, marks: &marks, size: 18 }, &mut scratch, &mut request);
