@@ -158,11 +158,10 @@ http {{
     scgi_temp_path {directory}/scgi;
     nchan_message_buffer_length 256;
     nchan_message_timeout 10s;
-    nchan_subscriber_first_message newest;
     server {{
         listen {address} backlog=4096;
         location /pub {{ nchan_publisher http; nchan_channel_id $arg_topic; }}
-        location /sub {{ nchan_subscriber eventsource; nchan_channel_id $arg_topic; }}
+        location /sub {{ nchan_subscriber eventsource; nchan_subscriber_first_message newest; nchan_channel_id $arg_topic; }}
     }}
 }}
 "

@@ -56,6 +56,8 @@ pub(crate) fn connect(server: SocketAddr, source: Option<Ipv4Addr>) -> io::Resul
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     sockopt::set_tcp_nodelay(&socket, true)?;
+    // Closing resets it: thousands of ports that wait for their time to pass would make the next run slow to connect.
+    sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
     if let Some(source) = source {
         rustix::net::bind(&socket, &SocketAddr::from((source, 0)))?;
     }
@@ -88,19 +90,20 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// The address that the connection with this number comes from: one address has too few ports for all of them.
+/// The address that the connection with this number comes from, since one has too few ports for all of them; `None` leaves the
+/// choice to the kernel, which then finds a free port faster.
 pub(crate) fn source(server: SocketAddr, connection: usize) -> Result<Option<Ipv4Addr>, Failure> {
     let block = connection / PORTS_PER_ADDRESS;
     match (server.ip(), u32::try_from(block)) {
+        (_, Ok(0)) => Ok(None),
         (IpAddr::V4(_), Ok(block)) if block < ADDRESSES => Ok(Some(Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + block))),
-        (IpAddr::V6(_), Ok(0)) => Ok(None),
         _ => Err(Failure::new(format!("{} has too few ports for {connection} connections: use 127.0.0.1", server.ip()))),
     }
 }
 
 /// Fewer than the 28,232 ephemeral ports of Linux: some are in use or were a moment ago.
 const PORTS_PER_ADDRESS: usize = 20_000;
-const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const ADDRESSES: u32 = 1 << 20;
 /// As many as a wait can tell at once.
 const EVENTS: usize = 1_024;
