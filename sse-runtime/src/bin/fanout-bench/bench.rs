@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use crate::child;
+use crate::child::{self, Place};
 use crate::load::Failure;
 use crate::options::Options;
 use crate::scenario::{Figures, Load, Scenario};
@@ -29,8 +29,9 @@ pub(crate) struct Run {
 
 /// Measures, prints, and says whether all targets that were measured are held.
 pub(crate) fn run(options: &Options) -> Result<bool, Failure> {
-    let setting = Setting { cpu: options.server_cpu, hub: hub(options)? };
-    let load = Load { cpu: options.load_cpu, seconds: options.seconds };
+    let nice = options.nice;
+    let setting = Setting { place: Place { cpu: options.server_cpu, nice }, hub: hub(options)? };
+    let load = Load { place: Place { cpu: options.load_cpu, nice }, seconds: options.seconds };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal, setpriority_process, setsid};
 
 use crate::load::{Failure, process};
 
@@ -19,6 +19,14 @@ pub(crate) struct Pinned {
     name: String,
 }
 
+/// Where a process runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) cpu: usize,
+    /// Precedence: less is more.
+    pub(crate) nice: i32,
+}
+
 /// Those that run, and whether more may be started.
 struct Running {
     processes: Vec<u32>,
@@ -26,12 +34,13 @@ struct Running {
 }
 
 impl Pinned {
-    pub(crate) fn start(cpu: usize, program: &Path, args: &[String]) -> Result<Self, Failure> {
+    pub(crate) fn start(place: Place, program: &Path, args: &[String]) -> Result<Self, Failure> {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let failed = |error: std::io::Error| Failure::new(format!("{} cannot be started: {error}", program.display()));
         let own = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(own);
-        command.arg("pinned").arg(cpu.to_string()).arg(std::process::id().to_string()).arg(program).args(args);
+        command.arg("pinned").args([place.cpu.to_string(), place.nice.to_string(), std::process::id().to_string()]);
+        command.arg(program).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut running = running();
         if running.stopped {
@@ -114,13 +123,21 @@ pub(crate) fn is_stopped() -> bool {
 
 /// Becomes the program that `args` name, on one processor, and to be terminated when its parent ends.
 pub(crate) fn become_pinned(args: &[String]) -> Failure {
-    let [cpu, parent, program, args @ ..] = args else { return Failure::new("usage: pinned CPU PARENT PROGRAM ARGS") };
+    let [cpu, nice, parent, program, args @ ..] = args else {
+        return Failure::new("usage: pinned CPU NICE PARENT PROGRAM ARGS");
+    };
     let prepared = || {
         set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| Failure::new(error.to_string()))?;
         // It may have ended before this was set.
         let found = rustix::process::getppid().map(|id| id.as_raw_nonzero().to_string());
         if found.as_ref() != Some(parent) {
             return Err(Failure::new("the parent is gone"));
+        }
+        match nice.parse() {
+            Ok(0) => {}
+            Ok(nice) => take_precedence(nice)
+                .map_err(|error| Failure::new(format!("--nice {nice}: {error}; below 0 it is for root")))?,
+            Err(_) => return Err(Failure::new(format!("{nice:?} is not a precedence"))),
         }
         process::pin(cpu.parse().map_err(|_| Failure::new(format!("{cpu:?} is not a processor")))?)
     };
@@ -129,6 +146,17 @@ pub(crate) fn become_pinned(args: &[String]) -> Failure {
     }
     let error = Command::new(program).args(args).exec();
     Failure::new(format!("{program} cannot be started: {error}"))
+}
+
+/// Takes precedence over other processes, or leaves it to them.
+fn take_precedence(nice: i32) -> std::io::Result<()> {
+    setpriority_process(None, nice)?;
+    // Where the kernel groups processes by session, the number above counts within the group only.
+    setsid()?;
+    match std::fs::write("/proc/self/autogroup", nice.to_string()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn terminate(process: u32) {

@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// The processor of the load
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) load_cpu: usize,
+    /// The precedence of servers and load over what else the machine does, from -20 to 19; below 0 needs root
+    #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
+    pub(crate) nice: i32,
     /// Where to write every figure
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::child::Pinned;
+use crate::child::{Pinned, Place};
 use crate::load::Failure;
 use crate::servers::Server;
 
@@ -35,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) deliveries_per_second: Option<f64>,
     pub(crate) deliveries_per_read: Option<f64>,
     pub(crate) load_cpu_seconds_per_million: Option<f64>,
+    /// Time that other processes took from the load, in parts of what it used and they took.
+    pub(crate) kept_waiting: Option<f64>,
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
     /// Deliveries that were expected and did not come, in parts of those expected.
@@ -48,7 +50,7 @@ pub(crate) struct Figures {
 
 /// How the load is run.
 pub(crate) struct Load {
-    pub(crate) cpu: usize,
+    pub(crate) place: Place,
     pub(crate) seconds: f64,
 }
 
@@ -88,7 +90,7 @@ impl Scenario {
         let mut own: Vec<String> = vec!["load".to_owned()];
         own.extend(args.into_iter().map(str::to_owned));
         let program = std::env::current_exe().map_err(|error| Failure::new(format!("this program: {error}")))?;
-        let output = Pinned::start(load.cpu, &program, &own)?.output()?;
+        let output = Pinned::start(load.place, &program, &own)?.output()?;
         let report = serde_json::from_str(&output).map_err(|error| Failure::new(format!("the load's report: {error}")))?;
         Ok(Figures::from_report(&report))
     }
@@ -99,11 +101,13 @@ impl Figures {
         let at = |path: &str| report.pointer(path).and_then(Value::as_f64);
         let part =
             |path: &str| at(path).zip(at("/deliver/expected")).map(|(some, all)| if all > 0.0 { some / all } else { 0.0 });
+        let (used, waited) = (at("/generator/cpu_seconds"), at("/generator/waited_seconds"));
         Self {
             cpu_seconds_per_million: at("/server/cpu_seconds_per_million"),
             deliveries_per_second: at("/deliver/per_second"),
             deliveries_per_read: at("/generator/deliveries_per_read"),
             load_cpu_seconds_per_million: at("/generator/cpu_seconds_per_million"),
+            kept_waiting: used.zip(waited).map(|(used, waited)| if waited > 0.0 { waited / (used + waited) } else { 0.0 }),
             p50_ms: at("/latency_ms/p50"),
             p99_ms: at("/latency_ms/p99"),
             lost: part("/deliver/lost"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::child::Pinned;
+use crate::child::{Pinned, Place};
 use crate::load::Failure;
 
 /// What is measured.
@@ -40,7 +40,7 @@ pub(crate) struct Server {
 
 /// Where and with what servers run.
 pub(crate) struct Setting {
-    pub(crate) cpu: usize,
+    pub(crate) place: Place,
     pub(crate) hub: PathBuf,
 }
 
@@ -75,7 +75,7 @@ impl Kind {
 
 fn start_hub(setting: &Setting) -> Result<Server, Failure> {
     let args = ["--listen", "127.0.0.1:0", "--shards", "1", "--log", "warn"].map(str::to_owned);
-    let mut process = Pinned::start(setting.cpu, &setting.hub, &args)?;
+    let mut process = Pinned::start(setting.place, &setting.hub, &args)?;
     let base = base(&mut process)?;
     Ok(Server {
         process,
@@ -88,7 +88,7 @@ fn start_hub(setting: &Setting) -> Result<Server, Failure> {
 
 fn start_own(name: &str, setting: &Setting) -> Result<Server, Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::new(format!("this program: {error}")))?;
-    let mut process = Pinned::start(setting.cpu, &own, &["serve".to_owned(), name.to_owned()])?;
+    let mut process = Pinned::start(setting.place, &own, &["serve".to_owned(), name.to_owned()])?;
     let url = format!("{}/t{{n}}", base(&mut process)?);
     Ok(Server { process, subscribe: url.clone(), publish: url, body: "{data}", _directory: None })
 }
@@ -114,7 +114,7 @@ fn start_nchan(setting: &Setting) -> Result<Server, Failure> {
     std::fs::write(&path, nchan_config(module, &directory.0, address))
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     let args = ["-p".to_owned(), directory.0.display().to_string(), "-c".to_owned(), path.display().to_string()];
-    let mut process = Pinned::start(setting.cpu, nginx, &args)?;
+    let mut process = Pinned::start(setting.place, nginx, &args)?;
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
         if process.has_ended() {

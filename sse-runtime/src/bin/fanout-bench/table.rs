@@ -154,6 +154,14 @@ impl fmt::Display for Table<'_> {
         }
         self.others(f)?;
         writeln!(f)?;
+        let busy = median(self.runs.iter().filter_map(|run| run.figures.kept_waiting).collect()).unwrap_or(0.0);
+        if busy > BUSY {
+            writeln!(
+                f,
+                "The machine was busy: other processes had {:.0} % of the time that the load wanted. Measure again when it is idle.\n",
+                busy * 100.0
+            )?;
+        }
         for Target { what, value, limit, unit } in self.targets() {
             let value = value.unwrap_or(f64::NAN);
             let verdict = if value <= limit { "holds " } else { "MISSED" };
@@ -217,6 +225,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// The scenarios whose processor time is compared.
 pub(crate) const COSTS: [Scenario; 4] = [Scenario::Bursts, Scenario::Lockstep, Scenario::Unicast, Scenario::Flood];
+/// The share of its time that the load may be kept waiting, for figures that mean something.
+const BUSY: f64 = 0.05;
 const WIDTH: usize = 26;
 const MIB: f64 = 1_048_576.0;
 /// `limits.log_bytes` of the hub, by default.

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// How many connections may be in the making at once
     #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connecting: u32,
+    /// How long nothing may happen while streams are opened
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) open_timeout: Duration,
     /// How many of the streams are never read, spread evenly
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) stalled: u32,

@@ -6,13 +6,36 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::failure::Failure;
 
 /// A server: a process and its descendants, since some servers work in children.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server(u32);
+
+/// What a thread had of the processors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    pub(crate) used: Duration,
+    /// For how long it could have run, had others not.
+    pub(crate) waited: Duration,
+}
+
+impl Cpu {
+    /// That of this process's first thread, which does all the work.
+    pub(crate) fn own() -> Self {
+        Self::parse(&fs::read_to_string("/proc/self/schedstat").unwrap_or_default())
+    }
+
+    fn parse(schedstat: &str) -> Self {
+        let mut nanos = schedstat.split_ascii_whitespace().map(|nanos| Duration::from_nanos(nanos.parse().unwrap_or(0)));
+        Self { used: nanos.next().unwrap_or_default(), waited: nanos.next().unwrap_or_default() }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { used: self.used.saturating_sub(before.used), waited: self.waited.saturating_sub(before.waited) }
+    }
+}
 
 impl Server {
     pub(crate) fn new(id: u32) -> Result<Self, Failure> {
@@ -28,8 +51,7 @@ impl Server {
             for thread in threads(process)? {
                 // A thread may end while it is looked at.
                 let Ok(text) = fs::read_to_string(format!("/proc/{process}/task/{thread}/schedstat")) else { continue };
-                let nanos = text.split_ascii_whitespace().next().and_then(|nanos| nanos.parse().ok());
-                total += Duration::from_nanos(nanos.unwrap_or(0));
+                total += Cpu::parse(&text).used;
             }
         }
         Ok(total)
@@ -70,12 +92,6 @@ impl Server {
     }
 }
 
-/// Processor time of this process.
-pub(crate) fn own_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
-}
-
 /// Keeps this thread on one processor.
 pub(crate) fn pin(cpu: usize) -> Result<(), Failure> {
     let known = cpu < CpuSet::MAX_CPU;
@@ -111,7 +127,7 @@ mod tests {
     #[test]
     fn this_process_can_be_measured() {
         let server = Server::new(std::process::id()).unwrap();
-        assert!(server.cpu().unwrap() > Duration::ZERO && own_cpu() > Duration::ZERO);
+        assert!(server.cpu().unwrap() > Duration::ZERO && Cpu::own().used > Duration::ZERO);
         let (counted, estimated) = (server.resident(), server.resident_estimate());
         assert!(counted.abs_diff(estimated) < 4 << 20, "{counted} and {estimated} bytes");
         assert_eq!(server.processes().first(), Some(&std::process::id()));

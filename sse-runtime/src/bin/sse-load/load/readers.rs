@@ -71,12 +71,12 @@ impl Readers {
                 let stalled = is_stalled(number as u64, options.stalled.into(), options.connections.into());
                 readers.streams.push(Stream::new(number as u32 % options.topics, stalled));
             }
-            let events = poll.wait(OPEN_TIMEOUT).map_err(|error| Failure::new(format!("epoll: {error}")))?;
-            if events == 0 && last.elapsed() >= OPEN_TIMEOUT {
+            let events = poll.wait(options.open_timeout).map_err(|error| Failure::new(format!("epoll: {error}")))?;
+            if events == 0 && last.elapsed() >= options.open_timeout {
                 return Err(Failure::new(format!(
-                    "{} streams are not answered within {} s, {open} are: is this a server of streams?",
+                    "{} streams are not answered within {:?}, {open} are: is this a server of streams?",
                     opening.len() - open,
-                    OPEN_TIMEOUT.as_secs()
+                    options.open_timeout
                 )));
             }
             last = Instant::now();
@@ -183,8 +183,6 @@ fn cannot_open(number: usize, why: &impl std::fmt::Display) -> Failure {
     Failure::new(format!("connection {number}: {why}"))
 }
 
-/// How long nothing may happen while streams are opened.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer's head, at most.
 const HEAD: usize = 16 * 1024;
 

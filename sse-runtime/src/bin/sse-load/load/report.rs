@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ledger::Ledger;
+use super::process::Cpu;
 
 /// Durations are in the unit that the field's name ends with; what was not measured is null.
 #[derive(Debug, Serialize)]
@@ -77,6 +78,8 @@ pub(crate) struct Cost {
 #[derive(Debug, Serialize)]
 pub(crate) struct Generator {
     pub(crate) cpu_seconds: f64,
+    /// For how long other processes kept it from its processor: if this is much, no other figure is worth much.
+    pub(crate) waited_seconds: f64,
     pub(crate) cpu_seconds_per_million: Option<f64>,
     pub(crate) reads: u64,
     pub(crate) deliveries_per_read: Option<f64>,
@@ -101,7 +104,7 @@ pub(crate) struct Run {
     pub(crate) refused: Vec<u32>,
     pub(crate) first_refusal: Option<String>,
     pub(crate) server_cpu: Option<Duration>,
-    pub(crate) own_cpu: Duration,
+    pub(crate) own: Cpu,
     pub(crate) resident_before: Option<u64>,
     pub(crate) resident_after: Option<u64>,
     pub(crate) resident_peak: Option<u64>,
@@ -164,8 +167,9 @@ impl Report {
                 resident_bytes_peak: run.resident_peak.max(run.resident_after),
             },
             generator: Generator {
-                cpu_seconds: run.own_cpu.as_secs_f64(),
-                cpu_seconds_per_million: per_million(run.own_cpu),
+                cpu_seconds: run.own.used.as_secs_f64(),
+                waited_seconds: run.own.waited.as_secs_f64(),
+                cpu_seconds_per_million: per_million(run.own.used),
                 reads: run.reads,
                 deliveries_per_read: (run.reads > 0).then(|| received / run.reads as f64),
             },
@@ -239,7 +243,8 @@ impl fmt::Display for Report {
             )?;
         }
         let per_million = generator.cpu_seconds_per_million;
-        writeln!(f, "generator    {:.3} s of processor{}", generator.cpu_seconds, PerMillion(per_million))
+        writeln!(f, "generator    {:.3} s of processor{}", generator.cpu_seconds, PerMillion(per_million))?;
+        writeln!(f, "             kept waiting for its processor for {:.3} s", generator.waited_seconds)
     }
 }
 

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::ledger::{Ledger, Order};
 use super::mark::Marks;
 use super::options::{Options, Pace};
-use super::process::{self, Server};
+use super::process::{self, Cpu, Server};
 use super::publishers::{self, Publishers};
 use super::readers::Readers;
 use super::report::{self, Report};
@@ -193,7 +193,7 @@ impl Run<'_> {
                 refused,
                 first_refusal: self.publishers.first_refusal.take(),
                 server_cpu: after.server_cpu.zip(before.server_cpu).map(|(after, before)| after.saturating_sub(before)),
-                own_cpu: after.own_cpu.saturating_sub(before.own_cpu),
+                own: after.own.since(before.own),
                 resident_before: before.resident,
                 resident_after: after.resident,
                 resident_peak: self.server.map(|_| self.peak),
@@ -206,7 +206,7 @@ impl Run<'_> {
 #[derive(Clone, Copy)]
 struct Sample {
     server_cpu: Option<Duration>,
-    own_cpu: Duration,
+    own: Cpu,
     resident: Option<u64>,
 }
 
@@ -215,7 +215,7 @@ impl Sample {
         let server_cpu = server.map(Server::cpu).transpose();
         let server_cpu =
             server_cpu.map_err(|error| Failure::new(format!("the server's processor time cannot be read: {error}")))?;
-        Ok(Self { server_cpu, own_cpu: process::own_cpu(), resident: server.map(Server::resident) })
+        Ok(Self { server_cpu, own: Cpu::own(), resident: server.map(Server::resident) })
     }
 }
 
