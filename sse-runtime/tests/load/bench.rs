@@ -41,8 +41,9 @@ fn what_it_started_ends_with_it_however_it_ends() {
     for signal in ["-TERM", "-INT", "-KILL"] {
         let mut command = bench(&["--server", "epoll", "--scenario", "lockstep", "--seconds", "60"]);
         let mut bench = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let started = await_some(|| Some(descendants(bench.id())).filter(|started| started.len() == 2), &mut bench);
-        assert!(Command::new("kill").args([signal, &bench.id().to_string()]).status().unwrap().success());
+        let id = bench.id();
+        let started = await_some(|| Some(descendants(id)).filter(|started| started.len() == 2), &mut bench);
+        assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
         let code = bench.wait().unwrap().code();
         assert_eq!(code, if signal == "-KILL" { None } else { Some(2) }, "{signal}");
         await_some(|| started.iter().all(|&(id, begun)| start_time(id) != Some(begun)).then_some(()), &mut bench);

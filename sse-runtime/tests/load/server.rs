@@ -76,8 +76,10 @@ fn serve(mut socket: TcpStream, manners: Manners, readers: &Mutex<Readers>) {
                 return;
             }
             let framing = if manners.chunked { "transfer-encoding: chunked\r\n" } else { "" };
+            // Whoever is told that the stream is open may publish, and is to be heard on it.
+            let mut readers = readers.lock().unwrap();
             write!(socket, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{framing}\r\n").unwrap();
-            readers.lock().unwrap().streams.push(Reader { socket, held: Vec::new() });
+            readers.streams.push(Reader { socket, held: Vec::new() });
             return;
         }
         if manners.answers.starts_with('2') {
