@@ -24,7 +24,7 @@ pub(crate) enum Scenario {
     Latency,
     /// 10,000 streams that get nothing
     Idle,
-    /// 1,200 messages of 16 KB to 1,000 readers: with 50 that do not read, and without
+    /// Up to 1,200 messages of 16 KB to 1,000 readers: with 50 that do not read, and without
     Stalled,
 }
 
@@ -71,6 +71,7 @@ impl Scenario {
     pub(crate) fn run(self, server: &Server, load: &Load, stalled: u32) -> Result<Figures, Failure> {
         let seconds = load.seconds.to_string();
         let longer = (load.seconds * 2.0).to_string();
+        let longest = (load.seconds * 5.0).to_string();
         let stalled = stalled.to_string();
         let mut args: Vec<&str> = match self {
             Self::Bursts => vec!["--outstanding", "16", "--seconds", &seconds],
@@ -79,7 +80,21 @@ impl Scenario {
             Self::Flood => vec!["--flood", "16", "--seconds", &seconds],
             Self::Latency => vec!["--rate", "50", "--seconds", &longer],
             Self::Idle => vec!["--seconds", "0"],
-            Self::Stalled => vec!["--outstanding", "4", "--messages", "1200", "--size", "16384", "--stalled", &stalled],
+            // Enough to fill the hub's log, if the machine can move 20 GB in the time.
+            Self::Stalled => {
+                vec![
+                    "--outstanding",
+                    "4",
+                    "--messages",
+                    "1200",
+                    "--size",
+                    "16384",
+                    "--stalled",
+                    &stalled,
+                    "--seconds",
+                    &longest,
+                ]
+            }
         };
         args.extend(["-n", if self == Self::Idle { "10000" } else { "1000" }]);
         if self != Self::Idle {

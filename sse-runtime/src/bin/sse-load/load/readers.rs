@@ -125,8 +125,16 @@ impl Readers {
                         stream.socket = Some(socket);
                         open += 1;
                     }
-                    // Something more came; the loop of the run reads it.
-                    Opening::Open => {}
+                    // A greeting: nothing is published yet. Were it left unread, epoll would tell of it again and again.
+                    Opening::Open => {
+                        let Some(socket) = &stream.socket else { continue };
+                        let read = socket::receive(socket, &mut buffer).map_err(failed)?;
+                        if read == Some(0) {
+                            return Err(Failure::new(format!("connection {number}: closed by the server")));
+                        }
+                        let bytes = &buffer[..read.unwrap_or(0)];
+                        stream.body.feed(bytes, |_| {}).map_err(|error| cannot_open(number, &error))?;
+                    }
                 }
             }
         }
