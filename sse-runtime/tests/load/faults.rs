@@ -108,3 +108,13 @@ fn mistakes_are_said_before_anything_is_opened() {
         assert!(code == Some(2) && stderr.contains(says), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn help_shows_the_placeholders_and_a_line_to_copy() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sse-load")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    for shown in ["in URL, {n} is", "events?topic=t{n}'", r#"'{"to":{"topic":"t{n}"},"data":"{data}"}'"#] {
+        assert!(help.contains(shown), "no {shown} in {help}");
+    }
+}

@@ -34,8 +34,13 @@ pub(crate) fn main(name: &str, args: impl Iterator<Item = OsString>) -> ExitCode
     let options = match Options::parse(args) {
         Ok(options) => options,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { MISTAKE } else { 0 });
+            let said = Options::said(&error);
+            if error.use_stderr() {
+                let _ = std::io::stderr().write_all(said.as_bytes());
+                return ExitCode::from(MISTAKE);
+            }
+            let _ = std::io::stdout().write_all(said.as_bytes());
+            return ExitCode::SUCCESS;
         }
     };
     match run::run(&options).and_then(|report| print(&report, &options).map(|()| report)) {

@@ -11,7 +11,7 @@ use super::template::LEAST_SIZE;
 
 /// Loads a server of Server-Sent Events on this machine, and accounts for every delivery.
 ///
-/// Placeholders: in URL, {n} is the connection's number modulo --topics. In --publish, --body: {n} is the number of the topic that
+/// Placeholders: in URL, [n] is the connection's number modulo --topics. In --publish, --body: [n] is the number of the topic that
 /// is next in turn, {data} the payload of --size bytes by which a message is found again, {seq} its number, {time} when it was
 /// sent, in nanoseconds.
 ///
@@ -125,6 +125,11 @@ impl Options {
         Ok(options)
     }
 
+    /// What clap says, help or a complaint. clap takes `{n}` for a line end, so help is written with another sign for it.
+    pub(crate) fn said(error: &clap::Error) -> String {
+        error.render().to_string().replace("[n]", "{n}")
+    }
+
     pub(crate) fn pace(&self) -> Pace {
         match (self.outstanding, self.flood, self.rate) {
             (Some(most), _, _) => Pace::Outstanding(most),
@@ -212,8 +217,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const EXAMPLE: &str = "\
 Example, against sse-hub:
-  sse-load -n 1000 'http://127.0.0.1:8080/sse/events?topic=t{n}' --outstanding 16 --seconds 2 \\
-    --publish http://127.0.0.1:8080/sse/publish --body '{\"to\":{\"topic\":\"t{n}\"},\"data\":\"{data}\"}' \\
+  sse-load -n 1000 'http://127.0.0.1:8080/sse/events?topic=t[n]' --outstanding 16 --seconds 2 \\
+    --publish http://127.0.0.1:8080/sse/publish --body '{\"to\":{\"topic\":\"t[n]\"},\"data\":\"{data}\"}' \\
     --server-pid $(pidof sse-hub)";
 
 #[cfg(test)]
