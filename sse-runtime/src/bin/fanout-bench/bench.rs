@@ -100,7 +100,11 @@ fn hub(options: &Options) -> Result<PathBuf, Failure> {
     if let (Some(cargo), Some(package)) = (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR")) {
         let profile: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
         let mut command = Command::new(cargo);
-        command.args(["build", "-p", "sse-runtime", "--bin", "sse-hub"]).args(profile).current_dir(package);
+        // With our own features, so that nothing is built twice: they add programs, and change none.
+        command
+            .args(["build", "-p", "sse-runtime", "--features", "tools", "--bin", "sse-hub"])
+            .args(profile)
+            .current_dir(package);
         let built = command.status().map_err(|error| Failure::new(format!("cargo: {error}")))?;
         if !built.success() {
             return Err(Failure::new("sse-hub could not be built"));
