@@ -63,7 +63,10 @@ impl Deadlines {
 
     /// It is `now`, unless a later time was told before.
     pub(super) fn advance(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        if now <= self.now {
+            return;
+        }
+        self.now = now;
         let last = self.sweep.at_or_before(self.now);
         self.sweep.last = self.sweep.last.max(last);
     }

@@ -168,6 +168,12 @@ pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: 
     }
 }
 
+/// Whether `entry`, at which the cursor was put because it is for the connection, is the only one with its number: then it need not
+/// be compared again. Only frames to single clients share a number.
+pub(super) fn is_found(connection: &Connection, entry: &Entry) -> bool {
+    entry.sequence == connection.cursor && !matches!(entry.scope, Scope::Client(_))
+}
+
 /// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at
 /// [`WALK`] entries at most.
 pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, mut cursor: u64) -> (Walk, u64) {
@@ -197,7 +203,7 @@ pub(super) fn collect<'a, S: Storage>(directory: &Directory<S>, log: &'a Log<S>,
         let Some(entry) = log.entry(index).filter(|entry| entry.sequence <= connection.until) else {
             break;
         };
-        if !is_for(directory, log, entry, slot) {
+        if !is_found(connection, entry) && !is_for(directory, log, entry, slot) {
             continue;
         }
         match &mut run {

@@ -350,6 +350,11 @@ impl<S: Storage> Engine<S> {
         Ok(whole)
     }
 
+    /// Whether `conn` was given everything there is for it: [`transmit`](Self::transmit) would give nothing. O(1).
+    pub fn is_caught_up(&self, conn: ConnId) -> bool {
+        self.connection(conn).is_ok_and(|slot| self.directory.connections.at(slot).phase == Phase::Idle)
+    }
+
     /// The peer of `conn` is gone.
     ///
     /// # Errors
@@ -592,7 +597,8 @@ impl<S: Storage> Engine<S> {
                 break;
             };
             index += 1;
-            if !delivery::is_for(&self.directory, &self.log, &entry, slot) {
+            let is_found = delivery::is_found(self.directory.connections.at(slot), &entry);
+            if !is_found && !delivery::is_for(&self.directory, &self.log, &entry, slot) {
                 cursor = entry.sequence + 1;
                 continue;
             }

@@ -133,7 +133,7 @@ impl Hub {
         }
         let (first, is_own, pending) = self.inner.sequencer.next(batch.len(), |first| {
             // What has a lower number is in this shard's log: what is for it need not queue.
-            let is_own = own_place.is_some() && shard.is_caught_up();
+            let is_own = own_place.is_some() && shard.queue_is_empty();
             if is_own && places.is_empty() {
                 return (first, is_own, None);
             }

@@ -244,7 +244,7 @@ impl Hub {
             return refused(socket);
         };
         let home = self.shard_of(&admission.client);
-        if home == shard.index && shard.is_caught_up() {
+        if home == shard.index && shard.queue_is_empty() {
             if let Err(socket) = shard.register_socket(admission, socket) {
                 refused(socket);
             }

@@ -4,7 +4,6 @@ use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use mio::event::Event;

@@ -45,13 +45,13 @@ pub(crate) type Command = Box<dyn FnOnce(&mut Shard) + Send>;
 const BATCH: usize = 256;
 /// Connections written before commands and sockets are looked after: few, so that what is published meanwhile joins the frames
 /// of those that wait; many enough that looking costs next to nothing.
-const OUTPUTS: usize = 32;
+const OUTPUTS: usize = 64;
 /// Bytes handed to a stream at once: small enough that a peer that takes nothing holds little, large enough for big runs.
 const CHUNK: usize = 16 * 1024;
 /// Bytes written to one socket before the others have their turn.
 const BURST: usize = 256 * 1024;
 /// Runs of the log that one write is made of.
-const RUNS: usize = 32;
+const RUNS: usize = 16;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 /// Rows that an empty table keeps.
@@ -117,9 +117,19 @@ pub(crate) struct Shard {
     /// Sockets that had their turn and take more.
     unfinished: Vec<ConnId>,
     gauges: Arc<Gauges>,
+    /// The time at the beginning of the turn: what is written in it is as of then.
+    turn: sse_proto::Instant,
+    counted: Counted,
     /// The chunk made last: streams that get the same bytes share it.
     last_chunk: Bytes,
     scratch: Vec<u8>,
+}
+
+/// What was written and is not in the metrics yet.
+#[derive(Default)]
+struct Counted {
+    deliveries: u64,
+    bytes: u64,
 }
 
 /// An open connection.
@@ -192,6 +202,8 @@ impl ShardHandle {
             returned: Vec::new(),
             unfinished: Vec::new(),
             gauges: gauges.clone(),
+            turn: sse_proto::Instant::default(),
+            counted: Counted::default(),
             last_chunk: Bytes::new(),
             scratch: Vec::new(),
         };
@@ -243,6 +255,7 @@ impl Shard {
     fn run(mut self, mut poll: Poll) {
         let mut events = Events::with_capacity(EVENTS);
         let mut front = Front::new(self.wake.clone());
+        self.turn = self.now();
         loop {
             let throttled = self.engine.backlog() > self.engine.config().limits.log_bytes as usize / BACKLOG;
             let mut more = throttled;
@@ -253,11 +266,11 @@ impl Shard {
                 }
                 more |= front.turn(&mut self);
             }
-            self.engine.handle_timeout(self.now());
+            self.engine.handle_timeout(self.turn);
             self.take_returns();
             more |= self.take_unfinished();
             more |= self.look_after_outputs();
-            self.publish_gauges();
+            self.publish_figures();
             self.give_back();
             let wait = if more { Some(Duration::ZERO) } else { self.may_sleep(&front) };
             match poll.poll(&mut events, wait) {
@@ -269,6 +282,7 @@ impl Shard {
                 }
             }
             self.wake.stay_awake();
+            self.turn = self.now();
             for event in &events {
                 match Source::of(event.token()) {
                     Source::Wake => {}
@@ -303,7 +317,7 @@ impl Shard {
     }
 
     /// Whether everything that was sent to this shard was executed. What was numbered before is in its log then.
-    pub(crate) fn is_caught_up(&self) -> bool {
+    pub(crate) fn queue_is_empty(&self) -> bool {
         self.commands.is_empty()
     }
 
@@ -442,7 +456,7 @@ impl Shard {
             let progress = body.mailbox.progress();
             if progress.taken > 0 {
                 body.in_flight = false;
-                self.shared.metrics.bytes_written.inc_by(progress.taken as u64);
+                self.counted.bytes += progress.taken as u64;
             }
             if progress.dropped {
                 self.disconnect(conn);
@@ -531,7 +545,6 @@ impl Shard {
         let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn) else {
             return;
         };
-        let now = self.shared.clock.now();
         let mut burst = 0;
         while burst < BURST {
             let mut slices = [&b""[..]; RUNS];
@@ -545,13 +558,15 @@ impl Shard {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(_) => return self.disconnect(conn),
             };
-            let whole = self.engine.handle_written(now, conn, written).unwrap_or(0);
-            self.shared.metrics.deliveries.inc_by(whole as u64);
-            self.shared.metrics.bytes_written.inc_by(written as u64);
+            self.counted.deliveries += self.engine.handle_written(self.turn, conn, written).unwrap_or(0) as u64;
+            self.counted.bytes += written as u64;
             if written < offered {
                 if socket.ask_writable(&self.registry, Source::Stream(conn.slot()).token()).is_err() {
                     self.disconnect(conn);
                 }
+                return;
+            }
+            if self.engine.is_caught_up(conn) {
                 return;
             }
             burst += written;
@@ -563,7 +578,6 @@ impl Shard {
     /// stream what its send buffer is to a socket. A peer that takes nothing is found by what waits behind it, a heartbeat if
     /// nothing else.
     fn hand_over(&mut self, conn: ConnId) {
-        let now = self.shared.clock.now();
         self.scratch.clear();
         while self.scratch.len() < CHUNK {
             let mut slices = [&b""[..]; RUNS];
@@ -574,10 +588,10 @@ impl Shard {
                 self.scratch.extend_from_slice(&slice[..slice.len().min(room)]);
             }
             let copied = self.scratch.len() - before;
-            let Some(whole) = self.engine.handle_written(now, conn, copied).ok().filter(|_| copied > 0) else {
+            let Some(whole) = self.engine.handle_written(self.turn, conn, copied).ok().filter(|_| copied > 0) else {
                 break;
             };
-            self.shared.metrics.deliveries.inc_by(whole as u64);
+            self.counted.deliveries += whole as u64;
         }
         let Some(Seat { outlet: Outlet::Body(body), .. }) = seat_of(&mut self.seats, conn) else {
             return;
@@ -638,7 +652,10 @@ impl Shard {
         let _ = self.shared.events.send(event);
     }
 
-    fn publish_gauges(&self) {
+    fn publish_figures(&mut self) {
+        let Counted { deliveries, bytes } = std::mem::take(&mut self.counted);
+        self.shared.metrics.deliveries.inc_by(deliveries);
+        self.shared.metrics.bytes_written.inc_by(bytes);
         let usage = self.engine.usage();
         let set = |gauge: &AtomicUsize, value: u32| gauge.store(value as usize, Ordering::Relaxed);
         set(&self.gauges.connections, usage.connections);
