@@ -2,8 +2,8 @@
 
 use super::line::{Field, has_nul, milliseconds};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
+use crate::portable::is_line_end;
 use crate::storage::{Scratch, Slot};
-use crate::wire::scan::{LineEnds, any_line_end};
 use crate::wire::utf8::{Checked, last_boundary};
 
 /// One chunk being decoded.
@@ -17,7 +17,6 @@ pub struct Feed<'d, 'i, S> {
     input: &'i [u8],
     /// Everything before it is decoded or kept.
     position: usize,
-    ends: LineEnds,
     checked: Checked<'i>,
     /// Nothing is kept of the next event.
     between_events: bool,
@@ -29,8 +28,8 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline]
     pub(super) fn new(decoder: &'d mut Decoder<S>, input: &'i [u8]) -> Self {
         let between_events = decoder.state == State::BETWEEN_EVENTS;
-        let ends = LineEnds::new(decoder.long_lines);
-        Self { decoder, input, position: 0, ends, checked: Checked::new(), between_events, wants_text: false }
+        decoder.ends.restart();
+        Self { decoder, input, position: 0, checked: Checked::new(), between_events, wants_text: false }
     }
 
     /// The next item of this chunk, as text: ill-formed UTF-8 is replaced as the Encoding Standard says. `None` when the chunk is
@@ -148,7 +147,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         &mut self,
         value: impl FnOnce(&mut Checked<'i>, &'i [u8], Span) -> Option<&'i T>,
     ) -> Option<&'i T> {
-        let end = self.ends.peek_pair(self.input)?;
+        let end = self.decoder.ends.peek_pair(self.input)?;
         // A CR may have an LF behind it, which the general way knows to take.
         let line = self.input.get(self.position..end + 2)?.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
         if line.len() > self.decoder.limits.max_plain() {
@@ -156,7 +155,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         }
         let start = end - line.len() + usize::from(line.first() == Some(&b' '));
         let value = value(&mut self.checked, self.input, Span { start, end })?;
-        self.ends.take_pair();
+        self.decoder.ends.take_pair();
         self.position = end + 2;
         Some(value)
     }
@@ -168,7 +167,11 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return true;
         }
         let rest = &self.input[self.position..];
-        if rest.len() > FEW || if self.position == 0 { any_line_end(rest) } else { !self.ends.are_taken(self.input) } {
+        let ended = match rest {
+            [byte] => is_line_end(*byte),
+            _ => rest.len() > FEW || self.decoder.ends.are_left(self.input),
+        };
+        if ended {
             return false;
         }
         let decoder = &mut *self.decoder;
@@ -225,14 +228,14 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// The next whole line, without its end.
     #[inline]
     fn next_line(&mut self) -> Option<Span> {
-        let end = self.ends.take(self.input)?;
+        let end = self.decoder.ends.take(self.input)?;
         let line = Span { start: self.position, end };
         self.position = end + 1;
         if self.input[end] == b'\r' {
             match self.input.get(end + 1) {
                 Some(b'\n') => {
                     self.position += 1;
-                    self.ends.skip_to(self.position);
+                    self.decoder.ends.take(self.input);
                 }
                 Some(_) => {}
                 None => self.decoder.state.set(State::AFTER_CR),
@@ -359,7 +362,6 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
 
     /// The chunk is used up: its unfinished line goes to the decoder.
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
-        self.decoder.long_lines = self.ends.long_lines();
         let rest = Span { start: self.position, end: self.input.len() };
         if rest.len() == 0 {
             return Ok(());
@@ -454,7 +456,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             self.decoder.state.clear(State::AFTER_CR);
             if *first == b'\n' {
                 self.position += 1;
-                self.ends.skip_to(self.position);
+                self.decoder.ends.take(self.input);
             }
         }
         if self.decoder.state.any(State::OUTSIDE)
@@ -493,7 +495,6 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             self.position += 1;
             matched += 1;
             if matched == BYTE_ORDER_MARK.len() {
-                self.ends.skip_to(self.position);
                 self.decoder.state.clear(State::OUTSIDE);
                 return Ok(());
             }
