@@ -31,6 +31,14 @@ pub(crate) fn of_each(blocks: &[[u8; 64]], masks: &mut [u64], mask: impl Fn(&[u8
     any
 }
 
+/// How many bytes at the front are certainly without a line end; some that follow them may be without too.
+pub(crate) fn first_line_end_region(_: &[u8]) -> usize {
+    0
+}
+
+/// What is decided on at once in a long search.
+pub(crate) const REGION: usize = 512;
+
 pub(crate) const fn is_line_end(byte: u8) -> bool {
     (byte == b'\n') | (byte == b'\r')
 }

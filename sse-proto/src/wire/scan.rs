@@ -112,7 +112,9 @@ impl LineEnds {
 
     #[inline]
     fn find_far(&mut self, input: &[u8]) -> bool {
-        let Some(distance) = memchr::memchr2(b'\r', b'\n', &input[self.next..]) else {
+        let rest = &input[self.next..];
+        let passed = simd::first_line_end_region(rest);
+        let Some(distance) = memchr::memchr2(b'\r', b'\n', &rest[passed..]).map(|distance| passed + distance) else {
             self.next = input.len();
             return false;
         };

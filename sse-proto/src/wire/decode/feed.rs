@@ -46,15 +46,24 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// The same without the events whose own id is not wanted: they leave no trace, the last event id stays as it was.
     #[inline(always)]
     pub(crate) fn next_item_if(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Option<Item<'_>>, DecodeError> {
-        if self.absorb() {
-            return Ok(None);
-        }
-        if self.between_events
-            && let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end))
-        {
-            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
-        }
         self.wants_text = true;
+        if !self.ends_a_line() {
+            return self.keep_tail();
+        }
+        if self.between_events {
+            if let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end)) {
+                return Ok(Some(Item::Event(MessageEvent {
+                    event: "message",
+                    data,
+                    last_event_id: self.decoder.last_event_id(),
+                })));
+            }
+        } else if self.decoder.state == State::IN_LINE
+            && let Some(data) = self.next_plain_kept()?
+        {
+            let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
+            return Ok(Some(Item::Event(MessageEvent { event: "message", data: texts.text, last_event_id: texts.last_id })));
+        }
         let step = loop {
             match self.step()? {
                 None => return Ok(None),
@@ -109,15 +118,24 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// As [`next_item`](Self::next_item).
     #[inline]
     pub fn next_raw(&mut self) -> Result<Option<Item<'_, [u8]>>, DecodeError> {
-        if self.absorb() {
-            return Ok(None);
+        self.wants_text = false;
+        if !self.ends_a_line() {
+            return self.keep_tail();
         }
-        if self.between_events
-            && let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end]))
+        if self.between_events {
+            if let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end])) {
+                return Ok(Some(Item::Event(MessageEvent {
+                    event: "message",
+                    data,
+                    last_event_id: self.decoder.last_event_id(),
+                })));
+            }
+        } else if self.decoder.state == State::IN_LINE
+            && let Some(data) = self.next_plain_kept()?
         {
+            let data = &self.decoder.scratch.text()[data.start..data.end];
             return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
-        self.wants_text = false;
         let step = self.step()?;
         let scratch = &self.decoder.scratch;
         let bytes = |value| match value {
@@ -160,33 +178,53 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         Some(value)
     }
 
-    /// Nothing is left, or few bytes without a line end, which it keeps. Otherwise leaves everything as it is.
+    /// The same for an event whose `data` line began in an earlier chunk and is all that was kept.
     #[inline(always)]
-    fn absorb(&mut self) -> bool {
-        if self.position == self.input.len() {
-            return true;
+    fn next_plain_kept(&mut self) -> Result<Option<Span>, DecodeError> {
+        let decoder = &mut *self.decoder;
+        let Some(end) = decoder.ends.peek_pair(self.input) else { return Ok(None) };
+        let rest = &self.input[self.position..end];
+        let kept = decoder.scratch.text();
+        if !kept.starts_with(b"data:")
+            || self.input.get(end..end + 2) != Some(b"\n\n")
+            || kept.len() + rest.len() > decoder.limits.max_plain()
+        {
+            return Ok(None);
         }
-        let rest = &self.input[self.position..];
-        let ended = match rest {
-            [byte] => is_line_end(*byte),
-            _ => rest.len() > FEW || self.decoder.ends.are_left(self.input),
-        };
-        if ended {
-            return false;
+        self.keep_line(Span { start: self.position, end })?;
+        let decoder = &mut *self.decoder;
+        decoder.ends.take_pair();
+        self.position = end + 2;
+        decoder.state = State::BETWEEN_EVENTS;
+        self.between_events = true;
+        let text = decoder.scratch.text();
+        let start = "data:".len() + usize::from(text.get("data:".len()) == Some(&b' '));
+        Ok(Some(Span { start, end: text.len() }))
+    }
+
+    /// Whether what is left of the chunk has a line end.
+    #[inline(always)]
+    fn ends_a_line(&mut self) -> bool {
+        match self.input {
+            [byte] => self.position == 0 && is_line_end(*byte),
+            _ => self.decoder.ends.are_left(self.input),
+        }
+    }
+
+    /// Keeps what is left of the chunk, which has no line end.
+    #[inline(always)]
+    fn keep_tail<T>(&mut self) -> Result<Option<T>, DecodeError> {
+        if self.position == self.input.len() {
+            return Ok(None);
         }
         let decoder = &mut *self.decoder;
+        if decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
+            return self.step().map(|_| None);
+        }
         if !decoder.state.any(State::IN_LINE) {
-            if decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
-                return false;
-            }
             decoder.scratch.truncate(decoder.line_start);
         }
-        if rest.len() > decoder.line_room() || decoder.scratch.push(rest).is_err() {
-            return false;
-        }
-        decoder.state.set(State::IN_LINE);
-        self.position = self.input.len();
-        true
+        self.keep_rest().map(|()| None).map_err(|error| self.fail(error, false))
     }
 
     #[inline(never)]
@@ -361,6 +399,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// The chunk is used up: its unfinished line goes to the decoder.
+    #[inline]
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
         let rest = Span { start: self.position, end: self.input.len() };
         if rest.len() == 0 {
