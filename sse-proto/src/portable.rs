@@ -16,6 +16,14 @@ pub(crate) fn line_ends(block: &[u8; 64]) -> u64 {
     })
 }
 
+/// The same for half a block.
+#[inline(never)]
+pub(crate) fn line_ends_of_half(half: &[u8; 32]) -> u64 {
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(half);
+    line_ends(&block)
+}
+
 /// The same for several blocks. Returns one bit for each block that has any, the first block lowest.
 pub(crate) fn line_ends_of_each(blocks: &[[u8; 64]], masks: &mut [u64]) -> u32 {
     of_each(blocks, masks, line_ends)
@@ -31,13 +39,17 @@ pub(crate) fn of_each(blocks: &[[u8; 64]], masks: &mut [u64], mask: impl Fn(&[u8
     any
 }
 
-/// How many bytes at the front are certainly without a line end; some that follow them may be without too.
-pub(crate) fn first_line_end_region(_: &[u8]) -> usize {
+/// How many bytes at the front are certainly without a line end; some that follow them may be without too. A look ahead of a search,
+/// for when vectors make it cheaper than the search.
+pub(crate) const fn without_line_end(_: &[u8]) -> usize {
     0
 }
 
-/// What is decided on at once in a long search.
-pub(crate) const REGION: usize = 512;
+/// Copies, and says whether what it copied is certainly without a line end. Both are of one length.
+pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
+    to.copy_from_slice(from);
+    memchr::memchr2(b'\r', b'\n', from).is_none()
+}
 
 pub(crate) const fn is_line_end(byte: u8) -> bool {
     (byte == b'\n') | (byte == b'\r')

@@ -3,7 +3,7 @@
 //! The processor is asked what it has once, by the dependency. Where a call for each block would cost more than wider vectors save,
 //! the instructions are those that every processor of the target has.
 
-use fearless_simd::{Level, dispatch, prelude::*, u8x64};
+use fearless_simd::{Level, dispatch, prelude::*, u8x32, u8x64};
 
 use crate::portable;
 
@@ -16,6 +16,17 @@ pub(crate) fn line_ends(block: &[u8; 64]) -> u64 {
 }
 
 #[inline]
+pub(crate) fn line_ends_of_half(block: &[u8; 32]) -> u64 {
+    if Level::baseline().is_fallback() {
+        return portable::line_ends_of_half(block);
+    }
+    dispatch!(Level::baseline(), simd => {
+        let block = u8x32::from_slice(simd, block);
+        (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
+    })
+}
+
+#[inline]
 pub(crate) fn line_ends_of_each(blocks: &[[u8; 64]], masks: &mut [u64]) -> u32 {
     let level = Level::new();
     if level.is_fallback() {
@@ -25,26 +36,62 @@ pub(crate) fn line_ends_of_each(blocks: &[[u8; 64]], masks: &mut [u64]) -> u32 {
 }
 
 #[inline]
-pub(crate) fn first_line_end_region(bytes: &[u8]) -> usize {
+pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
     let level = Level::new();
     if level.is_fallback() {
-        return portable::first_line_end_region(bytes);
+        return portable::without_line_end(bytes);
     }
     dispatch!(level, simd => {
-        let (low, breadth) = (u8x64::splat(simd, b'\n'), u8x64::splat(simd, b'\r' - b'\n'));
         let mut passed = 0;
-        for region in bytes.as_chunks::<{ portable::REGION }>().0 {
-            let distance = region.as_chunks::<64>().0.iter().fold(u8x64::splat(simd, u8::MAX), #[inline(always)] |least, block| {
-                least.min(u8x64::from_slice(simd, block) - low)
-            });
-            if distance.simd_le(breadth).any_true() {
-                break;
+        for region in bytes.as_chunks().0 {
+            if may_end_a_line(simd, region) {
+                return passed;
             }
             passed += region.len();
         }
-        passed
+        match bytes.last_chunk() {
+            Some(region) if !may_end_a_line(simd, region) => bytes.len(),
+            _ => passed,
+        }
     })
 }
+
+#[inline]
+pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
+    let level = Level::new();
+    if level.is_fallback() {
+        return portable::copied_without_line_end(from, to);
+    }
+    dispatch!(level, simd => {
+        let (low, breadth) = (u8x64::splat(simd, b'\n'), u8x64::splat(simd, b'\r' - b'\n'));
+        let mut least = u8x64::splat(simd, u8::MAX);
+        for (from, to) in from.as_chunks::<64>().0.iter().zip(to.as_chunks_mut::<64>().0) {
+            let block = u8x64::from_slice(simd, from);
+            block.store_slice(to);
+            least = least.min(block - low);
+        }
+        let (Some(from), Some(to)) = (from.last_chunk::<64>(), to.last_chunk_mut::<64>()) else {
+            return portable::copied_without_line_end(from, to);
+        };
+        let block = u8x64::from_slice(simd, from);
+        block.store_slice(to);
+        !least.min(block - low).simd_le(breadth).any_true()
+    })
+}
+
+/// Whether there is a byte from LF to CR: what lies between the two is rare, and the search takes it as the nothing that it is.
+#[inline(always)]
+fn may_end_a_line<S: Simd>(simd: S, region: &[u8; REGION]) -> bool {
+    let (low, breadth) = (u8x64::splat(simd, b'\n'), u8x64::splat(simd, b'\r' - b'\n'));
+    let mut least = u8x64::splat(simd, u8::MAX);
+    for block in region.as_chunks::<64>().0 {
+        least = least.min(u8x64::from_slice(simd, block) - low);
+    }
+    least.simd_le(breadth).any_true()
+}
+
+/// What is decided on at once.
+const REGION: usize = 256;
 
 #[inline(always)]
 fn mask<S: Simd>(simd: S, block: &[u8; 64]) -> u64 {

@@ -197,17 +197,20 @@ impl Buffers for HeapScratch {
         self.text.as_bytes()
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let text = self.text.unchecked();
-        if bytes.len() > text.capacity() - text.len() {
-            text.reserve(growth(bytes.len(), text.len()));
+        if let Text::Unchecked(text) = &mut self.text
+            && bytes.len() <= text.capacity() - text.len()
+        {
+            // Lengths known beforehand are copied without a call.
+            match (bytes, <&[u8; 64]>::try_from(bytes)) {
+                (_, Ok(block)) => text.extend_from_slice(block),
+                ([byte], _) => text.push(*byte),
+                _ => bytes.chunks(PIECE).for_each(|piece| text.extend_from_slice(piece)),
+            }
+            return Ok(());
         }
-        match <&[u8; 64]>::try_from(bytes) {
-            Ok(block) => text.extend_from_slice(block),
-            Err(_) if bytes.len() == 1 => text.push(bytes[0]),
-            Err(_) => bytes.chunks(PIECE).for_each(|piece| text.extend_from_slice(piece)),
-        }
+        self.text.push_growing(bytes);
         Ok(())
     }
 
@@ -347,6 +350,15 @@ impl Text {
             Self::Unchecked(bytes) => bytes,
             Self::Checked(_) => unreachable!("made unchecked above"),
         }
+    }
+
+    #[inline(never)]
+    fn push_growing(&mut self, bytes: &[u8]) {
+        let text = self.unchecked();
+        if bytes.len() > text.capacity() - text.len() {
+            text.reserve(growth(bytes.len(), text.len()));
+        }
+        bytes.chunks(PIECE).for_each(|piece| text.extend_from_slice(piece));
     }
 
     fn truncate_unchecked(&mut self, len: usize) {

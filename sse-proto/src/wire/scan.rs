@@ -71,7 +71,22 @@ impl LineEnds {
             self.next_block();
             return true;
         }
-        self.next < input.len() && self.look_on(input)
+        match (self.next, input.len(), input.first_chunk(), input.last_chunk()) {
+            (0, len @ 32..=64, Some(first), Some(last)) => {
+                (self.base, self.next) = (0, len);
+                self.bits = simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (len - 32);
+                self.bits != 0
+            }
+            (next, len, ..) => next < len && self.look_on(input),
+        }
+    }
+
+    /// The same for a chunk of one byte.
+    #[inline(always)]
+    pub(super) const fn look_at_only(&mut self, byte: u8) -> bool {
+        let ends = is_line_end(byte);
+        (self.bits, self.base, self.next) = (ends as u64, 0, 1);
+        ends
     }
 
     #[inline(always)]
@@ -104,6 +119,7 @@ impl LineEnds {
         self.batch = self.next;
         self.next += 64 * blocks.len();
         if self.blocks == 0 {
+            self.long_lines = 64 * blocks.len() >= FAR;
             return self.next < input.len() && self.find_far(input);
         }
         self.next_block();
@@ -113,7 +129,7 @@ impl LineEnds {
     #[inline]
     fn find_far(&mut self, input: &[u8]) -> bool {
         let rest = &input[self.next..];
-        let passed = simd::first_line_end_region(rest);
+        let passed = simd::without_line_end(rest);
         let Some(distance) = memchr::memchr2(b'\r', b'\n', &rest[passed..]).map(|distance| passed + distance) else {
             self.next = input.len();
             return false;
@@ -125,6 +141,19 @@ impl LineEnds {
         self.bits = if pair { 0b11 } else { 0b1 };
         self.next = self.base + 1 + usize::from(pair);
         true
+    }
+}
+
+/// The line ends of the block at `base`, or of what there is of it. Of `input` there are at least 32 bytes.
+#[inline]
+pub(super) fn line_ends_from(input: &[u8], base: usize) -> u64 {
+    match (input[base..].first_chunk(), input.first_chunk(), input.last_chunk(), input.last_chunk()) {
+        (Some(block), ..) => simd::line_ends(block),
+        (None, _, _, Some(last)) => simd::line_ends(last) >> (64 - (input.len() - base)),
+        (None, Some(first), Some(last), None) => {
+            simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (input.len() - 32)
+        }
+        _ => of_few(&input[base..]),
     }
 }
 

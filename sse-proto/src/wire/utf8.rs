@@ -8,6 +8,9 @@ use crate::storage::Full;
 /// `bytes` as text when they are well-formed: many bytes at a time where the processor can.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
+    if bytes.len() < 64 {
+        return core::str::from_utf8(bytes).ok();
+    }
     simdutf8::basic::from_utf8(bytes).ok()
 }
 

@@ -2,7 +2,6 @@
 
 use super::line::{Field, has_nul, milliseconds};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
-use crate::portable::is_line_end;
 use crate::storage::{Scratch, Slot};
 use crate::wire::utf8::{Checked, last_boundary};
 
@@ -206,15 +205,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline(always)]
     fn ends_a_line(&mut self) -> bool {
         match self.input {
-            [byte] => self.position == 0 && is_line_end(*byte),
-            _ => self.decoder.ends.are_left(self.input),
+            [byte] if self.position == 0 => self.decoder.ends.look_at_only(*byte),
+            input => self.decoder.ends.are_left(input),
         }
     }
 
     /// Keeps what is left of the chunk, which has no line end.
     #[inline(always)]
     fn keep_tail<T>(&mut self) -> Result<Option<T>, DecodeError> {
-        if self.position == self.input.len() {
+        let rest = &self.input[self.position..];
+        if rest.is_empty() {
             return Ok(None);
         }
         let decoder = &mut *self.decoder;
@@ -223,6 +223,11 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         }
         if !decoder.state.any(State::IN_LINE) {
             decoder.scratch.truncate(decoder.line_start);
+        }
+        if rest.len() <= FEW && rest.len() <= decoder.line_room() && decoder.scratch.push(rest).is_ok() {
+            decoder.state.set(State::IN_LINE);
+            self.position = self.input.len();
+            return Ok(None);
         }
         self.keep_rest().map(|()| None).map_err(|error| self.fail(error, false))
     }
@@ -399,7 +404,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// The chunk is used up: its unfinished line goes to the decoder.
-    #[inline]
+    #[inline(never)]
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
         let rest = Span { start: self.position, end: self.input.len() };
         if rest.len() == 0 {
