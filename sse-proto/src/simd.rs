@@ -42,16 +42,15 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
         return portable::without_line_end(bytes);
     }
     dispatch!(level, simd => {
-        let mut passed = 0;
-        for region in bytes.as_chunks().0 {
-            if may_end_a_line(simd, region) {
-                return passed;
+        let (regions, rest) = bytes.as_chunks::<REGION>();
+        for (index, region) in regions.iter().enumerate() {
+            if may_end_a_line(simd, region, u8x64::splat(simd, u8::MAX)) {
+                return index * REGION;
             }
-            passed += region.len();
         }
         match bytes.last_chunk() {
-            Some(region) if !may_end_a_line(simd, region) => bytes.len(),
-            _ => passed,
+            Some(last) if !may_end_a_line(simd, rest, distance(simd, last)) => bytes.len(),
+            _ => bytes.len() - rest.len(),
         }
     })
 }
@@ -63,31 +62,33 @@ pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
         return portable::copied_without_line_end(from, to);
     }
     dispatch!(level, simd => {
-        let (low, breadth) = (u8x64::splat(simd, b'\n'), u8x64::splat(simd, b'\r' - b'\n'));
         let mut least = u8x64::splat(simd, u8::MAX);
         for (from, to) in from.as_chunks::<64>().0.iter().zip(to.as_chunks_mut::<64>().0) {
             let block = u8x64::from_slice(simd, from);
             block.store_slice(to);
-            least = least.min(block - low);
+            least = least.min(block - b'\n');
         }
         let (Some(from), Some(to)) = (from.last_chunk::<64>(), to.last_chunk_mut::<64>()) else {
             return portable::copied_without_line_end(from, to);
         };
-        let block = u8x64::from_slice(simd, from);
-        block.store_slice(to);
-        !least.min(block - low).simd_le(breadth).any_true()
+        *to = *from;
+        !may_end_a_line(simd, from, least)
     })
 }
 
-/// Whether there is a byte from LF to CR: what lies between the two is rare, and the search takes it as the nothing that it is.
+/// Whether there is a byte from LF to CR in the whole blocks of `bytes`, or was in what has the least `distance` so far. What lies
+/// between the two is rare, and the search takes it as the nothing that it is.
 #[inline(always)]
-fn may_end_a_line<S: Simd>(simd: S, region: &[u8; REGION]) -> bool {
-    let (low, breadth) = (u8x64::splat(simd, b'\n'), u8x64::splat(simd, b'\r' - b'\n'));
-    let mut least = u8x64::splat(simd, u8::MAX);
-    for block in region.as_chunks::<64>().0 {
-        least = least.min(u8x64::from_slice(simd, block) - low);
+fn may_end_a_line<S: Simd>(simd: S, bytes: &[u8], mut least: u8x64<S>) -> bool {
+    for block in bytes.as_chunks().0 {
+        least = least.min(distance(simd, block));
     }
-    least.simd_le(breadth).any_true()
+    least.simd_le(b'\r' - b'\n').any_true()
+}
+
+#[inline(always)]
+fn distance<S: Simd>(simd: S, block: &[u8; 64]) -> u8x64<S> {
+    u8x64::from_slice(simd, block) - b'\n'
 }
 
 /// What is decided on at once.

@@ -216,34 +216,40 @@ impl Buffers for HeapScratch {
 
     #[inline]
     fn wants_text(&self) -> bool {
-        matches!(self.text, Text::Checked(_))
+        match &self.text {
+            Text::Checked(_) => true,
+            Text::Unchecked(bytes) => bytes.is_empty(),
+        }
     }
 
     #[inline]
     fn push_text(&mut self, more: &str) -> Result<(), Full> {
-        match &mut self.text {
-            Text::Checked(text) => {
-                if more.len() > text.capacity() - text.len() {
-                    text.reserve(growth(more.len(), text.len()));
-                }
-                let mut rest = more;
-                while let Some((piece, after)) = rest.split_at_checked(PIECE) {
-                    text.push_str(piece);
-                    rest = after;
-                }
-                text.push_str(rest);
-                Ok(())
-            }
-            Text::Unchecked(_) => self.push(more.as_bytes()),
+        if let Text::Unchecked(bytes) = &mut self.text
+            && bytes.is_empty()
+        {
+            self.text = Text::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
         }
+        let Text::Checked(text) = &mut self.text else {
+            return self.push(more.as_bytes());
+        };
+        if more.len() > text.capacity() - text.len() {
+            text.reserve(growth(more.len(), text.len()));
+        }
+        let mut rest = more;
+        while let Some((piece, after)) = rest.split_at_checked(PIECE) {
+            text.push_str(piece);
+            rest = after;
+        }
+        text.push_str(rest);
+        Ok(())
     }
 
     #[inline]
     fn truncate(&mut self, len: usize) {
         match &mut self.text {
-            Text::Checked(text) if len == 0 => text.clear(),
             Text::Checked(text) if text.is_char_boundary(len) => text.truncate(len),
-            _ => self.text.truncate_unchecked(len),
+            Text::Checked(_) => self.text.unchecked().truncate(len),
+            Text::Unchecked(bytes) => bytes.truncate(len),
         }
     }
 
@@ -359,14 +365,6 @@ impl Text {
             text.reserve(growth(bytes.len(), text.len()));
         }
         bytes.chunks(PIECE).for_each(|piece| text.extend_from_slice(piece));
-    }
-
-    fn truncate_unchecked(&mut self, len: usize) {
-        let bytes = self.unchecked();
-        bytes.truncate(len);
-        if len == 0 {
-            *self = Self::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
-        }
     }
 }
 

@@ -141,18 +141,12 @@ impl Event<'_> {
             + 1
     }
 
-    /// What the frame takes at most, found without looking through the values: as if each byte were a line.
-    #[inline]
-    fn at_most(&self) -> usize {
-        "id: \n".len()
-            + self.id.map_or(0, |id| id.as_str().len())
-            + "event: \n".len()
-            + self.event.map_or(0, |name| name.as_str().len())
-            + "retry:\n".len()
-            + MAX_RETRY_LEN
-            + self.data.map_or(0, str::len).saturating_add(1).saturating_mul("data: x\n".len())
-            + self.comment.map_or(0, str::len).saturating_add(1).saturating_mul(": x\n".len())
-            + 1
+    /// Whether the frame fits in `len` bytes even if each byte of the values were a line.
+    #[inline(always)]
+    fn fits(&self, len: usize) -> bool {
+        let values = self.data.map_or(0, str::len).saturating_add(self.comment.map_or(0, str::len));
+        let fields = self.id.map_or(0, |id| id.as_str().len()).saturating_add(self.event.map_or(0, |name| name.as_str().len()));
+        values.saturating_add(fields) < (len / MAX_LINE_PER_BYTE).saturating_sub(MAX_FIXED.div_ceil(MAX_LINE_PER_BYTE))
     }
 
     /// Long data is most often one line: it is copied while it is looked through. `None` when it is not, or not long, or `out` is short.
@@ -205,7 +199,7 @@ impl Encode for Event<'_> {
         if let Some(len) = self.encode_as_one_line(out) {
             return Ok(len);
         }
-        if out.len() < self.at_most() {
+        if !self.fits(out.len()) {
             return self.encode_within(out);
         }
         let mut at = 0;
@@ -384,6 +378,12 @@ const FEW: usize = 8;
 
 /// From this length on, looking at the whole pays before looking at its parts.
 const LONG: usize = 256;
+
+/// What a byte of a value becomes at most: an empty line of its own, or one space and another. A power of two, to divide by.
+const MAX_LINE_PER_BYTE: usize = "data: x\n".len();
+
+/// What there is at most beside the values.
+const MAX_FIXED: usize = "id: \nevent: \nretry:\ndata: \n: \n\n".len() + MAX_RETRY_LEN;
 
 /// Digits of the longest retry.
 const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);

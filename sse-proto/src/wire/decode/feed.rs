@@ -45,7 +45,8 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// The same without the events whose own id is not wanted: they leave no trace, the last event id stays as it was.
     #[inline(always)]
     pub(crate) fn next_item_if(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Option<Item<'_>>, DecodeError> {
-        self.wants_text = true;
+        // Small pieces are cheaper to check when they are together.
+        self.wants_text = self.input.len() > 4 * FEW;
         if !self.ends_a_line() {
             return self.keep_tail();
         }
