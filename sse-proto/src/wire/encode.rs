@@ -124,8 +124,13 @@ impl Event<'_> {
 
     #[inline(always)]
     fn text_pieces(&self, mut put: impl FnMut(&[u8])) {
-        if let Some(data) = self.data_to_send() {
-            for_each_line(data, |line| put_line(&mut put, b"data:", line));
+        match (self.data_to_send(), self.comment) {
+            (Some(data), None) => {
+                let last = for_each_line_but_the_last(data, |line| put_line(&mut put, b"data:", line));
+                return put_last_line(&mut put, b"data:", last);
+            }
+            (Some(data), _) => for_each_line(data, |line| put_line(&mut put, b"data:", line)),
+            (None, _) => {}
         }
         if let Some(comment) = self.comment {
             for_each_line(comment, |line| put_line(&mut put, b":", line));
@@ -202,21 +207,38 @@ impl Encode for Event<'_> {
         if !self.fits(out.len()) {
             return self.encode_within(out);
         }
-        let mut at = 0;
-        self.pieces(|piece| at = put(out, at, piece));
-        Ok(at)
+        let len = out.len();
+        let mut rest = out;
+        self.pieces(|piece| {
+            let (front, behind) = core::mem::take(&mut rest).split_at_mut(piece.len());
+            front.copy_from_slice(piece);
+            rest = behind;
+        });
+        Ok(len - rest.len())
     }
 }
 
 /// One line: its name, another space where a client takes one off, the value.
 #[inline(always)]
 fn put_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
+    put_unended_line(put, prefix, value);
+    put(b"\n");
+}
+
+/// The same with the blank line behind it.
+#[inline(always)]
+fn put_last_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
+    put_unended_line(put, prefix, value);
+    put(b"\n\n");
+}
+
+#[inline(always)]
+fn put_unended_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
     put(prefix);
     if value.first() == Some(&b' ') {
         put(b" ");
     }
     put(value);
-    put(b"\n");
 }
 
 /// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
@@ -294,6 +316,12 @@ impl core::error::Error for BufferTooSmall {}
 /// The lines a client would see in a value: split at CR, LF and CRLF. There is always at least one.
 #[inline(always)]
 fn for_each_line<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) {
+    let last = for_each_line_but_the_last(value, &mut line);
+    line(last);
+}
+
+#[inline(always)]
+fn for_each_line_but_the_last<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) -> &'v [u8] {
     let value = value.as_bytes();
     let mut start = 0;
     let mut at_break = |at: usize| {
@@ -318,7 +346,7 @@ fn for_each_line<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) {
             base += 64;
         }
     }
-    line(&value[start..]);
+    &value[start..]
 }
 
 fn lines_len(prefix: usize, value: &str) -> usize {

@@ -3,7 +3,7 @@
 use super::line::{Field, has_nul, milliseconds};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
 use crate::storage::{Scratch, Slot};
-use crate::wire::utf8::{Checked, last_boundary};
+use crate::wire::utf8::{self, Checked, last_boundary};
 
 /// One chunk being decoded.
 ///
@@ -58,9 +58,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     last_event_id: self.decoder.last_event_id(),
                 })));
             }
-        } else if self.decoder.state == State::IN_LINE
-            && let Some(data) = self.next_plain_kept()?
-        {
+        } else if let Some(data) = self.next_plain_kept()? {
             let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
             return Ok(Some(Item::Event(MessageEvent { event: "message", data: texts.text, last_event_id: texts.last_id })));
         }
@@ -130,9 +128,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     last_event_id: self.decoder.last_event_id(),
                 })));
             }
-        } else if self.decoder.state == State::IN_LINE
-            && let Some(data) = self.next_plain_kept()?
-        {
+        } else if let Some(data) = self.next_plain_kept()? {
             let data = &self.decoder.scratch.text()[data.start..data.end];
             return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
@@ -178,10 +174,18 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         Some(value)
     }
 
-    /// The same for an event whose `data` line began in an earlier chunk and is all that was kept.
+    /// The same for an event of which nothing but data was kept: its line ends in this chunk, or the blank line is all that is missing.
     #[inline(always)]
     fn next_plain_kept(&mut self) -> Result<Option<Span>, DecodeError> {
         let decoder = &mut *self.decoder;
+        if decoder.state == State::HAS_DATA && self.input[self.position] == b'\n' {
+            decoder.ends.take(self.input);
+            self.position += 1;
+            return Ok(Some(self.dispatch_kept(self.decoder.data)));
+        }
+        if decoder.state != State::IN_LINE {
+            return Ok(None);
+        }
         let Some(end) = decoder.ends.peek_pair(self.input) else { return Ok(None) };
         let rest = &self.input[self.position..end];
         let kept = decoder.scratch.text();
@@ -192,14 +196,19 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return Ok(None);
         }
         self.keep_line(Span { start: self.position, end })?;
-        let decoder = &mut *self.decoder;
-        decoder.ends.take_pair();
+        self.decoder.ends.take_pair();
         self.position = end + 2;
-        decoder.state = State::BETWEEN_EVENTS;
-        self.between_events = true;
-        let text = decoder.scratch.text();
+        let text = self.decoder.scratch.text();
         let start = "data:".len() + usize::from(text.get("data:".len()) == Some(&b' '));
-        Ok(Some(Span { start, end: text.len() }))
+        Ok(Some(self.dispatch_kept(Span { start, end: text.len() })))
+    }
+
+    #[inline(always)]
+    fn dispatch_kept(&mut self, data: Span) -> Span {
+        self.decoder.state = State::BETWEEN_EVENTS;
+        self.decoder.line_start = 0;
+        self.between_events = true;
+        data
     }
 
     /// Whether what is left of the chunk has a line end.
@@ -310,7 +319,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                 }
                 self.keep_data(value)?;
             }
-            Field::Event => match self.checked.get(self.input, value.start, value.end) {
+            Field::Event => match self.short_text(value) {
                 Some(name) => found.name = Some(name),
                 None => {
                     self.decoder.scratch.set(Slot::Name, &bytes[skipped..])?;
@@ -320,7 +329,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             },
             Field::Id => {
                 if !has_nul(&bytes[skipped..]) {
-                    match self.checked.get(self.input, value.start, value.end) {
+                    match self.short_text(value) {
                         Some(id) => self.decoder.scratch.set_str(Slot::NextId, id)?,
                         None => self.decoder.scratch.set(Slot::NextId, &bytes[skipped..])?,
                     }
@@ -340,6 +349,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             Field::Unknown => {}
         }
         Ok(None)
+    }
+
+    /// A name or an id as text when it is well-formed.
+    #[inline(always)]
+    fn short_text(&mut self, value: Span) -> Option<&'i str> {
+        if self.wants_text {
+            self.checked.get(self.input, value.start, value.end)
+        } else {
+            utf8::check(&self.input[value.start..value.end])
+        }
     }
 
     /// A blank line: section 9.2.6, "dispatch the event".
