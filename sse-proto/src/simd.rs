@@ -99,3 +99,43 @@ fn mask<S: Simd>(simd: S, block: &[u8; 64]) -> u64 {
     let block = u8x64::from_slice(simd, block);
     (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ways agree with each other and with looking at one byte after the other.
+    #[test]
+    fn both_ways_see_the_same() {
+        let mut state = 0x5EED_u64;
+        for round in 0..2000_usize {
+            let bytes: [u8; 1024] = core::array::from_fn(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                match (state >> 33) % (1 << (round % 12)) {
+                    0 => b'\n',
+                    1 => b'\r',
+                    byte => (byte as u8) | 0x10,
+                }
+            });
+            let blocks = bytes.as_chunks().0;
+            let naive =
+                |block: &[u8]| block.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(portable::is_line_end(*byte)));
+            for block in blocks {
+                assert_eq!((line_ends(block), portable::line_ends(block)), (naive(block), naive(block)));
+                let half = block.first_chunk().unwrap();
+                assert_eq!((line_ends_of_half(half), portable::line_ends_of_half(half)), (naive(half), naive(half)));
+            }
+            let (mut masks, mut same) = ([0; 16], [0; 16]);
+            assert_eq!(line_ends_of_each(blocks, &mut masks), portable::line_ends_of_each(blocks, &mut same));
+            assert_eq!(masks, same);
+
+            let part = &bytes[round % 7..1024 - round % 129];
+            let first = memchr::memchr2(b'\r', b'\n', part);
+            assert!(without_line_end(part) <= first.unwrap_or(part.len()));
+            let mut copy = [0; 1024];
+            let copy = &mut copy[..part.len()];
+            assert_eq!(copied_without_line_end(part, copy), first.is_none());
+            assert_eq!(copy, part);
+        }
+    }
+}

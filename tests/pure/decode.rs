@@ -246,6 +246,48 @@ fn long_lines_are_put_together_wherever_they_are_cut() {
     }
 }
 
+/// Lines around the length of a block, of a batch of blocks and of what counts as long, with every line end, with characters of
+/// several bytes and with ill-formed ones, in chunks of sizes around the same borders.
+#[test]
+fn line_ends_are_found_at_every_border_of_blocks() {
+    for (ends, filler) in ["\n", "\r\n", "\r"]
+        .into_iter()
+        .flat_map(|ends| [b"x".as_slice(), "…".as_bytes(), b"\xFFy", b"\x0B"].map(|filler| (ends, filler)))
+    {
+        let mut input = Vec::new();
+        for len in [0, 1, 56, 57, 58, 63, 64, 65, 120, 500, 1018, 1024, 1100, 2040, 2048, 2100, 3000, 0, 5000, 1, 62, 63] {
+            input.extend_from_slice(b"data: ");
+            filler.iter().cycle().take(len).for_each(|byte| input.push(*byte));
+            input.extend_from_slice(ends.as_bytes());
+            if len % 2 == 0 {
+                input.extend_from_slice(ends.as_bytes());
+            }
+        }
+        let expected = naive(&input, "");
+        for size in
+            [1, 2, 15, 16, 31, 32, 33, 63, 64, 65, 100, 128, 255, 300, 1023, 1025, 1400, 2047, 2048, 2049, 4096, input.len()]
+        {
+            for first in [0, 1, 7, 64] {
+                let cuts: Vec<usize> = (first..input.len()).step_by(size).collect();
+                let (mut decoder, mut seen) = (Decoder::new(Limits::default()), Vec::new());
+                for chunk in chunks(&input, &cuts) {
+                    feed(&mut decoder, chunk, &mut seen);
+                }
+                assert!((seen, String::new()) == expected, "{ends:?}, {filler:?} in chunks of {size} from {first}");
+                let mut decoder = Decoder::with_scratch(Limits::default(), FixedScratch::new(vec![0; 1 << 16]));
+                let mut seen = Vec::new();
+                for chunk in chunks(&input, &cuts) {
+                    feed_item_by_item(&mut decoder, chunk, &mut seen);
+                }
+                assert!(
+                    (seen, String::new()) == expected,
+                    "{ends:?}, {filler:?} in chunks of {size} from {first}, item by item"
+                );
+            }
+        }
+    }
+}
+
 /// Minutes when it is quadratic, milliseconds when it is not: what is asked is only on which side of seconds it is.
 #[test]
 fn no_input_makes_it_quadratic() {

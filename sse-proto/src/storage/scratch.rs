@@ -222,25 +222,12 @@ impl Buffers for HeapScratch {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_text(&mut self, more: &str) -> Result<(), Full> {
-        if let Text::Unchecked(bytes) = &mut self.text
-            && bytes.is_empty()
-        {
-            self.text = Text::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
+        match &mut self.text {
+            Text::Checked(text) if more.len() <= PIECE && more.len() <= text.capacity() - text.len() => text.push_str(more),
+            _ => self.text.push_text_growing(more),
         }
-        let Text::Checked(text) = &mut self.text else {
-            return self.push(more.as_bytes());
-        };
-        if more.len() > text.capacity() - text.len() {
-            text.reserve(growth(more.len(), text.len()));
-        }
-        let mut rest = more;
-        while let Some((piece, after)) = rest.split_at_checked(PIECE) {
-            text.push_str(piece);
-            rest = after;
-        }
-        text.push_str(rest);
         Ok(())
     }
 
@@ -356,6 +343,27 @@ impl Text {
             Self::Unchecked(bytes) => bytes,
             Self::Checked(_) => unreachable!("made unchecked above"),
         }
+    }
+
+    #[inline(never)]
+    fn push_text_growing(&mut self, more: &str) {
+        if let Self::Unchecked(bytes) = self
+            && bytes.is_empty()
+        {
+            *self = Self::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
+        }
+        let Self::Checked(text) = self else {
+            return self.push_growing(more.as_bytes());
+        };
+        if more.len() > text.capacity() - text.len() {
+            text.reserve(growth(more.len(), text.len()));
+        }
+        let mut rest = more;
+        while let Some((piece, after)) = rest.split_at_checked(PIECE) {
+            text.push_str(piece);
+            rest = after;
+        }
+        text.push_str(rest);
     }
 
     #[inline(never)]

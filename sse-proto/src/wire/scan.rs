@@ -130,6 +130,10 @@ impl LineEnds {
     fn find_far(&mut self, input: &[u8]) -> bool {
         let rest = &input[self.next..];
         let passed = simd::without_line_end(rest);
+        if passed == rest.len() {
+            self.next = input.len();
+            return false;
+        }
         let Some(distance) = memchr::memchr2(b'\r', b'\n', &rest[passed..]).map(|distance| passed + distance) else {
             self.next = input.len();
             return false;

@@ -279,7 +279,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// The next whole line, without its end.
-    #[inline]
+    #[inline(always)]
     fn next_line(&mut self) -> Option<Span> {
         let end = self.decoder.ends.take(self.input)?;
         let line = Span { start: self.position, end };
