@@ -63,7 +63,14 @@ pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
     }
     dispatch!(level, simd => {
         let mut least = u8x64::splat(simd, u8::MAX);
-        for (from, to) in from.as_chunks::<64>().0.iter().zip(to.as_chunks_mut::<64>().0) {
+        if let (Some(from), Some(to)) = (from.first_chunk::<64>(), to.first_chunk_mut::<64>()) {
+            *to = *from;
+            least = distance(simd, from);
+        }
+        // Vectors that are stored across two cache lines take twice as long.
+        let skipped = to.as_ptr().align_offset(64).min(from.len());
+        let (blocks, places) = (from[skipped..].as_chunks::<64>().0, to[skipped..].as_chunks_mut::<64>().0);
+        for (from, to) in blocks.iter().zip(places) {
             let block = u8x64::from_slice(simd, from);
             block.store_slice(to);
             least = least.min(block - b'\n');
