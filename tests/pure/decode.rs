@@ -172,6 +172,7 @@ fn over_a_limit_it_says_so_and_goes_on_behind() {
     let event = |data: &str| Seen::Event { event: "message".into(), data: data.into(), last_event_id: "".into() };
     for (input, expected) in [
         ("data: 0123456789\n\n", vec![event("0123456789")]),
+        ("data: 0123456789a\n\ndata: y\n\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
         ("data: 0123456789a\ndata: x\n\ndata: y\n\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
         (": 0123456789012345\r\r\ndata: y\r\n\r\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
         ("data:0123456789\ndata:123456789\n\n", vec![event("0123456789\n123456789")]),
@@ -198,19 +199,41 @@ fn over_a_limit_it_says_so_and_goes_on_behind() {
 }
 
 #[test]
+fn a_limit_on_events_holds_for_one_line_too() {
+    for (input, expected) in [
+        (
+            "data: 01234567\n\n",
+            vec![Seen::Event { event: "message".into(), data: "01234567".into(), last_event_id: "".into() }],
+        ),
+        ("data: 012345678\n\n", vec![Seen::Error(DecodeError::EventTooLong)]),
+    ] {
+        for cut in 0..=input.len() {
+            let (mut decoder, mut seen) = (Decoder::new(Limits { max_line: 64, max_event: 8 }), Vec::new());
+            for chunk in chunks(input.as_bytes(), &[cut]) {
+                feed(&mut decoder, chunk, &mut seen);
+            }
+            assert_eq!(seen, expected, "{input:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn a_fixed_buffer_refuses_only_what_does_not_fit() {
     let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text, 8 a slot.
     let mut seen = Vec::new();
     let long = "x".repeat(100);
     feed(&mut decoder, format!("data: {long}\n\n").as_bytes(), &mut seen);
     feed(&mut decoder, format!("data: {long}").as_bytes(), &mut seen);
-    feed(&mut decoder, b"\n\nevent: ninebytes\ndata\n\nid: 123456789\n\nid: 12345678\ndata: ", &mut seen);
+    feed(&mut decoder, b"\n\ndata: 0123456789", &mut seen);
+    feed(&mut decoder, format!("{long}\n\nevent: a\n\n").as_bytes(), &mut seen);
+    feed(&mut decoder, b"event: ninebytes\ndata\n\nid: 123456789\n\nid: 12345678\ndata: ", &mut seen);
     feed(&mut decoder, b"y\n\ndata: \xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n\ndata: z\n\n", &mut seen);
     let event =
         |event: &str, data: &str, id: &str| Seen::Event { event: event.into(), data: data.into(), last_event_id: id.into() };
     let full = || Seen::Error(DecodeError::BufferFull);
     let expected = [
         event("message", &long, ""),
+        full(),
         full(),
         event("ninebytes", "", ""), // Borrowed: it lies whole in its chunk.
         full(),

@@ -195,7 +195,9 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         {
             return Ok(None);
         }
-        self.keep_line(Span { start: self.position, end })?;
+        if let Err(error) = self.keep_line(Span { start: self.position, end }) {
+            return Err(self.fail(error, false));
+        }
         self.decoder.ends.take_pair();
         self.position = end + 2;
         let text = self.decoder.scratch.text();
