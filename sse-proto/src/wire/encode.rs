@@ -149,13 +149,15 @@ impl Event<'_> {
     /// Whether the frame fits in `len` bytes even if each byte of the values were a line.
     #[inline(always)]
     fn fits(&self, len: usize) -> bool {
-        let values = self.data.map_or(0, str::len).saturating_add(self.comment.map_or(0, str::len));
-        let fields = self.id.map_or(0, |id| id.as_str().len()).saturating_add(self.event.map_or(0, |name| name.as_str().len()));
-        values.saturating_add(fields) < (len / MAX_LINE_PER_BYTE).saturating_sub(MAX_FIXED.div_ceil(MAX_LINE_PER_BYTE))
+        // No slice is longer than `isize::MAX`: two of them cannot overflow.
+        let values = self.data.map_or(0, str::len) + self.comment.map_or(0, str::len);
+        let fields = self.id.map_or(0, |id| id.as_str().len()) + self.event.map_or(0, |name| name.as_str().len());
+        let room = len / MAX_LINE_PER_BYTE;
+        room > MAX_FIXED && values < room - MAX_FIXED && fields < room - MAX_FIXED - values
     }
 
     /// Long data is most often one line: it is copied while it is looked through. `None` when it is not, or not long, or `out` is short.
-    #[inline]
+    #[inline(always)]
     fn encode_as_one_line(&self, out: &mut [u8]) -> Option<usize> {
         let data = self.data.filter(|data| data.len() >= LONG && self.comment.is_none())?.as_bytes();
         let out = out.get_mut(..self.fields_len() + "data:\n".len() + padded_len(data))?;
@@ -199,7 +201,7 @@ impl Encode for Event<'_> {
         self.text_pieces(put_piece);
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         if let Some(len) = self.encode_as_one_line(out) {
             return Ok(len);
@@ -410,8 +412,8 @@ const LONG: usize = 256;
 /// What a byte of a value becomes at most: an empty line of its own, or one space and another. A power of two, to divide by.
 const MAX_LINE_PER_BYTE: usize = "data: x\n".len();
 
-/// What there is at most beside the values.
-const MAX_FIXED: usize = "id: \nevent: \nretry:\ndata: \n: \n\n".len() + MAX_RETRY_LEN;
+/// What there is at most beside the values, in bytes of a value.
+const MAX_FIXED: usize = ("id: \nevent: \nretry:\ndata: \n: \n\n".len() + MAX_RETRY_LEN).div_ceil(MAX_LINE_PER_BYTE);
 
 /// Digits of the longest retry.
 const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);
