@@ -18,9 +18,15 @@ mod config;
 mod engine;
 mod id;
 pub mod manager;
+mod portable;
+#[cfg(feature = "std")]
+mod simd;
 pub mod storage;
 mod time;
 pub mod wire;
+
+#[cfg(not(feature = "std"))]
+use portable as simd;
 
 pub use config::{Age, Config, ConfigError, Limits, Overrun};
 pub use engine::{

@@ -128,6 +128,7 @@ fn over_a_limit_it_says_so_and_goes_on_behind() {
     let event = |data: &str| Seen::Event { event: "message".into(), data: data.into(), last_event_id: "".into() };
     for (input, expected) in [
         ("data: 0123456789\n\n", vec![event("0123456789")]),
+        ("data: 0123456789a\n\ndata: y\n\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
         ("data: 0123456789a\ndata: x\n\ndata: y\n\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
         (": 0123456789012345\r\r\ndata: y\r\n\r\n", vec![Seen::Error(DecodeError::LineTooLong), event("y")]),
         ("data:0123456789\ndata:123456789\n\n", vec![event("0123456789\n123456789")]),
@@ -154,19 +155,41 @@ fn over_a_limit_it_says_so_and_goes_on_behind() {
 }
 
 #[test]
+fn a_limit_on_events_holds_for_one_line_too() {
+    for (input, expected) in [
+        (
+            "data: 01234567\n\n",
+            vec![Seen::Event { event: "message".into(), data: "01234567".into(), last_event_id: "".into() }],
+        ),
+        ("data: 012345678\n\n", vec![Seen::Error(DecodeError::EventTooLong)]),
+    ] {
+        for cut in 0..=input.len() {
+            let (mut decoder, mut seen) = (Decoder::new(Limits { max_line: 64, max_event: 8 }), Vec::new());
+            for chunk in chunks(input.as_bytes(), &[cut]) {
+                feed(&mut decoder, chunk, &mut seen);
+            }
+            assert_eq!(seen, expected, "{input:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn a_fixed_buffer_refuses_only_what_does_not_fit() {
     let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text, 8 a slot.
     let mut seen = Vec::new();
     let long = "x".repeat(100);
     feed(&mut decoder, format!("data: {long}\n\n").as_bytes(), &mut seen);
     feed(&mut decoder, format!("data: {long}").as_bytes(), &mut seen);
-    feed(&mut decoder, b"\n\nevent: ninebytes\ndata\n\nid: 123456789\n\nid: 12345678\ndata: ", &mut seen);
+    feed(&mut decoder, b"\n\ndata: 0123456789", &mut seen);
+    feed(&mut decoder, format!("{long}\n\nevent: a\n\n").as_bytes(), &mut seen);
+    feed(&mut decoder, b"event: ninebytes\ndata\n\nid: 123456789\n\nid: 12345678\ndata: ", &mut seen);
     feed(&mut decoder, b"y\n\ndata: \xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n\ndata: z\n\n", &mut seen);
     let event =
         |event: &str, data: &str, id: &str| Seen::Event { event: event.into(), data: data.into(), last_event_id: id.into() };
     let full = || Seen::Error(DecodeError::BufferFull);
     let expected = [
         event("message", &long, ""),
+        full(),
         full(),
         event("ninebytes", "", ""), // Borrowed: it lies whole in its chunk.
         full(),
@@ -197,6 +220,48 @@ fn long_lines_are_put_together_wherever_they_are_cut() {
                     feed(&mut decoder, chunk, &mut seen);
                 }
                 assert_eq!((seen, String::new()), expected, "cut at {cut} and {next}");
+            }
+        }
+    }
+}
+
+/// Lines around the length of a block, of a batch of blocks and of what counts as long, with every line end, with characters of
+/// several bytes and with ill-formed ones, in chunks of sizes around the same borders.
+#[test]
+fn line_ends_are_found_at_every_border_of_blocks() {
+    for (ends, filler) in ["\n", "\r\n", "\r"]
+        .into_iter()
+        .flat_map(|ends| [b"x".as_slice(), "…".as_bytes(), b"\xFFy", b"\x0B"].map(|filler| (ends, filler)))
+    {
+        let mut input = Vec::new();
+        for len in [0, 1, 56, 57, 58, 63, 64, 65, 120, 500, 1018, 1024, 1100, 2040, 2048, 2100, 3000, 0, 5000, 1, 62, 63] {
+            input.extend_from_slice(b"data: ");
+            filler.iter().cycle().take(len).for_each(|byte| input.push(*byte));
+            input.extend_from_slice(ends.as_bytes());
+            if len % 2 == 0 {
+                input.extend_from_slice(ends.as_bytes());
+            }
+        }
+        let expected = naive(&input, "");
+        for size in
+            [1, 2, 15, 16, 31, 32, 33, 63, 64, 65, 100, 128, 255, 300, 1023, 1025, 1400, 2047, 2048, 2049, 4096, input.len()]
+        {
+            for first in [0, 1, 7, 64] {
+                let cuts: Vec<usize> = (first..input.len()).step_by(size).collect();
+                let (mut decoder, mut seen) = (Decoder::new(Limits::default()), Vec::new());
+                for chunk in chunks(&input, &cuts) {
+                    feed(&mut decoder, chunk, &mut seen);
+                }
+                assert!((seen, String::new()) == expected, "{ends:?}, {filler:?} in chunks of {size} from {first}");
+                let mut decoder = Decoder::with_scratch(Limits::default(), FixedScratch::new(vec![0; 1 << 16]));
+                let mut seen = Vec::new();
+                for chunk in chunks(&input, &cuts) {
+                    feed_item_by_item(&mut decoder, chunk, &mut seen);
+                }
+                assert!(
+                    (seen, String::new()) == expected,
+                    "{ends:?}, {filler:?} in chunks of {size} from {first}, item by item"
+                );
             }
         }
     }

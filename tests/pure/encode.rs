@@ -47,6 +47,48 @@ fn as_many_lines_as_there_are() {
     }
 }
 
+/// Data of every length around the borders of blocks and regions, with a break of every kind and what only looks like one at every
+/// place: by slice, by `Vec`, measured, and by a naive twin.
+#[test]
+fn a_break_is_found_wherever_it_stands() {
+    for len in (0..=70usize).chain([95, 96, 127, 128, 129, 255, 256, 257, 258, 319, 320, 321, 511, 512, 513, 600]) {
+        for inserted in ["", "\n", "\r", "\r\n", "\n\r", "\u{B}", "\u{C}", "\t\u{E}"] {
+            for at in (0..=len).step_by(if len < 130 { 1 } else { 7 }).chain([len.saturating_sub(1), len]) {
+                let (front, behind) = (&"x".repeat(at), &"é".repeat(len)[..2 * ((len - at) / 2)]);
+                let data = format!("{front}{inserted}{behind}");
+                check_against_twin(Event::data(&data));
+                check_against_twin(Event { id: Some(IdField::new(" 1").unwrap()), comment: Some(&data), ..Event::data(&data) });
+            }
+        }
+    }
+}
+
+fn check_against_twin(event: Event<'_>) {
+    let mut expected = String::new();
+    if let Some(id) = event.id {
+        expected += &format!("id: {}\n", id.as_str());
+    }
+    for (name, value) in [("data", event.data), ("", event.comment)] {
+        let Some(value) = value else { continue };
+        for line in value.replace("\r\n", "\n").replace('\r', "\n").split('\n') {
+            expected += &format!("{name}:{}{line}\n", if line.starts_with(' ') { " " } else { "" });
+        }
+    }
+    expected += "\n";
+    let mut appended = Vec::new();
+    event.encode_to(&mut appended);
+    assert!(appended == expected.as_bytes(), "{event:?} appended");
+    assert_eq!(event.encoded_len(), expected.len(), "{event:?}");
+    for room in [expected.len(), expected.len() + 200, 16 << 10] {
+        let mut out = vec![0xAA; room];
+        assert_eq!(event.encode(&mut out), Ok(expected.len()), "{event:?}");
+        assert!(out[..expected.len()] == *expected.as_bytes(), "{event:?} in {room} bytes");
+        assert!(out[expected.len()..].iter().all(|&byte| byte == 0xAA), "{event:?} wrote past its length");
+    }
+    let mut short = vec![0; expected.len() - 1];
+    assert_eq!(event.encode(&mut short), Err(BufferTooSmall { needed: expected.len() }));
+}
+
 #[test]
 fn a_leading_space_survives() {
     check(Event::data(" a\n b"), "data:  a\ndata:  b\n\n");

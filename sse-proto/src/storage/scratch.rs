@@ -197,44 +197,46 @@ impl Buffers for HeapScratch {
         self.text.as_bytes()
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let text = self.text.unchecked();
-        if bytes.len() > text.capacity() - text.len() {
-            text.reserve(growth(bytes.len(), text.len()));
+        if let Text::Unchecked(text) = &mut self.text
+            && bytes.len() <= text.capacity() - text.len()
+        {
+            // Lengths known beforehand are copied without a call.
+            match (bytes, <&[u8; 64]>::try_from(bytes)) {
+                (_, Ok(block)) => text.extend_from_slice(block),
+                ([byte], _) => text.push(*byte),
+                _ => bytes.chunks(PIECE).for_each(|piece| text.extend_from_slice(piece)),
+            }
+            return Ok(());
         }
-        match bytes {
-            [byte] => text.push(*byte),
-            _ => text.extend_from_slice(bytes),
-        }
+        self.text.push_growing(bytes);
         Ok(())
     }
 
     #[inline]
     fn wants_text(&self) -> bool {
-        matches!(self.text, Text::Checked(_))
+        match &self.text {
+            Text::Checked(_) => true,
+            Text::Unchecked(bytes) => bytes.is_empty(),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_text(&mut self, more: &str) -> Result<(), Full> {
         match &mut self.text {
-            Text::Checked(text) => {
-                if more.len() > text.capacity() - text.len() {
-                    text.reserve(growth(more.len(), text.len()));
-                }
-                text.push_str(more);
-                Ok(())
-            }
-            Text::Unchecked(_) => self.push(more.as_bytes()),
+            Text::Checked(text) if more.len() <= PIECE && more.len() <= text.capacity() - text.len() => text.push_str(more),
+            _ => self.text.push_text_growing(more),
         }
+        Ok(())
     }
 
     #[inline]
     fn truncate(&mut self, len: usize) {
         match &mut self.text {
-            Text::Checked(text) if len == 0 => text.clear(),
             Text::Checked(text) if text.is_char_boundary(len) => text.truncate(len),
-            _ => self.text.truncate_unchecked(len),
+            Text::Checked(_) => self.text.unchecked().truncate(len),
+            Text::Unchecked(bytes) => bytes.truncate(len),
         }
     }
 
@@ -343,14 +345,41 @@ impl Text {
         }
     }
 
-    fn truncate_unchecked(&mut self, len: usize) {
-        let bytes = self.unchecked();
-        bytes.truncate(len);
-        if len == 0 {
+    #[inline(never)]
+    fn push_text_growing(&mut self, more: &str) {
+        if let Self::Unchecked(bytes) = self
+            && bytes.is_empty()
+        {
             *self = Self::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
         }
+        let Self::Checked(text) = self else {
+            return self.push_growing(more.as_bytes());
+        };
+        if more.len() > text.capacity() - text.len() {
+            text.reserve(growth(more.len(), text.len()));
+        }
+        let mut rest = more;
+        while let Some((piece, after)) = rest.split_at_checked(PIECE) {
+            text.push_str(piece);
+            rest = after;
+        }
+        text.push_str(rest);
+    }
+
+    #[inline(never)]
+    fn push_growing(&mut self, bytes: &[u8]) {
+        let text = self.unchecked();
+        if bytes.len() > text.capacity() - text.len() {
+            text.reserve(growth(bytes.len(), text.len()));
+        }
+        bytes.chunks(PIECE).for_each(|piece| text.extend_from_slice(piece));
     }
 }
+
+/// What is copied in one go: for more, C libraries turn to an instruction that is many times slower on some processors when the
+/// addresses are unfortunate.
+#[cfg(feature = "alloc")]
+const PIECE: usize = 2048;
 
 /// By how much to grow. Fourfold: an event that has outgrown its chunk is often large, and moving it is most of the cost. And a
 /// little more: payloads are often of a round size, and their line is just longer.

@@ -6,7 +6,10 @@
 
 use core::fmt;
 
+use super::scan::line_ends_from;
 use super::{EventName, IdField};
+use crate::portable::is_line_end;
+use crate::simd;
 
 /// Something that encodes to one whole frame.
 pub trait Encode {
@@ -32,7 +35,7 @@ pub trait Encode {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] with the length it takes; nothing was written.
+    /// [`BufferTooSmall`] with the length it takes; what `out` holds then is not to be sent.
     fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let needed = self.encoded_len();
         if out.len() < needed {
@@ -94,33 +97,43 @@ impl Event<'_> {
     /// Hands out the frame piece by piece, in order, its own `id` line included: for a sink that is neither a slice nor a growing
     /// buffer. Looks through each value once; pieces are borrowed from the event or constant.
     #[inline]
-    pub fn pieces(&self, put: impl FnMut(&[u8])) {
-        self.pieces_by(Lines::of, put);
+    pub fn pieces(&self, mut put: impl FnMut(&[u8])) {
+        self.id_piece(&mut put);
+        self.field_pieces(&mut put);
+        self.text_pieces(put);
     }
 
     #[inline(always)]
-    fn pieces_by<'v>(&'v self, lines: impl Fn(&'v str) -> Lines<'v>, mut put: impl FnMut(&[u8])) {
+    fn id_piece(&self, put: &mut impl FnMut(&[u8])) {
         if let Some(id) = self.id {
-            put_line(&mut put, b"id:", id.as_str().as_bytes());
+            put_line(put, b"id:", id.as_str().as_bytes());
         }
-        self.body_pieces(lines, put);
     }
 
     #[inline(always)]
-    fn body_pieces<'v>(&'v self, lines: impl Fn(&'v str) -> Lines<'v>, mut put: impl FnMut(&[u8])) {
+    fn field_pieces(&self, put: &mut impl FnMut(&[u8])) {
         if let Some(name) = self.event {
-            put_line(&mut put, b"event:", name.as_str().as_bytes());
+            put_line(put, b"event:", name.as_str().as_bytes());
         }
         if let Some(ms) = self.retry {
             let mut digits = [0; MAX_RETRY_LEN];
             let len = decimal(&mut digits, 0, u64::from(ms));
-            put_line(&mut put, b"retry:", &digits[..len]);
+            put_line(put, b"retry:", &digits[..len]);
         }
-        if let Some(data) = self.data_to_send() {
-            lines(data).for_each(|line| put_line(&mut put, b"data:", line));
+    }
+
+    #[inline(always)]
+    fn text_pieces(&self, mut put: impl FnMut(&[u8])) {
+        match (self.data_to_send(), self.comment) {
+            (Some(data), None) => {
+                let last = for_each_line_but_the_last(data, |line| put_line(&mut put, b"data:", line));
+                return put_last_line(&mut put, b"data:", last);
+            }
+            (Some(data), _) => for_each_line(data, |line| put_line(&mut put, b"data:", line)),
+            (None, _) => {}
         }
         if let Some(comment) = self.comment {
-            lines(comment).for_each(|line| put_line(&mut put, b":", line));
+            for_each_line(comment, |line| put_line(&mut put, b":", line));
         }
         put(b"\n");
     }
@@ -133,18 +146,28 @@ impl Event<'_> {
             + 1
     }
 
-    /// What the frame takes at most, found without looking through the values: as if each byte were a line.
-    #[inline]
-    fn at_most(&self) -> usize {
-        "id: \n".len()
-            + self.id.map_or(0, |id| id.as_str().len())
-            + "event: \n".len()
-            + self.event.map_or(0, |name| name.as_str().len())
-            + "retry:\n".len()
-            + MAX_RETRY_LEN
-            + self.data.map_or(0, str::len).saturating_add(1).saturating_mul("data: x\n".len())
-            + self.comment.map_or(0, str::len).saturating_add(1).saturating_mul(": x\n".len())
-            + 1
+    /// Whether the frame fits in `len` bytes even if each byte of the values were a line.
+    #[inline(always)]
+    fn fits(&self, len: usize) -> bool {
+        // No slice is longer than `isize::MAX`: two of them cannot overflow.
+        let values = self.data.map_or(0, str::len) + self.comment.map_or(0, str::len);
+        let fields = self.id.map_or(0, |id| id.as_str().len()) + self.event.map_or(0, |name| name.as_str().len());
+        let room = len / MAX_LINE_PER_BYTE;
+        room > MAX_FIXED && values < room - MAX_FIXED && fields < room - MAX_FIXED - values
+    }
+
+    /// Long data is most often one line: it is copied while it is looked through. `None` when it is not, or not long, or `out` is short.
+    #[inline(always)]
+    fn encode_as_one_line(&self, out: &mut [u8]) -> Option<usize> {
+        let data = self.data.filter(|data| data.len() >= LONG && self.comment.is_none())?.as_bytes();
+        let out = out.get_mut(..self.fields_len() + "data:\n".len() + padded_len(data))?;
+        let mut at = 0;
+        let mut put_piece = |piece: &[u8]| at = put(out, at, piece);
+        self.id_piece(&mut put_piece);
+        self.field_pieces(&mut put_piece);
+        put_piece(if data[0] == b' ' { b"data: " } else { b"data:" });
+        let end = at + data.len();
+        simd::copied_without_line_end(data, &mut out[at..end]).then(|| put(out, end, b"\n\n"))
     }
 
     /// `encode` when `out` may be too short: looks for the lines first.
@@ -154,13 +177,8 @@ impl Event<'_> {
         let Some(out) = out.get_mut(..needed) else {
             return Err(BufferTooSmall { needed });
         };
-        // Shorter than any second line would make it: the values are one line each, and are not looked through again.
-        let one_line_each = self.fields_len()
-            + self.data_to_send().map_or(0, |data| "data:\n".len() + padded_len(data.as_bytes()))
-            + self.comment.map_or(0, |comment| ":\n".len() + padded_len(comment.as_bytes()));
-        let lines = if needed == one_line_each && self.comment.is_none() { Lines::one } else { Lines::of };
         let mut at = 0;
-        self.pieces_by(lines, |piece| at = put(out, at, piece));
+        self.pieces(|piece| at = put(out, at, piece));
         Ok(at)
     }
 }
@@ -178,29 +196,51 @@ impl Encode for Event<'_> {
 
     fn encode_body(&self, out: &mut [u8]) {
         let mut at = 0;
-        self.body_pieces(Lines::of, |piece| at = put(out, at, piece));
+        let mut put_piece = |piece: &[u8]| at = put(out, at, piece);
+        self.field_pieces(&mut put_piece);
+        self.text_pieces(put_piece);
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        if out.len() < self.at_most() {
+        if let Some(len) = self.encode_as_one_line(out) {
+            return Ok(len);
+        }
+        if !self.fits(out.len()) {
             return self.encode_within(out);
         }
-        let mut at = 0;
-        self.pieces(|piece| at = put(out, at, piece));
-        Ok(at)
+        let len = out.len();
+        let mut rest = out;
+        self.pieces(|piece| {
+            let (front, behind) = core::mem::take(&mut rest).split_at_mut(piece.len());
+            front.copy_from_slice(piece);
+            rest = behind;
+        });
+        Ok(len - rest.len())
     }
 }
 
 /// One line: its name, another space where a client takes one off, the value.
 #[inline(always)]
 fn put_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
+    put_unended_line(put, prefix, value);
+    put(b"\n");
+}
+
+/// The same with the blank line behind it.
+#[inline(always)]
+fn put_last_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
+    put_unended_line(put, prefix, value);
+    put(b"\n\n");
+}
+
+#[inline(always)]
+fn put_unended_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
     put(prefix);
     if value.first() == Some(&b' ') {
         put(b" ");
     }
     put(value);
-    put(b"\n");
 }
 
 /// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
@@ -260,7 +300,7 @@ impl<B: AsRef<[u8]>> Encode for Frame<B> {
     }
 }
 
-/// The buffer does not hold the frame; nothing was written.
+/// The buffer does not hold the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferTooSmall {
     /// The length the frame takes, in bytes.
@@ -276,50 +316,45 @@ impl fmt::Display for BufferTooSmall {
 impl core::error::Error for BufferTooSmall {}
 
 /// The lines a client would see in a value: split at CR, LF and CRLF. There is always at least one.
-struct Lines<'a> {
-    rest: Option<&'a [u8]>,
-    /// It is known to be one line.
-    one: bool,
+#[inline(always)]
+fn for_each_line<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) {
+    let last = for_each_line_but_the_last(value, &mut line);
+    line(last);
 }
 
-impl<'a> Lines<'a> {
-    fn of(value: &'a str) -> Self {
-        Self { rest: Some(value.as_bytes()), one: false }
-    }
-
-    /// For a value that is known to hold no line break.
-    fn one(value: &'a str) -> Self {
-        Self { rest: Some(value.as_bytes()), one: true }
-    }
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest?;
-        let end = if self.one { None } else { first_break(rest) };
-        let Some(end) = end else {
-            self.rest = None;
-            return Some(rest);
-        };
-        let after = if rest[end..].starts_with(b"\r\n") { end + 2 } else { end + 1 };
-        self.rest = Some(&rest[after..]);
-        Some(&rest[..end])
-    }
-}
-
-#[inline]
-fn first_break(value: &[u8]) -> Option<usize> {
+#[inline(always)]
+fn for_each_line_but_the_last<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) -> &'v [u8] {
+    let value = value.as_bytes();
+    let mut start = 0;
+    let mut at_break = |at: usize| {
+        // Else it is the LF of a CRLF.
+        if at >= start {
+            line(&value[start..at]);
+            start = if value[at..].starts_with(b"\r\n") { at + 2 } else { at + 1 };
+        }
+    };
     if value.len() < FEW {
-        return value.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        value.iter().enumerate().filter(|(_, byte)| is_line_end(**byte)).for_each(|(at, _)| at_break(at));
+    } else if value.len() < 32 {
+        memchr::memchr2_iter(b'\r', b'\n', value).for_each(at_break);
+    } else {
+        let mut base = if value.len() < LONG { 0 } else { simd::without_line_end(value) };
+        while base < value.len() {
+            let mut bits = line_ends_from(value, base);
+            while bits != 0 {
+                at_break(base + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+            base += 64;
+        }
     }
-    memchr::memchr2(b'\r', b'\n', value)
+    &value[start..]
 }
 
 fn lines_len(prefix: usize, value: &str) -> usize {
-    Lines::of(value).map(|part| prefix + padded_len(part) + 1).sum()
+    let mut len = 0;
+    for_each_line(value, |part| len += prefix + padded_len(part) + 1);
+    len
 }
 
 /// A client strips one space after the colon: a value that starts with one is sent with another before it.
@@ -370,6 +405,15 @@ pub(crate) const fn decimal_len(value: u64) -> usize {
 
 /// Below this length a loop is done before a search has begun.
 const FEW: usize = 8;
+
+/// From this length on, looking at the whole pays before looking at its parts.
+const LONG: usize = 256;
+
+/// What a byte of a value becomes at most: an empty line of its own, or one space and another. A power of two, to divide by.
+const MAX_LINE_PER_BYTE: usize = "data: x\n".len();
+
+/// What there is at most beside the values, in bytes of a value.
+const MAX_FIXED: usize = ("id: \nevent: \nretry:\ndata: \n: \n\n".len() + MAX_RETRY_LEN).div_ceil(MAX_LINE_PER_BYTE);
 
 /// Digits of the longest retry.
 const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);

@@ -1,43 +1,43 @@
 //! Where the lines of a chunk end.
 //!
-//! Short lines are found in a bit mask of 64 bytes, several at a time; a block without a line end means a long line, which is
-//! left to `memchr`, as is the line after it, which is probably as long. Each byte is looked at once.
+//! Short lines are found in bit masks, made for a batch of blocks of 64 bytes at a time; a batch without a line end means a long
+//! line, which is left to `memchr`, as is the line after it, which is probably as long. Each byte is looked at once.
+
+use crate::portable::is_line_end;
+use crate::simd;
 
 /// The positions of CR and LF in one chunk, in order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LineEnds {
     /// Line ends not yet taken: bit `n` stands for byte `base + n`.
     bits: u64,
     base: usize,
+    /// Blocks of the batch with line ends not yet taken: bit `n` stands for `masks[n]`, the block at `batch + 64 * n`.
+    blocks: u32,
+    batch: usize,
     /// First byte not looked at.
     next: usize,
-    /// The last line was longer than a block.
+    /// The last line was longer than is worth a mask. A hint, so it outlives the chunk.
     long_lines: bool,
+    masks: [u64; BATCH],
 }
 
 impl LineEnds {
-    /// `long_lines` tells how the chunk before ended; it is a hint.
-    pub(super) const fn new(long_lines: bool) -> Self {
-        Self { bits: 0, base: 0, next: 0, long_lines }
+    pub(super) const fn new() -> Self {
+        Self { bits: 0, base: 0, blocks: 0, batch: 0, next: 0, long_lines: false, masks: [0; BATCH] }
+    }
+
+    /// Begins with another chunk.
+    #[inline]
+    pub(super) const fn restart(&mut self) {
+        (self.bits, self.blocks, self.next) = (0, 0, 0);
     }
 
     /// The next CR or LF.
     #[inline]
     pub(super) fn take(&mut self, input: &[u8]) -> Option<usize> {
-        if self.bits == 0 {
-            let at = self.next;
-            match input.len() - at {
-                0 => return None,
-                1 => {
-                    self.next += 1;
-                    return is_line_end(input[at]).then_some(at);
-                }
-                _ => {
-                    if !self.refill(input) {
-                        return None;
-                    }
-                }
-            }
+        if !self.are_left(input) {
+            return None;
         }
         let at = self.base + self.bits.trailing_zeros() as usize;
         self.bits &= self.bits - 1;
@@ -47,17 +47,8 @@ impl LineEnds {
     /// The next line end, when another follows right behind it. Takes neither.
     #[inline(always)]
     pub(super) fn peek_pair(&mut self, input: &[u8]) -> Option<usize> {
-        if self.bits == 0 {
-            let left = input.len() - self.next;
-            let found = match left {
-                0 => false,
-                1..=64 => self.refill(input),
-                _ if self.long_lines => self.find_far(input),
-                _ => self.refill(input),
-            };
-            if !found {
-                return None;
-            }
+        if !self.are_left(input) {
+            return None;
         }
         let offset = self.bits.trailing_zeros();
         (self.bits >> offset & 0b10 != 0).then_some(self.base + offset as usize)
@@ -70,55 +61,84 @@ impl LineEnds {
         self.bits &= self.bits.wrapping_sub(1);
     }
 
-    /// There are no more in `input`, which was looked at to its end.
-    #[inline]
-    pub(super) const fn are_taken(&self, input: &[u8]) -> bool {
-        self.bits == 0 && self.next == input.len()
+    /// Whether there is another; then the lowest of `bits` is it.
+    #[inline(always)]
+    pub(super) fn are_left(&mut self, input: &[u8]) -> bool {
+        if self.bits != 0 {
+            return true;
+        }
+        if self.blocks != 0 {
+            self.next_block();
+            return true;
+        }
+        match (self.next, input.len(), input.first_chunk(), input.last_chunk()) {
+            (0, len @ 32..=64, Some(first), Some(last)) => {
+                (self.base, self.next) = (0, len);
+                self.bits = simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (len - 32);
+                self.bits != 0
+            }
+            (next, len, ..) => next < len && self.look_on(input),
+        }
     }
 
-    pub(super) const fn long_lines(&self) -> bool {
-        self.long_lines
+    /// The same for a chunk of one byte.
+    #[inline(always)]
+    pub(super) const fn look_at_only(&mut self, byte: u8) -> bool {
+        let ends = is_line_end(byte);
+        (self.bits, self.base, self.next) = (ends as u64, 0, 1);
+        ends
     }
 
-    /// Passes over what lies before `to`.
-    #[inline]
-    pub(super) fn skip_to(&mut self, to: usize) {
-        self.bits &= match to.checked_sub(self.base) {
-            Some(offset @ 0..64) => !0 << offset,
-            Some(_) => 0,
-            None => !0,
-        };
-        self.next = self.next.max(to);
+    #[inline(always)]
+    fn next_block(&mut self) {
+        let index = self.blocks.trailing_zeros() as usize;
+        self.blocks &= self.blocks - 1;
+        self.bits = self.masks[index % BATCH];
+        self.base = self.batch + 64 * index;
     }
 
     #[inline(never)]
-    fn refill(&mut self, input: &[u8]) -> bool {
+    fn look_on(&mut self, input: &[u8]) -> bool {
         let rest = &input[self.next..];
-        if rest.len() > 64 && self.long_lines {
+        if rest.len() <= 64 {
+            self.base = self.next;
+            self.next = input.len();
+            self.bits = match (rest.len(), input.last_chunk()) {
+                (1, _) => u64::from(is_line_end(rest[0])),
+                (len, Some(block)) => simd::line_ends(block) >> (64 - len),
+                (_, None) => of_few(rest),
+            };
+            return self.bits != 0;
+        }
+        if self.long_lines {
             return self.find_far(input);
         }
-        self.base = self.next;
-        match rest.first_chunk() {
-            Some(block) => {
-                self.bits = mask(block);
-                self.next += 64;
-                self.bits != 0 || self.next < input.len() && self.find_far(input)
-            }
-            None => {
-                self.bits = mask_of_few(rest);
-                self.next = input.len();
-                self.bits != 0
-            }
+        let blocks = rest.as_chunks().0;
+        let blocks = &blocks[..blocks.len().min(BATCH)];
+        self.blocks = simd::line_ends_of_each(blocks, &mut self.masks);
+        self.batch = self.next;
+        self.next += 64 * blocks.len();
+        if self.blocks == 0 {
+            self.long_lines = 64 * blocks.len() >= FAR;
+            return self.next < input.len() && self.find_far(input);
         }
+        self.next_block();
+        true
     }
 
     #[inline]
     fn find_far(&mut self, input: &[u8]) -> bool {
-        let Some(distance) = memchr::memchr2(b'\r', b'\n', &input[self.next..]) else {
+        let rest = &input[self.next..];
+        let passed = simd::without_line_end(rest);
+        if passed == rest.len() {
+            self.next = input.len();
+            return false;
+        }
+        let Some(distance) = memchr::memchr2(b'\r', b'\n', &rest[passed..]).map(|distance| passed + distance) else {
             self.next = input.len();
             return false;
         };
-        self.long_lines = distance >= 64;
+        self.long_lines = distance >= FAR;
         self.base = self.next + distance;
         // The byte behind it often ends a line too, and then the event; the rest of the block is looked at when it is asked for.
         let pair = input.get(self.base + 1).is_some_and(|byte| is_line_end(*byte));
@@ -128,56 +148,31 @@ impl LineEnds {
     }
 }
 
-/// Whether a line ends in `bytes`, which are few.
+/// The line ends of the block at `base`, or of what there is of it. Of `input` there are at least 32 bytes.
 #[inline]
-pub(super) fn any_line_end(bytes: &[u8]) -> bool {
-    match bytes {
-        [byte] => is_line_end(*byte),
-        _ => match bytes.try_into() {
-            Ok(block) => any_in_block(block),
-            Err(_) => any_of_several(bytes),
-        },
+pub(super) fn line_ends_from(input: &[u8], base: usize) -> u64 {
+    match (input[base..].first_chunk(), input.first_chunk(), input.last_chunk(), input.last_chunk()) {
+        (Some(block), ..) => simd::line_ends(block),
+        (None, _, _, Some(last)) => simd::line_ends(last) >> (64 - (input.len() - base)),
+        (None, Some(first), Some(last), None) => {
+            simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (input.len() - 32)
+        }
+        _ => of_few(&input[base..]),
     }
 }
 
-// No early way out, and functions of their own: so compilers make vector code of them.
-
-#[inline(never)]
-fn any_in_block(block: &[u8; 64]) -> bool {
-    block.iter().fold(0, |any, byte| any | u8::from(is_line_end(*byte))) != 0
-}
-
-#[inline(never)]
-fn any_of_several(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0, |any, byte| any | u8::from(is_line_end(*byte))) != 0
-}
-
-/// One bit for each CR or LF, the first byte lowest.
-///
-/// Written so that compilers turn the first loop into vector code and the second into eight multiplications: within a word every
-/// byte has at most the one bit that is its own, so the sum in the highest byte is their union.
-#[inline(never)]
-fn mask(block: &[u8; 64]) -> u64 {
-    let mut own_bit = [0; 64];
-    for (index, (out, byte)) in own_bit.iter_mut().zip(block).enumerate() {
-        *out = if is_line_end(*byte) { 1u8 << (index % 8) } else { 0 };
-    }
-    own_bit.as_chunks::<8>().0.iter().rev().fold(0, |bits, word| {
-        let gathered = u64::from_le_bytes(*word).wrapping_mul(0x0101_0101_0101_0101) >> 56;
-        bits << 8 | gathered
-    })
-}
-
-/// The same for less than a block.
-fn mask_of_few(bytes: &[u8]) -> u64 {
+/// For less than a block, when there is no whole block to be had.
+fn of_few(bytes: &[u8]) -> u64 {
     if bytes.len() < 16 {
         return bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is_line_end(*byte)));
     }
     let mut block = [0; 64];
     block[..bytes.len()].copy_from_slice(bytes);
-    mask(&block)
+    simd::line_ends(&block)
 }
 
-const fn is_line_end(byte: u8) -> bool {
-    (byte == b'\n') | (byte == b'\r')
-}
+/// Blocks whose masks are made in one go: so many that choosing the widest vectors costs nothing beside it.
+const BATCH: usize = 32;
+
+/// A line as long as this is better searched for its end alone.
+const FAR: usize = 1024;

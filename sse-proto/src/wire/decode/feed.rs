@@ -3,8 +3,7 @@
 use super::line::{Field, has_nul, milliseconds};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
 use crate::storage::{Scratch, Slot};
-use crate::wire::scan::{LineEnds, any_line_end};
-use crate::wire::utf8::{Checked, last_boundary};
+use crate::wire::utf8::{self, Checked, last_boundary};
 
 /// One chunk being decoded.
 ///
@@ -17,7 +16,6 @@ pub struct Feed<'d, 'i, S> {
     input: &'i [u8],
     /// Everything before it is decoded or kept.
     position: usize,
-    ends: LineEnds,
     checked: Checked<'i>,
     /// Nothing is kept of the next event.
     between_events: bool,
@@ -29,8 +27,8 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline]
     pub(super) fn new(decoder: &'d mut Decoder<S>, input: &'i [u8]) -> Self {
         let between_events = decoder.state == State::BETWEEN_EVENTS;
-        let ends = LineEnds::new(decoder.long_lines);
-        Self { decoder, input, position: 0, ends, checked: Checked::new(), between_events, wants_text: false }
+        decoder.ends.restart();
+        Self { decoder, input, position: 0, checked: Checked::new(), between_events, wants_text: false }
     }
 
     /// The next item of this chunk, as text: ill-formed UTF-8 is replaced as the Encoding Standard says. `None` when the chunk is
@@ -47,15 +45,23 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// The same without the events whose own id is not wanted: they leave no trace, the last event id stays as it was.
     #[inline(always)]
     pub(crate) fn next_item_if(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Option<Item<'_>>, DecodeError> {
-        if self.absorb() {
-            return Ok(None);
+        // Small pieces are cheaper to check when they are together.
+        self.wants_text = self.input.len() > 4 * FEW;
+        if !self.ends_a_line() {
+            return self.keep_tail();
         }
-        if self.between_events
-            && let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end))
-        {
-            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
+        if self.between_events {
+            if let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end)) {
+                return Ok(Some(Item::Event(MessageEvent {
+                    event: "message",
+                    data,
+                    last_event_id: self.decoder.last_event_id(),
+                })));
+            }
+        } else if let Some(data) = self.next_plain_kept()? {
+            let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
+            return Ok(Some(Item::Event(MessageEvent { event: "message", data: texts.text, last_event_id: texts.last_id })));
         }
-        self.wants_text = true;
         let step = loop {
             match self.step()? {
                 None => return Ok(None),
@@ -110,15 +116,22 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// As [`next_item`](Self::next_item).
     #[inline]
     pub fn next_raw(&mut self) -> Result<Option<Item<'_, [u8]>>, DecodeError> {
-        if self.absorb() {
-            return Ok(None);
+        self.wants_text = false;
+        if !self.ends_a_line() {
+            return self.keep_tail();
         }
-        if self.between_events
-            && let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end]))
-        {
+        if self.between_events {
+            if let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end])) {
+                return Ok(Some(Item::Event(MessageEvent {
+                    event: "message",
+                    data,
+                    last_event_id: self.decoder.last_event_id(),
+                })));
+            }
+        } else if let Some(data) = self.next_plain_kept()? {
+            let data = &self.decoder.scratch.text()[data.start..data.end];
             return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
-        self.wants_text = false;
         let step = self.step()?;
         let scratch = &self.decoder.scratch;
         let bytes = |value| match value {
@@ -148,7 +161,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         &mut self,
         value: impl FnOnce(&mut Checked<'i>, &'i [u8], Span) -> Option<&'i T>,
     ) -> Option<&'i T> {
-        let end = self.ends.peek_pair(self.input)?;
+        let end = self.decoder.ends.peek_pair(self.input)?;
         // A CR may have an LF behind it, which the general way knows to take.
         let line = self.input.get(self.position..end + 2)?.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
         if line.len() > self.decoder.limits.max_plain() {
@@ -156,34 +169,79 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         }
         let start = end - line.len() + usize::from(line.first() == Some(&b' '));
         let value = value(&mut self.checked, self.input, Span { start, end })?;
-        self.ends.take_pair();
+        self.decoder.ends.take_pair();
         self.position = end + 2;
         Some(value)
     }
 
-    /// Nothing is left, or few bytes without a line end, which it keeps. Otherwise leaves everything as it is.
+    /// The same for an event of which nothing but data was kept: its line ends in this chunk, or the blank line is all that is missing.
     #[inline(always)]
-    fn absorb(&mut self) -> bool {
-        if self.position == self.input.len() {
-            return true;
+    fn next_plain_kept(&mut self) -> Result<Option<Span>, DecodeError> {
+        let decoder = &mut *self.decoder;
+        if decoder.state == State::HAS_DATA && self.input[self.position] == b'\n' {
+            decoder.ends.take(self.input);
+            self.position += 1;
+            return Ok(Some(self.dispatch_kept(self.decoder.data)));
         }
+        if decoder.state != State::IN_LINE {
+            return Ok(None);
+        }
+        let Some(end) = decoder.ends.peek_pair(self.input) else { return Ok(None) };
+        let rest = &self.input[self.position..end];
+        let kept = decoder.scratch.text();
+        if !kept.starts_with(b"data:")
+            || self.input.get(end..end + 2) != Some(b"\n\n")
+            || kept.len() + rest.len() > decoder.limits.max_plain()
+        {
+            return Ok(None);
+        }
+        if let Err(error) = self.keep_line(Span { start: self.position, end }) {
+            return Err(self.fail(error, false));
+        }
+        self.decoder.ends.take_pair();
+        self.position = end + 2;
+        let text = self.decoder.scratch.text();
+        let start = "data:".len() + usize::from(text.get("data:".len()) == Some(&b' '));
+        Ok(Some(self.dispatch_kept(Span { start, end: text.len() })))
+    }
+
+    #[inline(always)]
+    fn dispatch_kept(&mut self, data: Span) -> Span {
+        self.decoder.state = State::BETWEEN_EVENTS;
+        self.decoder.line_start = 0;
+        self.between_events = true;
+        data
+    }
+
+    /// Whether what is left of the chunk has a line end.
+    #[inline(always)]
+    fn ends_a_line(&mut self) -> bool {
+        match self.input {
+            [byte] if self.position == 0 => self.decoder.ends.look_at_only(*byte),
+            input => self.decoder.ends.are_left(input),
+        }
+    }
+
+    /// Keeps what is left of the chunk, which has no line end.
+    #[inline(always)]
+    fn keep_tail<T>(&mut self) -> Result<Option<T>, DecodeError> {
         let rest = &self.input[self.position..];
-        if rest.len() > FEW || if self.position == 0 { any_line_end(rest) } else { !self.ends.are_taken(self.input) } {
-            return false;
+        if rest.is_empty() {
+            return Ok(None);
         }
         let decoder = &mut *self.decoder;
+        if decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
+            return self.step().map(|_| None);
+        }
         if !decoder.state.any(State::IN_LINE) {
-            if decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
-                return false;
-            }
             decoder.scratch.truncate(decoder.line_start);
         }
-        if rest.len() > decoder.line_room() || decoder.scratch.push(rest).is_err() {
-            return false;
+        if rest.len() <= FEW && rest.len() <= decoder.line_room() && decoder.scratch.push(rest).is_ok() {
+            decoder.state.set(State::IN_LINE);
+            self.position = self.input.len();
+            return Ok(None);
         }
-        decoder.state.set(State::IN_LINE);
-        self.position = self.input.len();
-        true
+        self.keep_rest().map(|()| None).map_err(|error| self.fail(error, false))
     }
 
     #[inline(never)]
@@ -223,16 +281,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// The next whole line, without its end.
-    #[inline]
+    #[inline(always)]
     fn next_line(&mut self) -> Option<Span> {
-        let end = self.ends.take(self.input)?;
+        let end = self.decoder.ends.take(self.input)?;
         let line = Span { start: self.position, end };
         self.position = end + 1;
         if self.input[end] == b'\r' {
             match self.input.get(end + 1) {
                 Some(b'\n') => {
                     self.position += 1;
-                    self.ends.skip_to(self.position);
+                    self.decoder.ends.take(self.input);
                 }
                 Some(_) => {}
                 None => self.decoder.state.set(State::AFTER_CR),
@@ -263,7 +321,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                 }
                 self.keep_data(value)?;
             }
-            Field::Event => match self.checked.get(self.input, value.start, value.end) {
+            Field::Event => match self.short_text(value) {
                 Some(name) => found.name = Some(name),
                 None => {
                     self.decoder.scratch.set(Slot::Name, &bytes[skipped..])?;
@@ -273,7 +331,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             },
             Field::Id => {
                 if !has_nul(&bytes[skipped..]) {
-                    match self.checked.get(self.input, value.start, value.end) {
+                    match self.short_text(value) {
                         Some(id) => self.decoder.scratch.set_str(Slot::NextId, id)?,
                         None => self.decoder.scratch.set(Slot::NextId, &bytes[skipped..])?,
                     }
@@ -293,6 +351,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             Field::Unknown => {}
         }
         Ok(None)
+    }
+
+    /// A name or an id as text when it is well-formed.
+    #[inline(always)]
+    fn short_text(&mut self, value: Span) -> Option<&'i str> {
+        if self.wants_text {
+            self.checked.get(self.input, value.start, value.end)
+        } else {
+            utf8::check(&self.input[value.start..value.end])
+        }
     }
 
     /// A blank line: section 9.2.6, "dispatch the event".
@@ -358,8 +426,8 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// The chunk is used up: its unfinished line goes to the decoder.
+    #[inline(never)]
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
-        self.decoder.long_lines = self.ends.long_lines();
         let rest = Span { start: self.position, end: self.input.len() };
         if rest.len() == 0 {
             return Ok(());
@@ -454,7 +522,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             self.decoder.state.clear(State::AFTER_CR);
             if *first == b'\n' {
                 self.position += 1;
-                self.ends.skip_to(self.position);
+                self.decoder.ends.take(self.input);
             }
         }
         if self.decoder.state.any(State::OUTSIDE)
@@ -493,7 +561,6 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             self.position += 1;
             matched += 1;
             if matched == BYTE_ORDER_MARK.len() {
-                self.ends.skip_to(self.position);
                 self.decoder.state.clear(State::OUTSIDE);
                 return Ok(());
             }

@@ -22,6 +22,7 @@ pub use feed::Feed;
 use core::fmt;
 
 use super::IdField;
+use super::scan::LineEnds;
 use crate::storage::{FixedScratch, Full, Scratch, Slot};
 
 /// Decodes one event stream, fed chunk by chunk in whatever pieces it arrives.
@@ -64,8 +65,7 @@ pub struct Decoder<S> {
     line_start: usize,
     /// Where the event's data lies in the text, if it has any.
     data: Span,
-    /// How the lines were of late: see `LineEnds`.
-    long_lines: bool,
+    ends: LineEnds,
 }
 
 /// How much a decoder is willing to hold, counted in bytes as they are sent.
@@ -164,7 +164,7 @@ impl<S> Decoder<S> {
             state: State::OUTSIDE,
             line_start: 0,
             data: Span { start: 0, end: 0 },
-            long_lines: false,
+            ends: LineEnds::new(),
         }
     }
 }

@@ -1,0 +1,148 @@
+//! Looking at many bytes at once, by vectors as wide as the processor has. `portable.rs` says what each of these does.
+//!
+//! The processor is asked what it has once, by the dependency. Where a call for each block would cost more than wider vectors save,
+//! the instructions are those that every processor of the target has.
+
+use fearless_simd::{Level, dispatch, prelude::*, u8x32, u8x64};
+
+use crate::portable;
+
+#[inline]
+pub(crate) fn line_ends(block: &[u8; 64]) -> u64 {
+    if Level::baseline().is_fallback() {
+        return portable::line_ends(block);
+    }
+    dispatch!(Level::baseline(), simd => mask(simd, block))
+}
+
+#[inline]
+pub(crate) fn line_ends_of_half(block: &[u8; 32]) -> u64 {
+    if Level::baseline().is_fallback() {
+        return portable::line_ends_of_half(block);
+    }
+    dispatch!(Level::baseline(), simd => {
+        let block = u8x32::from_slice(simd, block);
+        (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
+    })
+}
+
+#[inline]
+pub(crate) fn line_ends_of_each(blocks: &[[u8; 64]], masks: &mut [u64]) -> u32 {
+    let level = Level::new();
+    if level.is_fallback() {
+        return portable::line_ends_of_each(blocks, masks);
+    }
+    dispatch!(level, simd => portable::of_each(blocks, masks, #[inline(always)] |block| mask(simd, block)))
+}
+
+#[inline]
+pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
+    let level = Level::new();
+    if level.is_fallback() {
+        return portable::without_line_end(bytes);
+    }
+    dispatch!(level, simd => {
+        let (regions, rest) = bytes.as_chunks::<REGION>();
+        for (index, region) in regions.iter().enumerate() {
+            if may_end_a_line(simd, region, u8x64::splat(simd, u8::MAX)) {
+                return index * REGION;
+            }
+        }
+        match bytes.last_chunk() {
+            Some(last) if !may_end_a_line(simd, rest, distance(simd, last)) => bytes.len(),
+            _ => bytes.len() - rest.len(),
+        }
+    })
+}
+
+#[inline]
+pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
+    let level = Level::new();
+    if level.is_fallback() {
+        return portable::copied_without_line_end(from, to);
+    }
+    dispatch!(level, simd => {
+        let mut least = u8x64::splat(simd, u8::MAX);
+        if let (Some(from), Some(to)) = (from.first_chunk::<64>(), to.first_chunk_mut::<64>()) {
+            *to = *from;
+            least = distance(simd, from);
+        }
+        // Vectors that are stored across two cache lines take twice as long.
+        let skipped = to.as_ptr().align_offset(64).min(from.len());
+        let (blocks, places) = (from[skipped..].as_chunks::<64>().0, to[skipped..].as_chunks_mut::<64>().0);
+        for (from, to) in blocks.iter().zip(places) {
+            let block = u8x64::from_slice(simd, from);
+            block.store_slice(to);
+            least = least.min(block - b'\n');
+        }
+        let (Some(from), Some(to)) = (from.last_chunk::<64>(), to.last_chunk_mut::<64>()) else {
+            return portable::copied_without_line_end(from, to);
+        };
+        *to = *from;
+        !may_end_a_line(simd, from, least)
+    })
+}
+
+/// Whether there is a byte from LF to CR in the whole blocks of `bytes`, or was in what has the least `distance` so far. What lies
+/// between the two is rare, and the search takes it as the nothing that it is.
+#[inline(always)]
+fn may_end_a_line<S: Simd>(simd: S, bytes: &[u8], mut least: u8x64<S>) -> bool {
+    for block in bytes.as_chunks().0 {
+        least = least.min(distance(simd, block));
+    }
+    least.simd_le(b'\r' - b'\n').any_true()
+}
+
+#[inline(always)]
+fn distance<S: Simd>(simd: S, block: &[u8; 64]) -> u8x64<S> {
+    u8x64::from_slice(simd, block) - b'\n'
+}
+
+/// What is decided on at once.
+const REGION: usize = 256;
+
+#[inline(always)]
+fn mask<S: Simd>(simd: S, block: &[u8; 64]) -> u64 {
+    let block = u8x64::from_slice(simd, block);
+    (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both ways agree with each other and with looking at one byte after the other.
+    #[test]
+    fn both_ways_see_the_same() {
+        let mut state = 0x5EED_u64;
+        for round in 0..2000_usize {
+            let bytes: [u8; 1024] = core::array::from_fn(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                match (state >> 33) % (1 << (round % 12)) {
+                    0 => b'\n',
+                    1 => b'\r',
+                    byte => (byte as u8) | 0x10,
+                }
+            });
+            let blocks = bytes.as_chunks().0;
+            let naive =
+                |block: &[u8]| block.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(portable::is_line_end(*byte)));
+            for block in blocks {
+                assert_eq!((line_ends(block), portable::line_ends(block)), (naive(block), naive(block)));
+                let half = block.first_chunk().unwrap();
+                assert_eq!((line_ends_of_half(half), portable::line_ends_of_half(half)), (naive(half), naive(half)));
+            }
+            let (mut masks, mut same) = ([0; 16], [0; 16]);
+            assert_eq!(line_ends_of_each(blocks, &mut masks), portable::line_ends_of_each(blocks, &mut same));
+            assert_eq!(masks, same);
+
+            let part = &bytes[round % 7..1024 - round % 129];
+            let first = memchr::memchr2(b'\r', b'\n', part);
+            assert!(without_line_end(part) <= first.unwrap_or(part.len()));
+            let mut copy = [0; 1024];
+            let copy = &mut copy[..part.len()];
+            assert_eq!(copied_without_line_end(part, copy), first.is_none());
+            assert_eq!(copy, part);
+        }
+    }
+}
