@@ -144,8 +144,8 @@ impl Full {
             Self::Clients => "clients",
             Self::Groups => "groups",
             Self::Topics => "topics",
-            Self::Subscriptions => "topics_per_client",
-            Self::Tasks => "tasks_per_client",
+            Self::Subscriptions => "topics_per_client or subscriptions",
+            Self::Tasks => "tasks_per_client or tasks",
         }
     }
 }

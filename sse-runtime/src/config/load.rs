@@ -278,8 +278,10 @@ settings! {
     "limits.connections_per_client" => limits.connections_per_client = text::count;
     "limits.topics" => limits.topics = text::count;
     "limits.topics_per_client" => limits.topics_per_client = text::count;
+    "limits.subscriptions" => limits.subscriptions = text::count;
     "limits.groups" => limits.groups = text::count;
     "limits.tasks_per_client" => limits.tasks_per_client = text::count;
+    "limits.tasks" => limits.tasks = text::count;
     "limits.name_len" => limits.name_len = text::count;
     "limits.key_len" => limits.key_len = text::count;
     "limits.frame_bytes" => limits.frame_bytes = text::size;

@@ -227,12 +227,22 @@ pub struct LimitsConfig {
     /// Topics that one client listens to. Default 128: more than a page shows at once; a broader interest is a broader topic.
     #[serde(with = "text::as_count")]
     pub topics_per_client: usize,
+    /// Topics that all clients together listen to, each counted for itself.
+    ///
+    /// Default 1,000,000: ten for each stream.
+    #[serde(with = "text::as_count")]
+    pub subscriptions: usize,
     /// Groups that have a client. Default 1,000: a group is a tenant or an application, not a user.
     #[serde(with = "text::as_count")]
     pub groups: usize,
     /// Tasks of one client that are running or whose end was not delivered. Default 64: what one person can have started.
     #[serde(with = "text::as_count")]
     pub tasks_per_client: usize,
+    /// Tasks of all clients together.
+    ///
+    /// Default 100,000: one for each stream. Each may keep a result as large as `frame_bytes`.
+    #[serde(with = "text::as_count")]
+    pub tasks: usize,
     /// Bytes of a user name. Default 128: e-mail addresses and UUIDs fit.
     #[serde(with = "text::as_count")]
     pub name_len: usize,
@@ -263,8 +273,10 @@ impl Default for LimitsConfig {
             connections_per_client: 8,
             topics: 100_000,
             topics_per_client: 128,
+            subscriptions: 1_000_000,
             groups: 1_000,
             tasks_per_client: 64,
+            tasks: 100_000,
             name_len: 128,
             key_len: 256,
             frame_bytes: 64 << 10,
