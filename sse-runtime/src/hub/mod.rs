@@ -5,6 +5,7 @@
 mod build;
 pub(crate) mod error;
 mod publish;
+mod publish_from;
 mod register;
 mod work;
 
@@ -22,7 +23,8 @@ use tokio::task::AbortHandle;
 
 pub use self::build::{HubBuilder, HubConfig, HubMemory};
 pub use self::error::{EventError, HubError};
-pub(crate) use self::publish::{Answer, Answers, Publication, Published};
+pub(crate) use self::publish::Publication;
+pub(crate) use self::publish_from::{Answer, Answers, Published};
 pub use self::register::{Register, StartAt, StreamAbort};
 use crate::clock::Clock;
 use crate::event::ClientRef;

@@ -1,10 +1,9 @@
 //! Publishing: to a target, to a chosen set, and in the words of system M.
 
-use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use sse_proto::manager::Payload;
 use sse_proto::{EventId, PublishError};
@@ -13,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{Hub, HubError, error, single};
 use crate::event::{ClientRef, Event, SharedFrame, Target, notification, share};
 use crate::metrics;
-use crate::shard::{Metadata, Shard, ShardHandle, Wake, fits};
+use crate::shard::{Metadata, Shard, ShardHandle, fits};
 
 impl Hub {
     /// Publishes an event. When this returns, every shard concerned has it in its log.
@@ -111,48 +110,6 @@ impl Hub {
         Ok(first)
     }
 
-    /// Publishes what was prepared, on the thread of a shard, which waits for nobody: when other shards are concerned, the result
-    /// comes to `answers` under `ticket`.
-    pub(crate) fn publish_from(
-        &self,
-        shard: &mut Shard,
-        batch: &Arc<[Publication]>,
-        answers: &Arc<Answers>,
-        ticket: u64,
-    ) -> Result<Published, (usize, HubError)> {
-        let concerned = self.concerned(batch);
-        let mut own_place = None;
-        let mut places = Vec::new();
-        for index in concerned.clone() {
-            match self.inner.shards[index].queue.try_reserve() {
-                Ok(place) if index == shard.index => own_place = Some(place),
-                Ok(place) => places.push(place),
-                Err(mpsc::error::TrySendError::Full(())) => return Ok(Published::Later),
-                Err(mpsc::error::TrySendError::Closed(())) => return Err((0, self.gone())),
-            }
-        }
-        let (first, is_own, pending) = self.inner.sequencer.next(batch.len(), |first| {
-            // What has a lower number is in this shard's log: what is for it need not queue.
-            let is_own = own_place.is_some() && shard.queue_is_empty();
-            if is_own && places.is_empty() {
-                return (first, is_own, None);
-            }
-            let pending = Pending::new(answers.clone(), ticket, concerned.len());
-            for place in places.into_iter().chain(own_place.filter(|_| !is_own)) {
-                let (batch, mut part) = (batch.clone(), Part::of(&pending, first));
-                place.send(Box::new(move |shard| part.done(shard.publish(first, &batch))));
-            }
-            (first, is_own, Some(pending))
-        });
-        concerned.filter(|index| *index != shard.index).for_each(|index| self.inner.shards[index].wake());
-        match pending {
-            None => return shard.publish(first, batch).map(|()| Published::Here(first)),
-            Some(pending) if is_own => Part::of(&pending, first).done(shard.publish(first, batch)),
-            Some(_) => {}
-        }
-        Ok(Published::Elsewhere)
-    }
-
     /// Counts what was published.
     pub(crate) fn count_published(&self, batch: &[Publication]) {
         for publication in batch {
@@ -161,7 +118,7 @@ impl Hub {
     }
 
     /// The shards that some of `batch` is for.
-    fn concerned(&self, batch: &[Publication]) -> Range<usize> {
+    pub(super) fn concerned(&self, batch: &[Publication]) -> Range<usize> {
         match batch {
             [Publication { home: Some(home), .. }] => single(*home),
             _ => self.all_shards(),
@@ -276,19 +233,9 @@ impl Publication {
     }
 }
 
-/// What came of publishing from a shard's thread.
-pub(crate) enum Published {
-    /// It is in every log concerned, from this number on.
-    Here(u64),
-    /// Others are at it, and answer.
-    Elsewhere,
-    /// The queue of another shard is full. Nothing was done.
-    Later,
-}
-
 impl Shard {
     /// Publishes what of `batch` is for this shard, under numbers from `first` on; stops at the first event that cannot be.
-    fn publish(&mut self, first: u64, batch: &[Publication]) -> Result<(), (usize, HubError)> {
+    pub(super) fn publish(&mut self, first: u64, batch: &[Publication]) -> Result<(), (usize, HubError)> {
         let now = self.now();
         for (index, Publication { target, home, frame }) in batch.iter().enumerate() {
             if home.is_some_and(|home| home != self.index) {
@@ -312,99 +259,6 @@ impl Shard {
             })?;
         }
         Ok(())
-    }
-}
-
-/// Where shards leave what they published for another one's publisher. No longer than there are publishers who wait.
-#[derive(Debug)]
-pub(crate) struct Answers {
-    list: Mutex<Vec<Answer>>,
-    wake: Arc<Wake>,
-}
-
-/// What came of one publication; see [`Hub::publish_from`].
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) ticket: u64,
-    pub(crate) result: Result<u64, (usize, HubError)>,
-}
-
-impl Answers {
-    pub(crate) fn new(wake: Arc<Wake>) -> Self {
-        Self { list: Mutex::default(), wake }
-    }
-
-    pub(crate) fn take(&self) -> Vec<Answer> {
-        mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-}
-
-/// A publication that several shards are at.
-struct Pending {
-    answers: Arc<Answers>,
-    ticket: u64,
-    state: Mutex<Parts>,
-}
-
-/// How many parts are not done, and what came of those that are.
-struct Parts {
-    left: usize,
-    result: Result<u64, (usize, HubError)>,
-}
-
-impl Pending {
-    fn new(answers: Arc<Answers>, ticket: u64, parts: usize) -> Arc<Self> {
-        Arc::new(Self { answers, ticket, state: Mutex::new(Parts { left: parts, result: Ok(0) }) })
-    }
-
-    /// The last part to be done answers, with the first event that could not be.
-    fn done(&self, result: Result<u64, (usize, HubError)>) {
-        let answer = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.left -= 1;
-            let worse = match (&state.result, &result) {
-                (Err((before, _)), Err((index, _))) => index < before,
-                (Err(_), Ok(_)) => false,
-                (Ok(_), _) => true,
-            };
-            if worse {
-                state.result = result;
-            }
-            (state.left == 0).then(|| state.result.clone())
-        };
-        if let Some(result) = answer {
-            let answer = Answer { ticket: self.ticket, result };
-            self.answers.list.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
-            self.answers.wake.wake();
-        }
-    }
-}
-
-/// One shard's part of a publication. Dropped before it is done, it says that the shard broke down.
-struct Part {
-    pending: Arc<Pending>,
-    first: u64,
-    result: Result<(), (usize, HubError)>,
-}
-
-impl Part {
-    fn of(pending: &Arc<Pending>, first: u64) -> Self {
-        Self { pending: pending.clone(), first, result: Err((0, HubError::Broken)) }
-    }
-
-    fn done(&mut self, result: Result<(), (usize, HubError)>) {
-        self.result = result;
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let result = mem::replace(&mut self.result, Ok(()));
-        self.pending.done(result.map(|()| self.first));
     }
 }
 
