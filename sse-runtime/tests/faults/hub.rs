@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -158,6 +159,15 @@ pub(crate) fn eventually(what: &str, mut probe: impl FnMut() -> bool) {
 pub(crate) fn patient(socket: &TcpStream) {
     socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     socket.set_write_timeout(Some(DEADLINE)).expect("a deadline");
+}
+
+/// Tells the other threads of a test when one is done, or has failed.
+pub(crate) struct AtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// A stream of events.

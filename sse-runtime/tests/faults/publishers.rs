@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::hub::{Hub, Stream, eventually, figures, measure, patient, request};
+use crate::hub::{AtEnd, Hub, Stream, eventually, figures, measure, patient, request};
 
 /// What the resident memory of a hub that is flooded may grow by: buffers of a few requests, and the allocator's rest.
 const FLAT: usize = 12 << 20;
@@ -39,6 +39,7 @@ fn heads_that_trickle_are_cut_and_delay_nobody() {
     let hub = Hub::start(&["http.header_timeout=1s"]);
     let is_over = AtomicBool::new(false);
     let taken = thread::scope(|scope| {
+        let ending = AtEnd(&is_over);
         let ticking = scope.spawn(|| ticks_until(&hub, &is_over));
         let mut trickling: Vec<TcpStream> = (0..SOCKETS).map(|_| hub.connect()).collect();
         for socket in &trickling {
@@ -56,7 +57,7 @@ fn heads_that_trickle_are_cut_and_delay_nobody() {
             trickling.is_empty()
         });
         assert!(sent > 10, "they were cut after {sent} bytes");
-        is_over.store(true, Ordering::Release);
+        drop(ending);
         ticking.join().expect("ticks")
     });
     eprintln!("{} ticks beside {SOCKETS} heads that trickle: {}", taken.len(), figures(&taken));
@@ -91,6 +92,7 @@ fn a_hundred_megabytes_are_refused_and_cost_no_memory() {
     let chunk = [b"10000\r\n", &zeros[..], b"\r\n"].concat();
     let head = "POST /sse/publish HTTP/1.1\r\nhost: localhost\r\n";
     let taken = thread::scope(|scope| {
+        let ending = AtEnd(&is_over);
         let ticking = scope.spawn(|| ticks_until(&hub, &is_over));
         scope.spawn(|| {
             while !is_over.load(Ordering::Acquire) {
@@ -106,7 +108,7 @@ fn a_hundred_megabytes_are_refused_and_cost_no_memory() {
             scope.spawn(|| flood(&hub, &format!("{head}expect: 100-continue\r\ncontent-length: 100000000\r\n\r\n"), &zeros)),
         ];
         let answers = floods.map(|flood| flood.join().expect("ended"));
-        is_over.store(true, Ordering::Release);
+        drop(ending);
         for (answer, allowed) in answers.iter().zip([&["413"][..], &["413"], &["400", "431"], &["413"]]) {
             // The reset that follows a refusal may overtake it.
             let is_refused = answer.is_empty() || allowed.iter().any(|status| answer.contains(&format!("HTTP/1.1 {status} ")));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::hub::{Hub, Stream, figures, measure};
+use crate::hub::{AtEnd, Hub, Stream, figures, measure};
 
 /// What one reader who reads received.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,12 +61,12 @@ fn readers_that_stop_cost_a_bounded_memory_and_delay_nobody() {
         let (taken, received) = thread::scope(|scope| {
             let readers: Vec<_> = reading.into_iter().map(|stream| scope.spawn(move || read_all(stream, BULK))).collect();
             let publishing = scope.spawn(|| {
+                let _ending = AtEnd(&is_over);
                 let mut publisher = hub.publisher();
                 for n in 0..BULK {
                     publisher.publish(&topic, &format!("{n} {filling}"));
                     most.fetch_max(hub.resident(), Ordering::AcqRel);
                 }
-                is_over.store(true, Ordering::Release);
             });
             let mut taken = Vec::new();
             while !is_over.load(Ordering::Acquire) || taken.len() < TICKS {
@@ -106,6 +106,7 @@ fn all_readers_reset_in_the_same_moment_while_publishing_goes_on() {
     let hub = Hub::start(&["shards=2", &format!("limits.connections={}", READERS + 1)]);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ending = AtEnd(&is_over);
         let publishing = scope.spawn(|| {
             let mut publisher = hub.publisher();
             let mut published = 0;
@@ -113,6 +114,7 @@ fn all_readers_reset_in_the_same_moment_while_publishing_goes_on() {
                 publisher.publish("t", &published.to_string());
                 published += 1;
             }
+            publisher.publish("t", "the last");
             published
         });
         let mut witness = hub.greeted("?topic=t");
@@ -132,9 +134,8 @@ fn all_readers_reset_in_the_same_moment_while_publishing_goes_on() {
             streams.into_iter().for_each(Stream::reset);
             hub.until_streams(1);
         }
-        is_over.store(true, Ordering::Release);
+        drop(ending);
         let published = publishing.join().expect("published");
-        hub.publisher().publish("t", "the last");
         let received = witnessing.join().expect("received");
         let first = received.first().copied().unwrap_or(published);
         assert!(received.iter().copied().eq(first..published), "{} of {published} from {first} on", received.len());
