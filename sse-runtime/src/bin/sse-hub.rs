@@ -11,7 +11,7 @@ use sse_runtime::config::{self, Command, ServerConfig};
 use sse_runtime::serve::{ServeOptions, serve};
 use sse_runtime::tasks::{Upstream, demo};
 use sse_runtime::{Hub, HubConfig, RouterOptions, telemetry};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -45,7 +45,7 @@ fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
 }
 
 async fn run(config: ServerConfig) -> io::Result<()> {
-    let listener = bind(config.listen).await?;
+    let listener = bind(config.listen)?;
     let address = listener.local_addr()?;
     let hub = hub(&config)?;
     let guard = Guard::new(
@@ -109,8 +109,17 @@ impl fmt::Display for Bytes {
     }
 }
 
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+/// Connections that may wait to be accepted: as many as the kernel allows (`net.core.somaxconn`). It resets some of those beyond.
+const BACKLOG: u32 = 65_535;
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "; stop what listens there, or choose another port with --listen (port 0 picks a free one)"

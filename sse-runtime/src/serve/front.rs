@@ -141,6 +141,9 @@ impl Front {
             self.expire(index, now);
         }
         for _ in 0..self.ready.len().min(TURN) {
+            if shard.is_throttled() {
+                break;
+            }
             let Some(index) = self.ready.pop_front() else {
                 break;
             };

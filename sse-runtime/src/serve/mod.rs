@@ -212,3 +212,18 @@ async fn connect(arrival: Arrival, router: Router, options: ServeOptions, watche
         () = abort.aborted() => tracing::debug!("a connection was cut: its peer took nothing"),
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_inherit_the_limit_of_silence() {
+        let limit = Duration::from_millis(1_500);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        limit_silence(&listener, Some(limit)).unwrap();
+        let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(limit));
+    }
+}

@@ -151,6 +151,7 @@ impl Visitor {
                 return self.wait(shard, tools.token);
             }
             match self.serve(shard, &mut tools) {
+                Step::Answered if shard.is_throttled() => break,
                 Step::Answered => {}
                 Step::Pending => return self.wait(shard, tools.token),
                 Step::Later => return Visit::Again(self),

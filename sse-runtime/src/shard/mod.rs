@@ -257,9 +257,8 @@ impl Shard {
         let mut front = Front::new(self.wake.clone());
         self.turn = self.now();
         loop {
-            let throttled = self.engine.backlog() > self.engine.config().limits.log_bytes as usize / BACKLOG;
-            let mut more = throttled;
-            if !throttled {
+            let mut more = self.is_throttled();
+            if !more {
                 match self.take_commands() {
                     Some(more_commands) => more |= more_commands,
                     None => return,
@@ -304,9 +303,18 @@ impl Shard {
         Some(deadline.since(self.now()))
     }
 
+    /// Connections that take what they are given must have it before more is accepted: they would be overtaken else. Asked after
+    /// each publication, since a few of them may fill a small log.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.engine.backlog() > self.engine.config().limits.log_bytes as usize / BACKLOG
+    }
+
     /// Executes what waits, a batch of it: whether there is more. `None` when nobody can send any.
     fn take_commands(&mut self) -> Option<bool> {
         for _ in 0..BATCH {
+            if self.is_throttled() {
+                return Some(true);
+            }
             match self.commands.try_recv() {
                 Ok(command) => command(self),
                 Err(mpsc::error::TryRecvError::Empty) => return Some(false),
