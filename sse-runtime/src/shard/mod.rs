@@ -6,10 +6,11 @@
 //! another thread or a deadline wakes it. It holds no lock and awaits nothing. Connections of a client are always on one shard.
 
 mod mailbox;
+mod members;
 mod outlet;
 mod wake;
+mod writing;
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,41 +18,28 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::event::Event;
 use mio::{Events, Poll, Registry, Token};
 use sse_proto::wire::Encode;
-use sse_proto::{
-    ClientId, ClientKey, CloseReason, ConnId, Dialect, Engine, GapReason, Greeting, Heap, Output, RegisterError, Registered,
-    Registration, Resume,
-};
+use sse_proto::{ConnId, Engine, Heap};
 use tokio::sync::{Notify, broadcast, mpsc};
 
 pub(crate) use self::mailbox::Mailbox;
 use self::mailbox::Returns;
+use self::members::Member;
+pub(crate) use self::members::{Admission, Metadata};
+use self::outlet::Outlet;
 pub(crate) use self::outlet::Socket;
-use self::outlet::{Body, Outlet};
 pub(crate) use self::wake::Wake;
 use crate::clock::Clock;
-use crate::event::ClientRef;
-use crate::hub::{HubEvent, Place, StartAt, StreamAbort};
-use crate::metrics::{self, Metrics};
+use crate::hub::{HubEvent, Place};
+use crate::metrics::Metrics;
 use crate::serve::front::{Door, Front};
-use crate::telemetry::short;
 
 /// What a command does with the shard it was sent to.
 pub(crate) type Command = Box<dyn FnOnce(&mut Shard) + Send>;
 
 /// Commands executed before sockets and output are looked after.
 const BATCH: usize = 256;
-/// Connections written before commands and sockets are looked after: few, so that what is published meanwhile joins the frames
-/// of those that wait; many enough that looking costs next to nothing.
-const OUTPUTS: usize = 64;
-/// Bytes handed to a stream at once: small enough that a peer that takes nothing holds little, large enough for big runs.
-const CHUNK: usize = 16 * 1024;
-/// Bytes written to one socket before the others have their turn.
-const BURST: usize = 256 * 1024;
-/// Runs of the log that one write is made of.
-const RUNS: usize = 16;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 /// Rows that an empty table keeps.
@@ -137,41 +125,6 @@ struct Seat {
     conn: ConnId,
     outlet: Outlet,
     _place: Place,
-}
-
-/// What the engine does not know of a client.
-struct Member {
-    key: ClientKey,
-    client: ClientRef,
-    ordinal: u64,
-    metadata: Option<Metadata>,
-}
-
-/// What an application knows of a client.
-pub(crate) type Metadata = Arc<dyn Any + Send + Sync>;
-
-/// A registration as the hub passes it on.
-pub(crate) struct Admission {
-    /// Under the limit of connections; given back when the connection is gone from the engine.
-    pub(crate) place: Place,
-    pub(crate) client: ClientRef,
-    pub(crate) topics: Vec<String>,
-    pub(crate) start: StartAt,
-    pub(crate) greeting: Greeting,
-    pub(crate) dialect: Dialect,
-    pub(crate) replace: bool,
-    pub(crate) passing: bool,
-    pub(crate) metadata: Option<Metadata>,
-    pub(crate) ordinal: u64,
-    /// The last sequence number the hub gave out.
-    pub(crate) sequence: u64,
-}
-
-/// What came of it.
-pub(crate) struct Admitted {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) conn: ConnId,
-    pub(crate) returning: bool,
 }
 
 /// Bytes a shard keeps for each stream and for each client beside what its engine keeps: seat and member, in tables that double,
@@ -333,333 +286,6 @@ impl Shard {
         self.shared.clock.now()
     }
 
-    /// Registers a connection whose bytes go into the mailbox of a body.
-    pub(crate) fn register(&mut self, admission: Admission, abort: Option<StreamAbort>) -> Result<Admitted, RegisterError> {
-        let registered = self.admit(&admission)?;
-        let mailbox = Arc::new(Mailbox::new(registered.conn, self.returns.clone()));
-        let outlet = Outlet::Body(Body { mailbox: mailbox.clone(), in_flight: false, abort });
-        self.seat(&registered, admission, outlet);
-        Ok(Admitted { mailbox, conn: registered.conn, returning: registered.returning })
-    }
-
-    /// Registers a connection whose bytes go into `socket`, or gives it back.
-    pub(crate) fn register_socket(&mut self, admission: Admission, mut socket: Socket) -> Result<(), Socket> {
-        let Ok(registered) = self.admit(&admission) else {
-            return Err(socket);
-        };
-        let conn = registered.conn;
-        let watched = socket.register(&self.registry, Source::Stream(conn.slot()).token());
-        self.seat(&registered, admission, Outlet::Socket(socket));
-        if let Err(error) = watched {
-            tracing::error!(%error, "the kernel does not watch a socket; its connection ends");
-            self.disconnect(conn);
-        }
-        Ok(())
-    }
-
-    fn admit(&mut self, admission: &Admission) -> Result<Registered, RegisterError> {
-        let now = self.now();
-        self.engine.observe_sequence(admission.sequence);
-        let topics: Vec<&str> = admission.topics.iter().map(String::as_str).collect();
-        let ClientRef { group, id } = &admission.client;
-        let registration = Registration {
-            id: ClientId::new(id).map_err(RegisterError::Group)?,
-            group,
-            topics: &topics,
-            resume: match &admission.start {
-                StartAt::Live => Resume::Live,
-                StartAt::Earliest => Resume::Earliest,
-                StartAt::After(id) => Resume::After(id),
-            },
-            greeting: admission.greeting,
-            dialect: admission.dialect,
-            replace: admission.replace,
-            passing: admission.passing,
-        };
-        self.engine.register(now, &registration)
-    }
-
-    fn seat(&mut self, registered: &Registered, admission: Admission, outlet: Outlet) {
-        put(&mut self.seats, registered.conn.slot(), Seat { conn: registered.conn, outlet, _place: admission.place });
-        if !registered.returning {
-            let member = Member {
-                key: registered.client,
-                client: admission.client.clone(),
-                ordinal: admission.ordinal,
-                metadata: admission.metadata,
-            };
-            put(&mut self.members, registered.client.slot(), member);
-            self.shared.changed.notify_one();
-        }
-        if let Some(reason) = registered.gap {
-            self.shared.metrics.gaps.of(gap_label(reason)).inc();
-        }
-        tracing::debug!(client = %short(&admission.client.id), returning = registered.returning, "registered");
-        self.tell(HubEvent::Connected { client: admission.client, returning: registered.returning, gap: registered.gap });
-    }
-
-    /// Gives up a client's id.
-    pub(crate) fn unregister(&mut self, client: &ClientRef, end_streams: bool) -> bool {
-        let Some(key) = self.engine.find(&client.group, &client.id) else {
-            return false;
-        };
-        let now = self.now();
-        let known = self.engine.unregister(now, key, end_streams).is_ok();
-        // It stays known for as long as it has streams.
-        if !self.engine.is_known(key) {
-            self.forget(key);
-        }
-        self.shared.changed.notify_one();
-        known
-    }
-
-    pub(crate) fn clear(&mut self, end_streams: bool) {
-        let now = self.now();
-        self.engine.clear(now, end_streams);
-        for member in &mut self.members {
-            if member.as_ref().is_some_and(|member| !self.engine.is_known(member.key)) {
-                *member = None;
-            }
-        }
-        self.shared.changed.notify_one();
-    }
-
-    /// The clients for whom `chosen` holds.
-    pub(crate) fn choose(&self, mut chosen: impl FnMut(&ClientRef, &str, Option<&Metadata>) -> bool) -> Vec<ClientKey> {
-        let clients = self.engine.clients();
-        let chosen = clients.filter(|info| match self.member(info.key) {
-            Some(member) => chosen(&member.client, info.user_name, member.metadata.as_ref()),
-            None => false,
-        });
-        chosen.map(|info| info.key).collect()
-    }
-
-    pub(crate) fn set_metadata(&mut self, client: &ClientRef, metadata: Metadata) -> bool {
-        let key = self.engine.find(&client.group, &client.id);
-        let member = key.and_then(|key| self.members.get_mut(key.slot())?.as_mut().filter(|member| member.key == key));
-        if let Some(member) = member {
-            member.metadata = Some(metadata);
-            return true;
-        }
-        false
-    }
-
-    /// When a client first registered, among all clients of the hub, and what the application knows of it.
-    pub(crate) fn known(&self, key: ClientKey) -> Option<(u64, Option<Metadata>)> {
-        self.member(key).map(|member| (member.ordinal, member.metadata.clone()))
-    }
-
-    fn member(&self, key: ClientKey) -> Option<&Member> {
-        self.members.get(key.slot())?.as_ref().filter(|member| member.key == key)
-    }
-
-    /// Streams that took their chunk get the next one; those that were dropped are gone.
-    fn take_returns(&mut self) {
-        let mut returned = std::mem::take(&mut self.returned);
-        self.returns.take(&mut returned);
-        for conn in returned.drain(..) {
-            let Some(Seat { outlet: Outlet::Body(body), .. }) = seat_of(&mut self.seats, conn) else {
-                continue;
-            };
-            let progress = body.mailbox.progress();
-            if progress.taken > 0 {
-                body.in_flight = false;
-                self.counted.bytes += progress.taken as u64;
-            }
-            if progress.dropped {
-                self.disconnect(conn);
-            } else if progress.taken > 0 {
-                self.fill(conn);
-            }
-        }
-        self.returned = returned;
-    }
-
-    /// Sockets that had their turn get another one; whether some need one more.
-    fn take_unfinished(&mut self) -> bool {
-        for conn in std::mem::take(&mut self.unfinished) {
-            self.fill(conn);
-        }
-        !self.unfinished.is_empty()
-    }
-
-    /// The kernel tells of the socket of the connection in `slot`. It may mean a connection that had the slot before: then nothing
-    /// comes of it.
-    fn socket_event(&mut self, slot: usize, event: &Event) {
-        let Some(Seat { conn, outlet: Outlet::Socket(socket), .. }) = self.seats.get_mut(slot).and_then(Option::as_mut) else {
-            return;
-        };
-        let conn = *conn;
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.scratch.resize(CHUNK, 0);
-            if !socket.is_open(&mut self.scratch) || event.is_read_closed() {
-                return self.disconnect(conn);
-            }
-        }
-        if event.is_writable() {
-            self.fill(conn);
-        }
-    }
-
-    fn disconnect(&mut self, conn: ConnId) {
-        if let Ok(left) = self.engine.handle_disconnect(self.now(), conn) {
-            self.leave(conn, left.client, left.last, None);
-        }
-    }
-
-    /// True when there may be more.
-    fn look_after_outputs(&mut self) -> bool {
-        for _ in 0..OUTPUTS {
-            let Some(output) = self.engine.poll_output() else {
-                return false;
-            };
-            match output {
-                Output::Write(conn) => self.fill(conn),
-                Output::Close { conn, client, reason, last } => self.close(conn, client, reason, last),
-                Output::Gap { conn, reason } => {
-                    self.shared.metrics.gaps.of(gap_label(reason)).inc();
-                    tracing::info!(slot = conn.slot(), %reason, "a stream missed events and is told so");
-                    if let Some(member) = self.owner(conn) {
-                        let client = member.client.clone();
-                        self.tell(HubEvent::Gap { client, reason });
-                    }
-                }
-                Output::Expired { client, id } => {
-                    tracing::debug!(client = %short(&id), "expired");
-                    if let Some(member) = self.forget(client) {
-                        self.tell(HubEvent::Expired { client: member.client });
-                    }
-                    self.shared.changed.notify_one();
-                }
-                Output::Unused { id } => {
-                    tracing::trace!(client = %short(&id), "the id was not used in time")
-                }
-            }
-        }
-        true
-    }
-
-    /// Gives `conn` its next bytes.
-    fn fill(&mut self, conn: ConnId) {
-        match seat_of(&mut self.seats, conn) {
-            Some(Seat { outlet: Outlet::Socket(_), .. }) => self.write(conn),
-            Some(Seat { outlet: Outlet::Body(body), .. }) if !body.in_flight => self.hand_over(conn),
-            _ => {}
-        }
-    }
-
-    /// Writes what waits for `conn` into its socket, from the log, until the kernel refuses or others must have their turn.
-    fn write(&mut self, conn: ConnId) {
-        let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn) else {
-            return;
-        };
-        let mut burst = 0;
-        while burst < BURST {
-            let mut slices = [&b""[..]; RUNS];
-            let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
-            if filled == 0 {
-                return;
-            }
-            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-            let written = match socket.write(&slices[..filled]) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(_) => return self.disconnect(conn),
-            };
-            self.counted.deliveries += self.engine.handle_written(self.turn, conn, written).unwrap_or(0) as u64;
-            self.counted.bytes += written as u64;
-            if written < offered {
-                if socket.ask_writable(&self.registry, Source::Stream(conn.slot()).token()).is_err() {
-                    self.disconnect(conn);
-                }
-                return;
-            }
-            if self.engine.is_caught_up(conn) {
-                return;
-            }
-            burst += written;
-        }
-        self.unfinished.push(conn);
-    }
-
-    /// Puts the next bytes for `conn` into its mailbox, which is empty. To the engine they are written then: the mailbox is to a
-    /// stream what its send buffer is to a socket. A peer that takes nothing is found by what waits behind it, a heartbeat if
-    /// nothing else.
-    fn hand_over(&mut self, conn: ConnId) {
-        self.scratch.clear();
-        while self.scratch.len() < CHUNK {
-            let mut slices = [&b""[..]; RUNS];
-            let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
-            let before = self.scratch.len();
-            for slice in &slices[..filled] {
-                let room = CHUNK - self.scratch.len();
-                self.scratch.extend_from_slice(&slice[..slice.len().min(room)]);
-            }
-            let copied = self.scratch.len() - before;
-            let Some(whole) = self.engine.handle_written(self.turn, conn, copied).ok().filter(|_| copied > 0) else {
-                break;
-            };
-            self.counted.deliveries += whole as u64;
-        }
-        let Some(Seat { outlet: Outlet::Body(body), .. }) = seat_of(&mut self.seats, conn) else {
-            return;
-        };
-        if self.scratch.is_empty() {
-            return;
-        }
-        if self.last_chunk != self.scratch {
-            self.last_chunk = Bytes::copy_from_slice(&self.scratch);
-        }
-        body.in_flight = true;
-        body.mailbox.put(self.last_chunk.clone());
-    }
-
-    fn close(&mut self, conn: ConnId, client: ClientKey, reason: CloseReason, last: bool) {
-        if let Some(Seat { outlet: Outlet::Body(Body { abort: Some(abort), .. }), .. }) = seat_of(&mut self.seats, conn) {
-            // A peer that takes nothing would keep a stream that has ended for ever.
-            match (reason, self.engine.config().write_stall) {
-                (CloseReason::Stalled, _) => abort.abort(),
-                (_, Some(patience)) => abort.abort_after(patience),
-                (_, None) => {}
-            }
-        }
-        tracing::debug!(slot = conn.slot(), ?reason, "a stream was ended");
-        self.leave(conn, client, last, Some(reason));
-    }
-
-    /// The connection is gone from the engine.
-    fn leave(&mut self, conn: ConnId, client: ClientKey, last: bool, reason: Option<CloseReason>) {
-        match self.seats.get_mut(conn.slot()).and_then(Option::take).map(|seat| seat.outlet) {
-            Some(Outlet::Body(body)) => body.mailbox.end(),
-            Some(Outlet::Socket(socket)) => socket.end(),
-            None => {}
-        }
-        self.shared.metrics.closed.of(reason.map_or(metrics::CloseReason::ClientLeft, close_label)).inc();
-        let Some(member) = self.member(client) else {
-            return;
-        };
-        let name = member.client.clone();
-        self.tell(HubEvent::Left { client: name, last, reason });
-        if self.engine.client_info(client).is_none() && last {
-            self.forget(client);
-            self.shared.changed.notify_one();
-        }
-    }
-
-    fn forget(&mut self, client: ClientKey) -> Option<Member> {
-        let member = self.members.get_mut(client.slot())?;
-        if member.as_ref().is_some_and(|member| member.key == client) { member.take() } else { None }
-    }
-
-    fn owner(&self, conn: ConnId) -> Option<&Member> {
-        self.member(self.engine.client_of(conn).ok()?)
-    }
-
-    fn tell(&self, event: HubEvent) {
-        // Nobody may be listening.
-        let _ = self.shared.events.send(event);
-    }
-
     fn publish_figures(&mut self) {
         let Counted { deliveries, bytes } = std::mem::take(&mut self.counted);
         self.shared.metrics.deliveries.inc_by(deliveries);
@@ -692,38 +318,6 @@ impl Drop for Shard {
                 body.mailbox.end();
             }
         }
-    }
-}
-
-/// The seat of a connection that is still open.
-fn seat_of(seats: &mut [Option<Seat>], conn: ConnId) -> Option<&mut Seat> {
-    seats.get_mut(conn.slot())?.as_mut().filter(|seat| seat.conn == conn)
-}
-
-fn put<T>(table: &mut Vec<Option<T>>, slot: usize, value: T) {
-    if table.len() <= slot {
-        table.resize_with(slot + 1, || None);
-    }
-    table[slot] = Some(value);
-}
-
-fn gap_label(reason: GapReason) -> metrics::GapReason {
-    match reason {
-        GapReason::Evicted => metrics::GapReason::Evicted,
-        GapReason::Epoch => metrics::GapReason::Epoch,
-        GapReason::Unknown => metrics::GapReason::Unknown,
-        GapReason::Overrun => metrics::GapReason::Overrun,
-    }
-}
-
-fn close_label(reason: CloseReason) -> metrics::CloseReason {
-    match reason {
-        CloseReason::Stalled => metrics::CloseReason::WriteStall,
-        CloseReason::Overrun => metrics::CloseReason::Overrun,
-        CloseReason::Replaced => metrics::CloseReason::Replaced,
-        CloseReason::Expired => metrics::CloseReason::Expired,
-        CloseReason::Unregistered => metrics::CloseReason::Unregistered,
-        CloseReason::Drained => metrics::CloseReason::Shutdown,
     }
 }
 

@@ -61,7 +61,7 @@ impl Socket {
         match slices {
             [slice] => retry(|| self.stream.write(slice)),
             _ => {
-                let mut vector = [IoSlice::new(&[]); super::RUNS];
+                let mut vector = [IoSlice::new(&[]); super::writing::RUNS];
                 vector.iter_mut().zip(slices).for_each(|(entry, slice)| *entry = IoSlice::new(slice));
                 retry(|| self.stream.write_vectored(&vector[..slices.len()]))
             }
