@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use sse_proto::wire::{self, Decoder, Item};
-use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, Registration};
+use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, Output, Registration};
 
 #[test]
 fn an_event_whole_in_its_chunk_allocates_nothing() {
@@ -100,6 +100,35 @@ fn a_crowd_takes_no_more_than_the_bound_and_gives_it_back() {
     assert_eq!(engine.usage().clients, 0);
     let left = LIVE.get() - before - ids;
     assert!(left < empty + (16 << 10), "{left} bytes are left of {full}; {empty} before anyone came");
+}
+
+/// What a machine with few descriptors cannot show over sockets: so many streams that are idle take little, and ask for nothing
+/// before their heartbeat.
+#[test]
+fn a_hundred_thousand_idle_connections_fit_and_rest() {
+    const CROWD: u32 = 100_000;
+    let limits = Limits { connections: CROWD, log_bytes: 1 << 20, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let heartbeat = config.heartbeat.expect("a heartbeat");
+    let mut engine = Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap();
+    let before = LIVE.get();
+    let now = Instant::from_millis(1);
+    for n in 0..CROWD {
+        let id = format!("anonymous-{n:08}_0123456789abcdef0123456789");
+        let wish = Registration { topics: &["news"], passing: true, ..Registration::new(ClientId::new(&id).unwrap()) };
+        engine.register(now, &wish).unwrap();
+    }
+    while let Some(output) = engine.poll_output() {
+        let Output::Write(conn) = output else { panic!("{output:?}") };
+        let mut slices = [&b""[..]; 4];
+        let filled = engine.transmit(conn, &mut slices).unwrap();
+        let len = slices[..filled].iter().map(|slice| slice.len()).sum();
+        engine.handle_written(now, conn, len).unwrap();
+    }
+    assert_eq!(engine.poll_timeout(), Some(now.plus(heartbeat)));
+    let each = (LIVE.get() - before) / CROWD as isize;
+    eprintln!("{each} bytes on the heap for an idle connection, its client, topic and names");
+    assert!(each < 1024, "{each} bytes each");
 }
 
 fn counted(run: impl FnOnce()) -> usize {
