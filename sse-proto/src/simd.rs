@@ -42,7 +42,8 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
         return portable::without_line_end(bytes);
     }
     dispatch!(level, simd => {
-        let (regions, rest) = bytes.as_chunks::<REGION>();
+        // One decision is cheaper than two.
+        let (regions, rest) = if bytes.len() < 2 * REGION { (&[][..], bytes) } else { bytes.as_chunks::<REGION>() };
         for (index, region) in regions.iter().enumerate() {
             if may_end_a_line(simd, region, u8x64::splat(simd, u8::MAX)) {
                 return index * REGION;
@@ -52,6 +53,21 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
             Some(last) if !may_end_a_line(simd, rest, distance(simd, last)) => bytes.len(),
             _ => bytes.len() - rest.len(),
         }
+    })
+}
+
+/// Of `bytes` there are at least 32.
+#[inline]
+pub(crate) fn may_end_a_short_line(bytes: &[u8]) -> bool {
+    if Level::baseline().is_fallback() {
+        return true;
+    }
+    dispatch!(Level::baseline(), simd => {
+        let mut least = u8x32::from_slice(simd, bytes.last_chunk::<32>().unwrap_or(&[b'\n'; 32])) - b'\n';
+        for half in bytes.as_chunks::<32>().0 {
+            least = least.min(u8x32::from_slice(simd, half) - b'\n');
+        }
+        least.simd_le(b'\r' - b'\n').any_true()
     })
 }
 
