@@ -45,8 +45,8 @@ pub(crate) const fn without_line_end(_: &[u8]) -> usize {
     0
 }
 
-/// Whether there may be a line end in a value of less than a region: false only where there certainly is none.
-pub(crate) const fn may_end_a_short_line(_: &[u8]) -> bool {
+/// Whether there may be a line end: false only where there certainly is none. A look ahead of a search, like the one above.
+pub(crate) const fn may_end_a_line(_: &[u8]) -> bool {
     true
 }
 

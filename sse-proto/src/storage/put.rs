@@ -14,7 +14,7 @@ impl Event<'_> {
     /// When `out` cannot grow and does not hold the frame: see [`BufMut::put_slice`].
     #[inline]
     pub fn encode_to(&self, out: &mut impl BufMut) {
-        self.pieces(#[inline(always)] |piece| out.put_slice(piece));
+        self.pieces(|piece| out.put_slice(piece));
     }
 }
 

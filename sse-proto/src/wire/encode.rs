@@ -209,7 +209,7 @@ impl Encode for Event<'_> {
         }
         let len = out.len();
         let mut rest = out;
-        self.pieces(#[inline(always)] |piece| {
+        self.pieces(|piece| {
             let (front, behind) = core::mem::take(&mut rest).split_at_mut(piece.len());
             copy(piece, front);
             rest = behind;
@@ -338,7 +338,7 @@ fn for_each_break(value: &[u8], mut at_break: impl FnMut(usize, usize)) {
         value.iter().enumerate().filter(|(_, byte)| is_line_end(**byte)).for_each(|(at, _)| at_break(at));
     } else if value.len() < 32 {
         memchr::memchr2_iter(b'\r', b'\n', value).for_each(at_break);
-    } else if value.len() >= LONG || simd::may_end_a_short_line(value) {
+    } else if !(LOOK_AHEAD..LONG).contains(&value.len()) || simd::may_end_a_line(value) {
         let mut base = if value.len() < LONG { 0 } else { simd::without_line_end(value) };
         while base < value.len() {
             let mut bits = line_ends_from(value, base);
@@ -379,10 +379,9 @@ pub(crate) fn line(out: &mut [u8], mut at: usize, prefix: &[u8], value: &[u8]) -
 }
 
 /// What `copy_from_slice` does, without a call where the bytes are few: their two ends are copied, and overlap.
-#[inline(always)]
+#[inline]
 fn copy(from: &[u8], to: &mut [u8]) {
     match from.len() {
-        0 => {}
         1 => to[0] = from[0],
         2..4 => copy_ends::<2>(from, to),
         4..8 => copy_ends::<4>(from, to),
@@ -434,6 +433,9 @@ pub(crate) const fn decimal_len(value: u64) -> usize {
 
 /// Below this length a loop is done before a search has begun.
 const FEW: usize = 8;
+
+/// From this length on, a look whether there is any break is cheaper than the search, and most often the answer is no.
+const LOOK_AHEAD: usize = 80;
 
 /// From this length on, looking at the whole pays before looking at its parts.
 const LONG: usize = 256;
