@@ -45,6 +45,11 @@ pub(crate) const fn without_line_end(_: &[u8]) -> usize {
     0
 }
 
+/// Whether there may be a line end: false only where there certainly is none. A look ahead of a search, like the one above.
+pub(crate) const fn may_end_a_line(_: &[u8]) -> bool {
+    true
+}
+
 /// Copies, and says whether what it copied is certainly without a line end. Both are of one length.
 pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
     to.copy_from_slice(from);

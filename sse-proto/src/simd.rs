@@ -42,16 +42,32 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
         return portable::without_line_end(bytes);
     }
     dispatch!(level, simd => {
-        let (regions, rest) = bytes.as_chunks::<REGION>();
+        // One decision is cheaper than two.
+        let (regions, rest) = if bytes.len() < 2 * REGION { (&[][..], bytes) } else { bytes.as_chunks::<REGION>() };
         for (index, region) in regions.iter().enumerate() {
-            if may_end_a_line(simd, region, u8x64::splat(simd, u8::MAX)) {
+            if any_may_end_a_line(simd, region, u8x64::splat(simd, u8::MAX)) {
                 return index * REGION;
             }
         }
         match bytes.last_chunk() {
-            Some(last) if !may_end_a_line(simd, rest, distance(simd, last)) => bytes.len(),
+            Some(last) if !any_may_end_a_line(simd, rest, distance(simd, last)) => bytes.len(),
             _ => bytes.len() - rest.len(),
         }
+    })
+}
+
+/// Of `bytes` there are at least 32.
+#[inline]
+pub(crate) fn may_end_a_line(bytes: &[u8]) -> bool {
+    if Level::baseline().is_fallback() {
+        return portable::may_end_a_line(bytes);
+    }
+    dispatch!(Level::baseline(), simd => {
+        let mut least = u8x32::from_slice(simd, bytes.last_chunk::<32>().unwrap_or(&[b'\n'; 32])) - b'\n';
+        for half in bytes.as_chunks::<32>().0 {
+            least = least.min(u8x32::from_slice(simd, half) - b'\n');
+        }
+        least.simd_le(b'\r' - b'\n').any_true()
     })
 }
 
@@ -79,14 +95,14 @@ pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
             return portable::copied_without_line_end(from, to);
         };
         *to = *from;
-        !may_end_a_line(simd, from, least)
+        !any_may_end_a_line(simd, from, least)
     })
 }
 
 /// Whether there is a byte from LF to CR in the whole blocks of `bytes`, or was in what has the least `distance` so far. What lies
 /// between the two is rare, and the search takes it as the nothing that it is.
 #[inline(always)]
-fn may_end_a_line<S: Simd>(simd: S, bytes: &[u8], mut least: u8x64<S>) -> bool {
+fn any_may_end_a_line<S: Simd>(simd: S, bytes: &[u8], mut least: u8x64<S>) -> bool {
     for block in bytes.as_chunks().0 {
         least = least.min(distance(simd, block));
     }
@@ -139,6 +155,9 @@ mod tests {
             let part = &bytes[round % 7..1024 - round % 129];
             let first = memchr::memchr2(b'\r', b'\n', part);
             assert!(without_line_end(part) <= first.unwrap_or(part.len()));
+            for part in part.chunks(32 + round % 230).filter(|part| part.len() >= 32) {
+                assert_eq!(may_end_a_line(part), part.iter().any(|byte| (b'\n'..=b'\r').contains(byte)));
+            }
             let mut copy = [0; 1024];
             let copy = &mut copy[..part.len()];
             assert_eq!(copied_without_line_end(part, copy), first.is_none());

@@ -124,16 +124,16 @@ impl Event<'_> {
 
     #[inline(always)]
     fn text_pieces(&self, mut put: impl FnMut(&[u8])) {
-        match (self.data_to_send(), self.comment) {
-            (Some(data), None) => {
-                let last = for_each_line_but_the_last(data, |line| put_line(&mut put, b"data:", line));
-                return put_last_line(&mut put, b"data:", last);
+        if let Some(data) = self.data_to_send() {
+            put_lines(&mut put, b"data:", b"\ndata:", data);
+            if self.comment.is_none() {
+                return put(b"\n\n");
             }
-            (Some(data), _) => for_each_line(data, |line| put_line(&mut put, b"data:", line)),
-            (None, _) => {}
+            put(b"\n");
         }
         if let Some(comment) = self.comment {
-            for_each_line(comment, |line| put_line(&mut put, b":", line));
+            put_lines(&mut put, b":", b"\n:", comment);
+            put(b"\n");
         }
         put(b"\n");
     }
@@ -149,11 +149,9 @@ impl Event<'_> {
     /// Whether the frame fits in `len` bytes even if each byte of the values were a line.
     #[inline(always)]
     fn fits(&self, len: usize) -> bool {
-        // No slice is longer than `isize::MAX`: two of them cannot overflow.
-        let values = self.data.map_or(0, str::len) + self.comment.map_or(0, str::len);
-        let fields = self.id.map_or(0, |id| id.as_str().len()) + self.event.map_or(0, |name| name.as_str().len());
-        let room = len / MAX_LINE_PER_BYTE;
-        room > MAX_FIXED && values < room - MAX_FIXED && fields < room - MAX_FIXED - values
+        let values = self.data.map_or(0, str::len).saturating_add(self.comment.map_or(0, str::len));
+        let fields = self.id.map_or(0, |id| id.as_str().len()).saturating_add(self.event.map_or(0, |name| name.as_str().len()));
+        values.saturating_add(fields).saturating_add(MAX_FIXED) < len / MAX_LINE_PER_BYTE
     }
 
     /// Long data is most often one line: it is copied while it is looked through. `None` when it is not, or not long, or `out` is short.
@@ -213,7 +211,7 @@ impl Encode for Event<'_> {
         let mut rest = out;
         self.pieces(|piece| {
             let (front, behind) = core::mem::take(&mut rest).split_at_mut(piece.len());
-            front.copy_from_slice(piece);
+            copy(piece, front);
             rest = behind;
         });
         Ok(len - rest.len())
@@ -223,24 +221,34 @@ impl Encode for Event<'_> {
 /// One line: its name, another space where a client takes one off, the value.
 #[inline(always)]
 fn put_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
-    put_unended_line(put, prefix, value);
-    put(b"\n");
-}
-
-/// The same with the blank line behind it.
-#[inline(always)]
-fn put_last_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
-    put_unended_line(put, prefix, value);
-    put(b"\n\n");
-}
-
-#[inline(always)]
-fn put_unended_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
     put(prefix);
     if value.first() == Some(&b' ') {
         put(b" ");
     }
     put(value);
+    put(b"\n");
+}
+
+/// The lines of a value, without the end of the last: the first begins with `prefix`, each other with `next`, which ends the one before.
+#[inline(always)]
+fn put_lines(put: &mut impl FnMut(&[u8]), prefix: &[u8], next: &[u8], value: &str) {
+    let value = value.as_bytes();
+    put(prefix);
+    if value.first() == Some(&b' ') {
+        put(b" ");
+    }
+    let mut start = 0;
+    for_each_break(value, |at, behind| {
+        put(&value[start..at]);
+        put(next);
+        if value.get(behind) == Some(&b' ') {
+            put(b" ");
+        }
+        start = behind;
+    });
+    if start < value.len() {
+        put(&value[start..]);
+    }
 }
 
 /// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
@@ -315,29 +323,22 @@ impl fmt::Display for BufferTooSmall {
 
 impl core::error::Error for BufferTooSmall {}
 
-/// The lines a client would see in a value: split at CR, LF and CRLF. There is always at least one.
+/// The breaks a client would see in a value, CR, LF and CRLF: where each begins, and where it ends.
 #[inline(always)]
-fn for_each_line<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) {
-    let last = for_each_line_but_the_last(value, &mut line);
-    line(last);
-}
-
-#[inline(always)]
-fn for_each_line_but_the_last<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])) -> &'v [u8] {
-    let value = value.as_bytes();
-    let mut start = 0;
+fn for_each_break(value: &[u8], mut at_break: impl FnMut(usize, usize)) {
+    let mut behind = 0;
     let mut at_break = |at: usize| {
         // Else it is the LF of a CRLF.
-        if at >= start {
-            line(&value[start..at]);
-            start = if value[at..].starts_with(b"\r\n") { at + 2 } else { at + 1 };
+        if at >= behind {
+            behind = if value[at..].starts_with(b"\r\n") { at + 2 } else { at + 1 };
+            at_break(at, behind);
         }
     };
     if value.len() < FEW {
         value.iter().enumerate().filter(|(_, byte)| is_line_end(**byte)).for_each(|(at, _)| at_break(at));
     } else if value.len() < 32 {
         memchr::memchr2_iter(b'\r', b'\n', value).for_each(at_break);
-    } else {
+    } else if !(LOOK_AHEAD..LONG).contains(&value.len()) || simd::may_end_a_line(value) {
         let mut base = if value.len() < LONG { 0 } else { simd::without_line_end(value) };
         while base < value.len() {
             let mut bits = line_ends_from(value, base);
@@ -348,12 +349,14 @@ fn for_each_line_but_the_last<'v>(value: &'v str, mut line: impl FnMut(&'v [u8])
             base += 64;
         }
     }
-    &value[start..]
 }
 
 fn lines_len(prefix: usize, value: &str) -> usize {
-    let mut len = 0;
-    for_each_line(value, |part| len += prefix + padded_len(part) + 1);
+    let value = value.as_bytes();
+    let mut len = prefix + padded_len(value) + 1;
+    for_each_break(value, |at, behind| {
+        len = len + 1 + prefix + usize::from(value.get(behind) == Some(&b' ')) - (behind - at);
+    });
     len
 }
 
@@ -373,6 +376,31 @@ pub(crate) fn line(out: &mut [u8], mut at: usize, prefix: &[u8], value: &[u8]) -
     }
     at = put(out, at, value);
     put(out, at, b"\n")
+}
+
+/// What `copy_from_slice` does, without a call where the bytes are few: their two ends are copied, and overlap.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) {
+    match from.len() {
+        1 => to[0] = from[0],
+        2..4 => copy_ends::<2>(from, to),
+        4..8 => copy_ends::<4>(from, to),
+        8..16 => copy_ends::<8>(from, to),
+        16..32 => copy_ends::<16>(from, to),
+        32..=64 => copy_ends::<32>(from, to),
+        65..=128 => copy_ends::<64>(from, to),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+#[inline(always)]
+fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut()) {
+        *to = *from;
+    }
+    if let (Some(from), Some(to)) = (from.last_chunk::<N>(), to.last_chunk_mut()) {
+        *to = *from;
+    }
 }
 
 pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
@@ -405,6 +433,9 @@ pub(crate) const fn decimal_len(value: u64) -> usize {
 
 /// Below this length a loop is done before a search has begun.
 const FEW: usize = 8;
+
+/// From this length on, a look whether there is any break is cheaper than the search, and most often the answer is no.
+const LOOK_AHEAD: usize = 80;
 
 /// From this length on, looking at the whole pays before looking at its parts.
 const LONG: usize = 256;
