@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sse_proto::storage::Scratch;
+use sse_proto::storage::{FixedScratch, Scratch};
 use sse_proto::wire::{DecodeError, Decoder, IdField, Item, Limits};
 use sse_tests::decoding::{Seen, chunks, feed, feed_item_by_item, naive};
 use sse_tests::encoding::{Sent, check_fields, check_round_trip};
