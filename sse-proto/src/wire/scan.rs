@@ -22,6 +22,14 @@ pub(super) struct LineEnds {
     masks: [u64; BATCH],
 }
 
+/// Where a line ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineEnd {
+    pub(super) at: usize,
+    /// The byte behind it ends a line too.
+    pub(super) paired: bool,
+}
+
 impl LineEnds {
     pub(super) const fn new() -> Self {
         Self { bits: 0, base: 0, blocks: 0, batch: 0, next: 0, long_lines: false, masks: [0; BATCH] }
@@ -44,17 +52,22 @@ impl LineEnds {
         Some(at)
     }
 
-    /// The next line end, when another follows right behind it. Takes neither.
+    /// The next CR or LF, and whether another follows right behind it. Takes neither.
     #[inline(always)]
-    pub(super) fn peek_pair(&mut self, input: &[u8]) -> Option<usize> {
+    pub(super) fn peek(&mut self, input: &[u8]) -> Option<LineEnd> {
         if !self.are_left(input) {
             return None;
         }
-        let offset = self.bits.trailing_zeros();
-        (self.bits >> offset & 0b10 != 0).then_some(self.base + offset as usize)
+        Some(self.lowest())
     }
 
-    /// Takes the two that [`peek_pair`](Self::peek_pair) saw.
+    #[inline(always)]
+    const fn lowest(&self) -> LineEnd {
+        let offset = self.bits.trailing_zeros();
+        LineEnd { at: self.base + offset as usize, paired: self.bits >> offset & 0b10 != 0 }
+    }
+
+    /// Takes the pair that [`peek`](Self::peek) saw.
     #[inline(always)]
     pub(super) fn take_pair(&mut self) {
         self.bits &= self.bits.wrapping_sub(1);
@@ -63,7 +76,7 @@ impl LineEnds {
 
     /// Whether there is another; then the lowest of `bits` is it.
     #[inline(always)]
-    pub(super) fn are_left(&mut self, input: &[u8]) -> bool {
+    fn are_left(&mut self, input: &[u8]) -> bool {
         if self.bits != 0 {
             return true;
         }
@@ -83,10 +96,10 @@ impl LineEnds {
 
     /// The same for a chunk of one byte.
     #[inline(always)]
-    pub(super) const fn look_at_only(&mut self, byte: u8) -> bool {
+    pub(super) const fn peek_only(&mut self, byte: u8) -> Option<LineEnd> {
         let ends = is_line_end(byte);
         (self.bits, self.base, self.next) = (ends as u64, 0, 1);
-        ends
+        if ends { Some(LineEnd { at: 0, paired: false }) } else { None }
     }
 
     #[inline(always)]

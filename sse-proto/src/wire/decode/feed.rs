@@ -3,6 +3,7 @@
 use super::line::{Field, has_nul, milliseconds};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
 use crate::storage::{Scratch, Slot};
+use crate::wire::scan::LineEnd;
 use crate::wire::utf8::{self, Checked, last_boundary};
 
 /// One chunk being decoded.
@@ -47,18 +48,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     pub(crate) fn next_item_if(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Option<Item<'_>>, DecodeError> {
         // Small pieces are cheaper to check when they are together.
         self.wants_text = self.input.len() > 4 * FEW;
-        if !self.ends_a_line() {
-            return self.keep_tail();
-        }
+        let Some(end) = self.peek_end() else { return self.keep_tail() };
         if self.between_events {
-            if let Some(data) = self.next_plain(|checked, input, data| checked.get(input, data.start, data.end)) {
+            if let Some(data) = self.next_plain(end, |checked, input, data| checked.get(input, data.start, data.end)) {
                 return Ok(Some(Item::Event(MessageEvent {
                     event: "message",
                     data,
                     last_event_id: self.decoder.last_event_id(),
                 })));
             }
-        } else if let Some(data) = self.next_plain_kept()? {
+        } else if let Some(data) = self.next_plain_kept(end)? {
             let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
             return Ok(Some(Item::Event(MessageEvent { event: "message", data: texts.text, last_event_id: texts.last_id })));
         }
@@ -117,18 +116,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline]
     pub fn next_raw(&mut self) -> Result<Option<Item<'_, [u8]>>, DecodeError> {
         self.wants_text = false;
-        if !self.ends_a_line() {
-            return self.keep_tail();
-        }
+        let Some(end) = self.peek_end() else { return self.keep_tail() };
         if self.between_events {
-            if let Some(data) = self.next_plain(|_, input, data| Some(&input[data.start..data.end])) {
+            if let Some(data) = self.next_plain(end, |_, input, data| Some(&input[data.start..data.end])) {
                 return Ok(Some(Item::Event(MessageEvent {
                     event: "message",
                     data,
                     last_event_id: self.decoder.last_event_id(),
                 })));
             }
-        } else if let Some(data) = self.next_plain_kept()? {
+        } else if let Some(data) = self.next_plain_kept(end)? {
             let data = &self.decoder.scratch.text()[data.start..data.end];
             return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
         }
@@ -159,9 +156,12 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline(always)]
     fn next_plain<T: ?Sized>(
         &mut self,
+        LineEnd { at: end, paired }: LineEnd,
         value: impl FnOnce(&mut Checked<'i>, &'i [u8], Span) -> Option<&'i T>,
     ) -> Option<&'i T> {
-        let end = self.decoder.ends.peek_pair(self.input)?;
+        if !paired {
+            return None;
+        }
         // A CR may have an LF behind it, which the general way knows to take.
         let line = self.input.get(self.position..end + 2)?.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
         if line.len() > self.decoder.limits.max_plain() {
@@ -176,17 +176,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
 
     /// The same for an event of which nothing but data was kept: its line ends in this chunk, or the blank line is all that is missing.
     #[inline(always)]
-    fn next_plain_kept(&mut self) -> Result<Option<Span>, DecodeError> {
+    fn next_plain_kept(&mut self, LineEnd { at: end, paired }: LineEnd) -> Result<Option<Span>, DecodeError> {
         let decoder = &mut *self.decoder;
         if decoder.state == State::HAS_DATA && self.input[self.position] == b'\n' {
             decoder.ends.take(self.input);
             self.position += 1;
             return Ok(Some(self.dispatch_kept(self.decoder.data)));
         }
-        if decoder.state != State::IN_LINE {
+        if decoder.state != State::IN_LINE || !paired {
             return Ok(None);
         }
-        let Some(end) = decoder.ends.peek_pair(self.input) else { return Ok(None) };
         let rest = &self.input[self.position..end];
         let kept = decoder.scratch.text();
         if !kept.starts_with(b"data:")
@@ -213,12 +212,12 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         data
     }
 
-    /// Whether what is left of the chunk has a line end.
+    /// Where the next line of the chunk ends.
     #[inline(always)]
-    fn ends_a_line(&mut self) -> bool {
+    fn peek_end(&mut self) -> Option<LineEnd> {
         match self.input {
-            [byte] if self.position == 0 => self.decoder.ends.look_at_only(*byte),
-            input => self.decoder.ends.are_left(input),
+            [byte] if self.position == 0 => self.decoder.ends.peek_only(*byte),
+            input => self.decoder.ends.peek(input),
         }
     }
 
