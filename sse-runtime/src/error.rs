@@ -12,8 +12,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// A request's failure: a status and the JSON body `{"error": "…", "field": "…"}`.
 ///
@@ -155,13 +154,13 @@ struct Body<'a> {
 /// # Errors
 ///
 /// 400 that names the path of the value to blame (`to.topic`, `[2].data`), or the line and column where `body` is not JSON.
-pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub fn parse_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, ApiError> {
     // Keeping track of the path costs as much as parsing, and only errors need it.
     serde_json::from_slice(body).or_else(|_| parse_json_with_path(body))
 }
 
 #[cold]
-fn parse_json_with_path<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+fn parse_json_with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

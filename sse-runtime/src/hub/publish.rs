@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sse_proto::manager::Payload;
+use sse_proto::wire::{Encode as _, IdField};
 use sse_proto::{EventId, PublishError};
 use tokio::sync::mpsc;
 
@@ -224,6 +225,11 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
+    /// The id that the event brought itself.
+    pub(crate) fn own_id(&self) -> Option<&str> {
+        self.frame.id().map(IdField::as_str)
+    }
+
     /// Whom it is for, when that is one client, who may not be registered.
     pub(crate) fn client(&self) -> Option<&ClientRef> {
         match &self.target {

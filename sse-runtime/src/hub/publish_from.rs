@@ -20,29 +20,42 @@ impl Hub {
         ticket: u64,
     ) -> Result<Published, (usize, HubError)> {
         let concerned = self.concerned(batch);
-        let mut own_place = None;
+        let concerns_own = concerned.contains(&shard.index);
+        let reserve = |index: usize| match self.inner.shards[index].queue.try_reserve() {
+            Ok(place) => Ok(Some(place)),
+            Err(mpsc::error::TrySendError::Full(())) => Ok(None),
+            Err(mpsc::error::TrySendError::Closed(())) => Err((0, self.gone())),
+        };
         let mut places = Vec::new();
-        for index in concerned.clone() {
-            match self.inner.shards[index].queue.try_reserve() {
-                Ok(place) if index == shard.index => own_place = Some(place),
-                Ok(place) => places.push(place),
-                Err(mpsc::error::TrySendError::Full(())) => return Ok(Published::Later),
-                Err(mpsc::error::TrySendError::Closed(())) => return Err((0, self.gone())),
+        for index in concerned.clone().filter(|index| *index != shard.index) {
+            match reserve(index)? {
+                Some(place) => places.push(place),
+                None => return Ok(Published::Later),
             }
         }
-        let (first, is_own, pending) = self.inner.sequencer.next(batch.len(), |first| {
+        let numbered = self.inner.sequencer.next(batch.len(), |first| {
             // What has a lower number is in this shard's log: what is for it need not queue.
-            let is_own = own_place.is_some() && shard.queue_is_empty();
+            let is_own = concerns_own && shard.queue_is_empty();
             if is_own && places.is_empty() {
-                return (first, is_own, None);
+                return Ok(Some((first, is_own, None)));
+            }
+            if concerns_own && !is_own {
+                match reserve(shard.index)? {
+                    Some(place) => places.push(place),
+                    // The number is passed over.
+                    None => return Ok(None),
+                }
             }
             let pending = Pending::new(answers.clone(), ticket, concerned.len());
-            for place in places.into_iter().chain(own_place.filter(|_| !is_own)) {
+            for place in places {
                 let (batch, mut part) = (batch.clone(), Part::of(&pending, first));
                 place.send(Box::new(move |shard| part.done(shard.publish(first, &batch))));
             }
-            (first, is_own, Some(pending))
+            Ok(Some((first, is_own, Some(pending))))
         });
+        let Some((first, is_own, pending)) = numbered? else {
+            return Ok(Published::Later);
+        };
         concerned.filter(|index| *index != shard.index).for_each(|index| self.inner.shards[index].wake());
         match pending {
             None => return shard.publish(first, batch).map(|()| Published::Here(first)),

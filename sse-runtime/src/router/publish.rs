@@ -1,6 +1,6 @@
 //! Publishing over HTTP.
 
-use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -8,9 +8,9 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::json;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
@@ -21,11 +21,11 @@ use crate::metrics::PublishError;
 /// One event to publish.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Publishing {
+struct Publishing<'a> {
     to: To,
     event: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    data: Option<Box<RawValue>>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    data: Option<&'a RawValue>,
     id: Option<String>,
     retry: Option<u32>,
 }
@@ -44,8 +44,6 @@ enum To {
 /// What the body of one request asks for, checked and encoded.
 pub(crate) struct Request {
     pub(crate) batch: Arc<[Publication]>,
-    /// The ids that events brought themselves.
-    own_ids: Vec<Option<String>>,
     is_array: bool,
 }
 
@@ -92,16 +90,18 @@ impl Request {
     /// Reads and checks a request's body, all of it, as far as can be told without asking the shards.
     pub(super) fn parse(hub: &Hub, body: &[u8]) -> Result<Self, ApiError> {
         let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let publications = if is_array { parse_json(body)? } else { vec![parse_json::<Publishing>(body)?] };
-        let mut own_ids = Vec::with_capacity(publications.len());
-        let mut batch = Vec::with_capacity(publications.len());
-        for (index, publishing) in publications.into_iter().enumerate() {
+        let prepare = |index: usize, publishing: Publishing<'_>| {
             let at = |field: &str| place(is_array, index, field);
             let (target, event) = publishing.into_event().map_err(|error| locate(error, &at))?;
-            batch.push(hub.prepare(target, &event).map_err(|error| locate(error, &at))?);
-            own_ids.push(event.own_id().map(str::to_owned));
-        }
-        Ok(Self { batch: batch.into(), own_ids, is_array })
+            hub.prepare(target, &event).map_err(|error| locate(error, &at))
+        };
+        let batch: Arc<[Publication]> = if is_array {
+            let publications = parse_json::<Vec<Publishing<'_>>>(body)?.into_iter().enumerate();
+            publications.map(|(index, publishing)| prepare(index, publishing)).collect::<Result<_, _>>()?
+        } else {
+            [prepare(0, parse_json(body)?)?].into()
+        };
+        Ok(Self { batch, is_array })
     }
 
     /// Whether it must be asked first who is registered: nothing of it may be published then if someone is not.
@@ -111,20 +111,23 @@ impl Request {
 
     /// The ids of what was published from number `first` on, as JSON.
     pub(super) fn answer(&self, hub: &Hub, first: u64) -> String {
-        let ids = self.own_ids.iter().zip(first..).map(|(own_id, sequence)| match own_id {
-            Some(own_id) => PublishedId { id: Cow::Borrowed(own_id) },
-            None => PublishedId { id: hub.event_id(sequence).to_string().into() },
-        });
-        let mut ids: Vec<PublishedId<'_>> = ids.collect();
-        let json = match ids.pop() {
-            Some(id) if !self.is_array => serde_json::to_string(&id),
-            last => {
-                ids.extend(last);
-                serde_json::to_string(&ids)
-            }
-        };
-        // Text always has JSON.
-        json.unwrap_or_default()
+        let mut json = String::with_capacity(ID_JSON * self.batch.len() + "[]".len());
+        if self.is_array {
+            json.push('[');
+        }
+        for (index, publication) in self.batch.iter().enumerate() {
+            json.push_str(if index == 0 { "{\"id\":" } else { ",{\"id\":" });
+            // Writing to a string does not fail.
+            let _ = match publication.own_id() {
+                Some(own_id) => write!(json, "{}", Value::from(own_id)),
+                None => write!(json, "\"{}\"", hub.event_id(first + index as u64)),
+            };
+            json.push('}');
+        }
+        if self.is_array {
+            json.push(']');
+        }
+        json
     }
 
     /// What to answer when the event at `index` was not published.
@@ -133,11 +136,8 @@ impl Request {
     }
 }
 
-/// What is answered for one event.
-#[derive(Serialize)]
-struct PublishedId<'a> {
-    id: Cow<'a, str>,
-}
+/// About as long as what is answered for one event.
+const ID_JSON: usize = 40;
 
 fn place(is_array: bool, index: usize, field: &str) -> String {
     if is_array { format!("[{index}].{field}") } else { field.to_owned() }
@@ -150,7 +150,7 @@ pub(super) async fn notify(State(web): State<Web>, key: Result<Path<String>, Pat
     Ok(answer::json(json!({ "id": id.to_string() }).to_string()))
 }
 
-impl Publishing {
+impl Publishing<'_> {
     fn into_event(self) -> Result<(Target, Event), HubError> {
         let mut event = match self.data {
             None => Event::default(),
@@ -196,6 +196,6 @@ fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {
 }
 
 /// Tells `"data": null` from no data.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(deserializer).map(Some)
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
