@@ -1,6 +1,6 @@
 //! Serving HTTP/1.1: who accepts, who speaks, and an orderly end.
 //!
-//! Shards accept connections and serve streams and publications themselves: see [`front`]. Everything else comes here, with what
+//! Shards accept connections and serve streams and publications themselves: see `front`. Everything else comes here, with what
 //! was already read, and is served by hyper and the router.
 
 pub(crate) mod front;
