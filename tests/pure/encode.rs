@@ -111,3 +111,19 @@ fn what_breaks_framing_cannot_be_built() {
     assert_eq!(IdField::new("ab\0").unwrap_err().position, 2);
     assert!(EventName::new("nul\0is fine here").is_ok());
 }
+
+/// Long data is copied while it is looked through: a break near its end is found when most of it has been written.
+#[test]
+fn long_data_with_a_break_is_refused_or_split_whatever_was_written_before() {
+    for at in [0, 255, 256, 300, 599] {
+        let mut data = "x".repeat(600);
+        data.replace_range(at..at + 1, "\n");
+        let event = Event::data(&data);
+        let needed = event.encoded_len();
+        assert_eq!(event.encode(&mut vec![0; needed - 1]), Err(BufferTooSmall { needed }));
+        let mut exact = vec![0; needed];
+        assert_eq!(event.encode(&mut exact), Ok(needed));
+        let expected = format!("data:{}\ndata:{}\n\n", "x".repeat(at), "x".repeat(599 - at));
+        assert_eq!(String::from_utf8(exact).unwrap(), expected);
+    }
+}
