@@ -250,6 +250,7 @@ impl<S: Storage> Engine<S> {
             phase: Phase::Idle,
             listed: Listed::Nowhere,
             silent: false,
+            found: false,
             due,
             notice: None,
             offset: 0,
@@ -430,7 +431,8 @@ impl<S: Storage> Engine<S> {
         let mut at = self.directory.clients.at(slot).connections.first();
         while let Some(conn) = at {
             at = next::<OfClient, _, _>(&self.directory.connections, conn);
-            self.directory.connections.at_mut(conn).silent = true;
+            let connection = self.directory.connections.at_mut(conn);
+            (connection.silent, connection.found) = (true, false);
         }
         if end_streams {
             self.close_connections(slot, CloseReason::Unregistered);

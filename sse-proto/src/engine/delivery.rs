@@ -39,6 +39,8 @@ pub(super) struct Connection {
     pub(super) offset: u32,
     /// The next sequence number to look at.
     pub(super) cursor: u64,
+    /// The frame at the cursor is known to be for it. Until its client loses what made it so.
+    pub(super) found: bool,
     /// The last sequence number that may be for it.
     pub(super) until: u64,
     /// Completions up to this sequence number need not be told again.
@@ -138,6 +140,13 @@ pub(super) enum Walk {
     CaughtUp,
 }
 
+impl Due {
+    /// Whether a notice may have to be sent.
+    pub(super) fn any(self) -> bool {
+        self.greeting | self.gap | self.tasks | self.position | self.heartbeat | self.farewell
+    }
+}
+
 impl Connection {
     /// Whether its next frame may have left the log.
     pub(super) fn is_overrun<S: Storage>(&self, log: &Log<S>) -> bool {
@@ -168,16 +177,18 @@ pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: 
     }
 }
 
-/// Whether `entry`, at which the cursor was put because it is for the connection, is the only one with its number: then it need not
-/// be compared again. Only frames to single clients share a number.
+/// Whether `entry` is known to be for the connection and need not be compared again. Only frames to single clients share a number.
 pub(super) fn is_found(connection: &Connection, entry: &Entry) -> bool {
-    entry.sequence == connection.cursor && !matches!(entry.scope, Scope::Client(_))
+    connection.found && entry.sequence == connection.cursor && !matches!(entry.scope, Scope::Client(_))
 }
 
 /// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at
 /// [`WALK`] entries at most.
 pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, mut cursor: u64) -> (Walk, u64) {
-    let until = directory.connections.at(slot).until;
+    let Connection { until, found, .. } = *directory.connections.at(slot);
+    if found {
+        return (Walk::Found, cursor);
+    }
     let first = log.locate(cursor);
     for index in first..first + WALK {
         let entry = log.entry(index).filter(|entry| entry.sequence <= until);

@@ -360,13 +360,19 @@ impl<S: Storage> Directory<S> {
         Ok(true)
     }
 
-    /// False when `client` did not listen to `topic`.
+    /// False when `client` did not listen to `topic`. O(topics and connections of the client).
     pub(super) fn unlisten(&mut self, client: u32, topic: &str) -> bool {
         let subscription = self.find_label(LabelKind::Topic, topic).and_then(|topic| self.subscription(client, topic));
-        if let Some(slot) = subscription {
-            self.remove_subscription(slot);
+        let Some(subscription) = subscription else {
+            return false;
+        };
+        self.remove_subscription(subscription);
+        let mut at = self.clients.at(client).connections.first();
+        while let Some(conn) = at {
+            at = next::<OfClient, _, _>(&self.connections, conn);
+            self.connections.at_mut(conn).found = false;
         }
-        subscription.is_some()
+        true
     }
 
     /// Whether a frame under `label` with `sequence` is for `client`. O(topics of the client).

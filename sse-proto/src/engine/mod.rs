@@ -479,6 +479,9 @@ impl<S: Storage> Engine<S> {
     /// they stand for.
     fn notice_due(&self, slot: u32) -> Option<NoticeDue> {
         let connection = self.directory.connections.at(slot);
+        if !connection.due.any() {
+            return None;
+        }
         let (due, position, told) = (connection.due, connection.cursor - 1, connection.told);
         let task = self.completion_due(slot, told);
         if due.greeting {
@@ -616,7 +619,7 @@ impl<S: Storage> Engine<S> {
             }
         }
         let connection = self.directory.connections.at_mut(slot);
-        (connection.cursor, connection.offset) = (cursor, offset as u32);
+        (connection.cursor, connection.offset, connection.found) = (cursor, offset as u32, offset > 0);
         whole
     }
 
@@ -649,7 +652,8 @@ impl<S: Storage> Engine<S> {
         }
         let cursor = connection.cursor;
         let (found, cursor) = delivery::walk(&self.directory, &self.log, slot, cursor);
-        self.directory.connections.at_mut(slot).cursor = cursor;
+        let connection = self.directory.connections.at_mut(slot);
+        (connection.cursor, connection.found) = (cursor, found == Walk::Found);
         match found {
             Walk::Found => return true,
             Walk::Unfinished => self.enter(slot, Phase::Ready),
@@ -676,7 +680,7 @@ impl<S: Storage> Engine<S> {
         let has_tasks = self.directory.clients.at(connection.client).task_count > 0;
         (connection.due.tasks, connection.due.tasks_sent_too) = (has_tasks, true);
         connection.told = connection.told.max(connection.cursor - 1);
-        (connection.gap, connection.cursor) = (GapReason::Overrun, self.log.evicted() + 1);
+        (connection.gap, connection.cursor, connection.found) = (GapReason::Overrun, self.log.evicted() + 1, false);
         (connection.due.gap, connection.due.report_gap) = (true, true);
         connection.due.position = true;
         self.enter(slot, Phase::Ready);

@@ -215,7 +215,7 @@ impl<S: Storage> Engine<S> {
             return;
         }
         if connection.cursor > connection.until {
-            connection.cursor = sequence;
+            (connection.cursor, connection.found) = (sequence, !connection.silent);
         }
         connection.until = sequence;
         if connection.phase == Phase::Idle {
