@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::wire::{decimal, decimal_len};
+
 /// One open response. A slot and the number of times the slot was used before: the id of a closed connection is never mistaken
 /// for a later one in the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,6 +177,25 @@ pub struct EventId {
 }
 
 impl EventId {
+    /// Length of the longest one, written.
+    const MAX_LEN: usize = "00000000-".len() + decimal_len(u64::MAX);
+
+    /// Length of it, written.
+    pub(crate) const fn len(self) -> usize {
+        "00000000-".len() + decimal_len(self.sequence)
+    }
+
+    /// Writes it into `out` from `at` on and returns where it ends.
+    pub(crate) fn put(self, out: &mut [u8], mut at: usize) -> usize {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        for shift in (0..8).rev() {
+            out[at] = HEX[(self.epoch.0 >> (4 * shift)) as usize & 15];
+            at += 1;
+        }
+        out[at] = b'-';
+        decimal(out, at + 1, self.sequence)
+    }
+
     /// Reads what [`Display`](fmt::Display) writes, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, sequence) = text.split_once('-')?;
@@ -191,6 +212,8 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{}", self.epoch.0, self.sequence)
+        let mut text = [0; Self::MAX_LEN];
+        let len = self.put(&mut text, 0);
+        f.write_str(core::str::from_utf8(&text[..len]).unwrap_or_default())
     }
 }

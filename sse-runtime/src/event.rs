@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use sse_proto::ConnId;
 use sse_proto::manager::Payload;
-use sse_proto::wire::{Encode, EventName, FieldError, Frame, IdField};
+use sse_proto::wire::{self, Encode, EventName, FieldError, Frame, IdField};
 
 use crate::hub::EventError;
 
@@ -76,21 +76,25 @@ impl Event {
         self
     }
 
-    pub(crate) fn own_id(&self) -> Option<&str> {
-        self.id.as_deref()
+    pub(crate) fn to_wire(&self) -> Result<wire::Event<'_>, EventError> {
+        let (data, comment) = (self.data.as_deref(), self.comment.as_deref());
+        Ok(wire::Event { data, comment, ..fields(self.event.as_deref(), self.id.as_deref(), self.retry)? })
     }
+}
 
-    pub(crate) fn encode(&self) -> Result<SharedFrame, EventError> {
-        let field = |name| move |error: FieldError| EventError::field(name, error);
-        let event = sse_proto::wire::Event {
-            id: self.id.as_deref().map(IdField::new).transpose().map_err(field("id"))?,
-            event: self.event.as_deref().map(EventName::new).transpose().map_err(field("event"))?,
-            retry: self.retry,
-            data: self.data.as_deref(),
-            comment: self.comment.as_deref(),
-        };
-        Ok(share(&event))
-    }
+/// An event with these fields and no text.
+pub(crate) fn fields<'a>(
+    event: Option<&'a str>,
+    id: Option<&'a str>,
+    retry: Option<u32>,
+) -> Result<wire::Event<'a>, EventError> {
+    let field = |name| move |error: FieldError| EventError::field(name, error);
+    Ok(wire::Event {
+        event: event.map(EventName::new).transpose().map_err(field("event"))?,
+        id: id.map(IdField::new).transpose().map_err(field("id"))?,
+        retry,
+        ..wire::Event::default()
+    })
 }
 
 /// A frame that all shards read.

@@ -4,10 +4,10 @@
 //! number. It knows nothing of connections. A frame is always in one piece: where it does not fit at the end of the ring it
 //! starts at the front.
 
-use crate::id::{ClientKey, ConnId, Epoch};
+use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
-use crate::wire::{Encode, decimal, decimal_len, id_line_len, line, put};
+use crate::wire::{Encode, id_line_len, line, put};
 
 /// Who a frame in the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,19 +281,14 @@ pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64
     let body = frame.body_len();
     frame.encode_body(&mut out[..body]);
     let Some(sequence) = sequence else { return };
-    let mut at = put(out, body - 1, b"id:");
-    for shift in (0..8).rev() {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        at = put(out, at, &[HEX[(epoch.0 >> (4 * shift)) as usize & 15]]);
-    }
-    at = put(out, at, b"-");
-    at = decimal(out, at, sequence);
+    let at = put(out, body - 1, b"id:");
+    let at = EventId { epoch, sequence }.put(out, at);
     put(out, at, b"\n\n");
 }
 
 /// Length of the `id` line with a number of the hub's own.
 pub(super) fn numbered_id_len(sequence: u64) -> usize {
-    "id:00000000-\n".len() + decimal_len(sequence)
+    "id:\n".len() + EventId { epoch: Epoch(0), sequence }.len()
 }
 
 /// Ids come from publishers, who are trusted: an unkeyed hash serves.

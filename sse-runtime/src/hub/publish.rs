@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sse_proto::manager::Payload;
-use sse_proto::wire::{Encode as _, IdField};
+use sse_proto::wire::{self, Encode as _, IdField};
 use sse_proto::{EventId, PublishError};
 use tokio::sync::mpsc;
 
@@ -22,7 +22,7 @@ impl Hub {
     ///
     /// [`HubError`]: the target is not known or cannot be one, the event is too large, or the hub is closed.
     pub async fn publish(&self, target: Target, event: Event) -> Result<EventId, HubError> {
-        let publication = self.prepare(target, &event)?;
+        let publication = self.prepare(target, event.to_wire()?)?;
         let first = self.publish_batch([publication].into()).await.map_err(|(_, error)| error)?;
         Ok(self.event_id(first))
     }
@@ -39,7 +39,8 @@ impl Hub {
         events: impl IntoIterator<Item = (Target, Event)>,
     ) -> Result<Vec<EventId>, (usize, HubError)> {
         let events = events.into_iter().enumerate();
-        let prepared = events.map(|(index, (target, event))| self.prepare(target, &event).map_err(|error| (index, error)));
+        let prepare = |target, event: Event| self.prepare(target, event.to_wire()?);
+        let prepared = events.map(|(index, (target, event))| prepare(target, event).map_err(|error| (index, error)));
         let batch: Arc<[Publication]> = prepared.collect::<Result<_, _>>()?;
         let count = batch.len() as u64;
         let first = self.publish_batch(batch).await?;
@@ -53,7 +54,7 @@ impl Hub {
     ///
     /// [`HubError::Overloaded`] when the queue of a shard is full; else as [`publish`](Self::publish). Nothing was published.
     pub fn try_publish(&self, target: Target, event: Event) -> Result<EventId, HubError> {
-        let batch: Arc<[Publication]> = [self.prepare(target, &event)?].into();
+        let batch: Arc<[Publication]> = [self.prepare(target, event.to_wire()?)?].into();
         let handles = &self.inner.shards[self.concerned(&batch)];
         let mut places = Vec::with_capacity(handles.len());
         for shard in handles {
@@ -76,7 +77,7 @@ impl Hub {
     }
 
     /// Checks an event and encodes it, as far as can be told without asking the shards.
-    pub(crate) fn prepare(&self, target: Target, event: &Event) -> Result<Publication, HubError> {
+    pub(crate) fn prepare(&self, target: Target, event: wire::Event<'_>) -> Result<Publication, HubError> {
         let limits = &self.inner.config.engine.limits;
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(HubError::Closed);
@@ -89,10 +90,10 @@ impl Hub {
             Target::UserName(name) => error::name("name", name, limits.name_bytes)?,
             Target::Client(client) => error::name("client", &client.id, limits.name_bytes)?,
         }
-        if event.own_id().is_some_and(|id| id.len() > sse_proto::MAX_EVENT_ID) {
+        if event.id.is_some_and(|id| id.as_str().len() > sse_proto::MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong.into());
         }
-        let frame = event.encode()?;
+        let frame = share(&event);
         if !fits(&frame, limits.frame_bytes) {
             return Err(HubError::TooLarge { limit: limits.frame_bytes as usize });
         }
@@ -144,7 +145,7 @@ impl Hub {
     where
         F: Fn(&ClientRef, &str, Option<&Metadata>) -> bool + Send + Sync + 'static,
     {
-        let frame = self.prepare(Target::All, &event)?.frame;
+        let frame = self.prepare(Target::All, event.to_wire()?)?.frame;
         let chosen = Arc::new(chosen);
         let publish = move |shard: &mut Shard, sequence: u64| {
             let clients = shard.choose(|client, name, metadata| {

@@ -1,5 +1,6 @@
 //! Publishing over HTTP.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use axum::response::Response;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sse_proto::wire;
 
 use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
-use crate::event::{Event, Target};
+use crate::event::{self, Target};
 use crate::hub::{Hub, HubError, Publication, to_its_end};
 use crate::metrics::PublishError;
 
@@ -23,10 +25,12 @@ use crate::metrics::PublishError;
 #[serde(deny_unknown_fields)]
 struct Publishing<'a> {
     to: To,
-    event: Option<String>,
+    #[serde(borrow)]
+    event: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'a RawValue>,
-    id: Option<String>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
     retry: Option<u32>,
 }
 
@@ -92,8 +96,7 @@ impl Request {
         let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
         let prepare = |index: usize, publishing: Publishing<'_>| {
             let at = |field: &str| place(is_array, index, field);
-            let (target, event) = publishing.into_event().map_err(|error| locate(error, &at))?;
-            hub.prepare(target, &event).map_err(|error| locate(error, &at))
+            publishing.prepare(hub).map_err(|error| locate(error, &at))
         };
         let batch: Arc<[Publication]> = if is_array {
             let publications = parse_json::<Vec<Publishing<'_>>>(body)?.into_iter().enumerate();
@@ -151,24 +154,11 @@ pub(super) async fn notify(State(web): State<Web>, key: Result<Path<String>, Pat
 }
 
 impl Publishing<'_> {
-    fn into_event(self) -> Result<(Target, Event), HubError> {
-        let mut event = match self.data {
-            None => Event::default(),
-            Some(json) => match serde_json::from_str::<String>(json.get()) {
-                Ok(text) => Event::data(text),
-                // As the publisher wrote it: no key moves, no number changes.
-                Err(_) => Event::data(json.get()),
-            },
-        };
-        if let Some(name) = self.event {
-            event = event.event(name)?;
-        }
-        if let Some(id) = self.id {
-            event = event.id(id)?;
-        }
-        if let Some(retry) = self.retry {
-            event = event.retry(retry);
-        }
+    /// Checks it and encodes it.
+    fn prepare(self, hub: &Hub) -> Result<Publication, HubError> {
+        let data = self.data.map(text_of);
+        let fields = event::fields(self.event.as_deref(), self.id.as_deref(), self.retry)?;
+        let event = wire::Event { data: data.as_deref(), ..fields };
         let target = match self.to {
             To::All => Target::All,
             To::Topic(topic) => Target::Topic(topic),
@@ -176,7 +166,17 @@ impl Publishing<'_> {
             To::Name(name) => Target::UserName(name),
             To::Group(group) => Target::Group(group),
         };
-        Ok((target, event))
+        hub.prepare(target, event)
+    }
+}
+
+/// The text of a JSON string; what is none, as the publisher wrote it: no key moves, no number changes.
+fn text_of(json: &RawValue) -> Cow<'_, str> {
+    let json = json.get();
+    match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(text) if text.contains('\\') => serde_json::from_str(json).map_or(Cow::Borrowed(json), Cow::Owned),
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Borrowed(json),
     }
 }
 
