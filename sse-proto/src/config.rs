@@ -35,21 +35,26 @@ pub struct Config {
     pub retry: Option<u32>,
 }
 
+impl Config {
+    /// The default, for constants.
+    pub const DEFAULT: Self = Self {
+        limits: Limits::DEFAULT,
+        heartbeat: Some(Duration::from_secs(15)),
+        heartbeat_comment: "heartbeat",
+        write_stall: Some(Duration::from_secs(30)),
+        dormant_after: Duration::from_secs(3600),
+        sweep_every: Duration::from_secs(240),
+        issued_id_ttl: Duration::from_secs(600),
+        age: Age::SinceLeft,
+        overrun: Overrun::Close,
+        id_form: IdForm::Secure,
+        retry: Some(1000),
+    };
+}
+
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            heartbeat: Some(Duration::from_secs(15)),
-            heartbeat_comment: "heartbeat",
-            write_stall: Some(Duration::from_secs(30)),
-            dormant_after: Duration::from_secs(3600),
-            sweep_every: Duration::from_secs(240),
-            issued_id_ttl: Duration::from_secs(600),
-            age: Age::SinceLeft,
-            overrun: Overrun::Close,
-            id_form: IdForm::Secure,
-            retry: Some(1000),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -88,25 +93,51 @@ pub struct Limits {
     pub log_entries: u32,
 }
 
+impl Limits {
+    /// The most that [`name_bytes`](Self::name_bytes) may be.
+    pub const MAX_NAME_BYTES: usize = 1024;
+
+    pub(crate) const NOTHING: Self = Self {
+        connections: 0,
+        clients: 0,
+        issued_ids: 0,
+        connections_per_client: 0,
+        groups: 0,
+        topics: 0,
+        topics_per_client: 0,
+        subscriptions: 0,
+        tasks_per_client: 0,
+        tasks: 0,
+        name_bytes: 0,
+        topic_bytes: 0,
+        frame_bytes: 0,
+        log_bytes: 0,
+        log_entries: 0,
+    };
+
+    /// The default, for constants.
+    pub const DEFAULT: Self = Self {
+        connections: 100_000,
+        clients: 200_000,
+        issued_ids: 10_000,
+        connections_per_client: 16,
+        groups: 10_000,
+        topics: 200_000,
+        topics_per_client: 64,
+        subscriptions: 400_000,
+        tasks_per_client: 64,
+        tasks: 100_000,
+        name_bytes: 128,
+        topic_bytes: 256,
+        frame_bytes: 256 * 1024,
+        log_bytes: 16 * 1024 * 1024,
+        log_entries: 65_536,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 100_000,
-            clients: 200_000,
-            issued_ids: 10_000,
-            connections_per_client: 16,
-            groups: 10_000,
-            topics: 200_000,
-            topics_per_client: 64,
-            subscriptions: 400_000,
-            tasks_per_client: 64,
-            tasks: 100_000,
-            name_bytes: 128,
-            topic_bytes: 256,
-            frame_bytes: 256 * 1024,
-            log_bytes: 16 * 1024 * 1024,
-            log_entries: 65_536,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -223,27 +254,6 @@ impl Config {
 }
 
 impl Limits {
-    /// The most that [`name_bytes`](Self::name_bytes) may be.
-    pub const MAX_NAME_BYTES: usize = 1024;
-
-    pub(crate) const NOTHING: Self = Self {
-        connections: 0,
-        clients: 0,
-        issued_ids: 0,
-        connections_per_client: 0,
-        groups: 0,
-        topics: 0,
-        topics_per_client: 0,
-        subscriptions: 0,
-        tasks_per_client: 0,
-        tasks: 0,
-        name_bytes: 0,
-        topic_bytes: 0,
-        frame_bytes: 0,
-        log_bytes: 0,
-        log_entries: 0,
-    };
-
     /// The name of a limit that is above the one in `most`.
     const fn first_above(&self, most: &Self) -> Option<&'static str> {
         let all = [

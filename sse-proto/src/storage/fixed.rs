@@ -358,3 +358,121 @@ impl<const N: usize> Buffer for Bytes<N> {
         &mut self.bytes[..self.len]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const N: usize = 7;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Insert { hash: u32, slot: u32 },
+        Remove { slot: u32 },
+    }
+
+    /// Few hashes, so that they collide; near both ends, so that searches go round.
+    fn hash() -> impl Strategy<Value = u32> {
+        prop_oneof![0_u32..6, (u32::MAX - 3)..=u32::MAX, Just(0x9E37_79B9), any::<u32>()]
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let insert = (hash(), 0..3 * N as u32).prop_map(|(hash, slot)| Step::Insert { hash, slot });
+        let remove = (0..3 * N as u32).prop_map(|slot| Step::Remove { slot });
+        proptest::collection::vec(prop_oneof![insert, remove], 1..400)
+    }
+
+    proptest! {
+        /// A map from slots to hashes knows the same, after every step; what is gone leaves nothing behind.
+        #[test]
+        fn an_index_is_a_map(steps in steps()) {
+            let mut index = SlotIndex::<N>::EMPTY;
+            let mut map = BTreeMap::<u32, u32>::new();
+            for step in steps {
+                match step {
+                    Step::Insert { hash, slot } => {
+                        if map.len() < N && !map.contains_key(&slot) {
+                            map.insert(slot, hash);
+                            index.insert(hash, slot);
+                        }
+                    }
+                    Step::Remove { slot } => {
+                        if let Some(hash) = map.remove(&slot) {
+                            index.remove(hash, slot);
+                        } else {
+                            index.remove(slot, slot);
+                        }
+                    }
+                }
+                for slot in 0..3 * N as u32 {
+                    let hash = map.get(&slot);
+                    let found = hash.and_then(|&hash| index.find(hash, |other| other == slot));
+                    prop_assert_eq!(found, hash.map(|_| slot));
+                }
+                let used = index.cells.as_flattened().iter().filter(|cell| cell.tag != 0).count();
+                prop_assert_eq!(used, map.len());
+                prop_assert_eq!(index.find(7, |_| true), map.iter().find(|(_, hash)| **hash == 7).map(|(slot, _)| *slot));
+            }
+        }
+    }
+
+    /// Half of the cells are free however full it is, so a search ends soon where hashes are spread.
+    #[test]
+    fn searches_are_short() {
+        const MANY: usize = 10_000;
+        let mut index = std::boxed::Box::new(SlotIndex::<MANY>::EMPTY);
+        let hash = |slot: u32| slot.wrapping_mul(0x85EB_CA6B) ^ (slot >> 7);
+        for slot in 0..MANY as u32 {
+            index.insert(hash(slot), slot);
+        }
+        let cells = index.cells.as_flattened();
+        let (mut looks, mut longest) = (0, 0);
+        for slot in 0..MANY as u32 {
+            let tag = tag(hash(slot));
+            let found = index.from_home(tag).position(|at| cells[at].slot == slot && cells[at].tag != 0).map_or(0, |at| at + 1);
+            (looks, longest) = (looks + found, longest.max(found));
+        }
+        assert!(looks < 2 * MANY && longest < 64, "{looks} looks, {longest} the longest");
+    }
+
+    #[test]
+    fn a_table_holds_what_it_was_limited_to_and_gives_back_what_it_does_not() {
+        let mut rows = Rows::<u8, 4>::EMPTY;
+        assert_eq!(rows.push(1), Err(1));
+        rows.limit_to(9);
+        assert_eq!(rows.limit(), 4);
+        rows.limit_to(2);
+        assert_eq!((rows.push(1), rows.push(2), rows.push(3)), (Ok(()), Ok(()), Err(3)));
+        let mut ring = Ring::<u8, 4>::EMPTY;
+        assert_eq!(ring.push_back(1), Err(1));
+        ring.limit_to(3);
+        for item in 0..100 {
+            assert_eq!(ring.push_back(item), Ok(()));
+            if ring.is_full() {
+                assert_eq!(ring.push_back(item), Err(item));
+                assert_eq!((ring.at(0), ring.at(2), ring.at(3)), (Some(&(item - 2)), Some(&item), None));
+                assert_eq!(ring.pop_front(), Some(item - 2));
+            }
+        }
+        let mut bytes = Bytes::<4>::EMPTY;
+        assert!(!bytes.resize(5) && bytes.resize(4));
+        bytes.bytes_mut().fill(7);
+        assert!(bytes.resize(1) && bytes.resize(3));
+        assert_eq!(bytes.bytes(), [7, 0, 0]);
+    }
+
+    #[test]
+    fn no_capacity_at_all_is_no_panic() {
+        let mut index = SlotIndex::<0>::EMPTY;
+        index.remove(1, 1);
+        assert_eq!(index.find(1, |_| true), None);
+        let mut rows = Rows::<u8, 0>::EMPTY;
+        rows.limit_to(1);
+        assert_eq!(rows.push(1), Err(1));
+    }
+}
