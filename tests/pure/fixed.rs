@@ -9,53 +9,33 @@ use sse_proto::{
     Memory, Outcome, PublishError, RegisterError, Registered, Registration, Storage, Target, TaskError,
 };
 
-type Lamp = Fixed<
-    Connections<4>,
-    Clients<8>,
-    Labels<16>,
-    Subscriptions<16>,
-    Tasks<4>,
-    DetailBytes<64>,
-    LogBytes<2048>,
-    LogEntries<32>,
-    FrameBytes<256>,
-    TextBytes<40>,
->;
-type Room = Fixed<
-    Connections<16>,
-    Clients<32>,
-    Labels<64>,
-    Subscriptions<64>,
-    Tasks<16>,
-    DetailBytes<128>,
-    LogBytes<{ 8 * 1024 }>,
-    LogEntries<64>,
-    FrameBytes<512>,
-    TextBytes<64>,
->;
-type House = Fixed<
-    Connections<64>,
-    Clients<128>,
-    Labels<256>,
-    Subscriptions<256>,
-    Tasks<64>,
-    DetailBytes<256>,
-    LogBytes<{ 64 * 1024 }>,
-    LogEntries<512>,
-    FrameBytes<1024>,
-    TextBytes<64>,
->;
+#[path = "../firmware/src/shapes.rs"]
+mod shapes;
+
+use self::shapes::{House, Lamp, Room};
 
 /// docs/memory.md says so; `cargo bench -p sse-proto --bench engine` prints it.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn an_engine_is_as_large_as_the_documentation_says() {
     let sizes = [size_of::<Engine<Lamp>>(), size_of::<Engine<Room>>(), size_of::<Engine<House>>()];
-    let docs = include_str!("../../docs/memory.md");
-    let row = docs.lines().find(|line| line.starts_with("| 64-bit |")).expect("the table of docs/memory.md");
-    let told: Vec<usize> = row.split('|').filter_map(|cell| cell.trim().replace(',', "").parse().ok()).collect();
-    assert_eq!(told, sizes);
+    assert_eq!(row_of_the_documentation("| 64-bit |"), sizes);
     assert_eq!(size_of::<Memory<House>>(), sizes[2]);
+}
+
+/// What the firmware says, which is built for 32 bits, stands there too.
+#[test]
+fn an_engine_on_32_bits_is_as_large_as_the_documentation_says() {
+    let golden = include_str!("../firmware/wire.golden");
+    let told = golden.lines().find_map(|line| line.strip_prefix("bytes of an engine: ")).unwrap();
+    let sizes: Vec<usize> = told.split(", ").map(|size| size.parse().unwrap()).collect();
+    assert_eq!(row_of_the_documentation("| 32-bit |"), sizes);
+}
+
+fn row_of_the_documentation(name: &str) -> Vec<usize> {
+    let docs = include_str!("../../docs/memory.md");
+    let row = docs.lines().find(|line| line.starts_with(name)).expect("the table of docs/memory.md");
+    row.split('|').filter_map(|cell| cell.trim().replace(',', "").parse().ok()).collect()
 }
 
 const NOW: Instant = Instant::from_millis(1_000);

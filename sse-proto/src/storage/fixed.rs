@@ -16,7 +16,7 @@
 //!     DetailBytes<64>,
 //!     LogBytes<2048>,
 //!     LogEntries<32>,
-//!     FrameBytes<256>,
+//!     FrameBytes<512>,
 //!     TextBytes<40>,
 //! >;
 //!
