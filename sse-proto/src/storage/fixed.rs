@@ -46,6 +46,7 @@ use crate::config::Limits;
 /// [`Storage::CAPACITY`].
 #[derive(Debug)]
 pub struct Fixed<Connections, Clients, Labels, Subscriptions, Tasks, DetailBytes, LogBytes, LogEntries, FrameBytes, TextBytes> {
+    #[expect(clippy::type_complexity, reason = "one for each capacity")]
     shape: PhantomData<(
         (Connections, Clients, Labels, Subscriptions, Tasks),
         (DetailBytes, LogBytes, LogEntries, FrameBytes, TextBytes),
@@ -267,7 +268,7 @@ impl<const N: usize> Index for SlotIndex<N> {
 
     fn insert(&mut self, hash: u32, slot: u32) {
         let tag = tag(hash);
-        let free = self.from_home(tag).find(|&at| self.cells.as_flattened()[at].tag == 0);
+        let free = self.places_for(tag).find(|&at| self.cells.as_flattened()[at].tag == 0);
         debug_assert!(free.is_some(), "something was not removed");
         if let Some(at) = free {
             self.cells.as_flattened_mut()[at] = Cell { tag, slot };
@@ -298,7 +299,7 @@ impl<const N: usize> Index for SlotIndex<N> {
 
 impl<const N: usize> SlotIndex<N> {
     /// Every cell once, from the home of `tag` on.
-    fn from_home(&self, tag: u32) -> impl Iterator<Item = usize> + use<N> {
+    fn places_for(&self, tag: u32) -> impl Iterator<Item = usize> + use<N> {
         let len = 2 * N;
         let home = home(tag, len);
         (home..len).chain(0..home)
@@ -306,7 +307,7 @@ impl<const N: usize> SlotIndex<N> {
 
     fn position(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
         let cells = self.cells.as_flattened();
-        for at in self.from_home(tag) {
+        for at in self.places_for(tag) {
             let cell = cells[at];
             if cell.tag == 0 {
                 return None;
@@ -434,7 +435,8 @@ mod tests {
         let (mut looks, mut longest) = (0, 0);
         for slot in 0..MANY as u32 {
             let tag = tag(hash(slot));
-            let found = index.from_home(tag).position(|at| cells[at].slot == slot && cells[at].tag != 0).map_or(0, |at| at + 1);
+            let found =
+                index.places_for(tag).position(|at| cells[at].slot == slot && cells[at].tag != 0).map_or(0, |at| at + 1);
             (looks, longest) = (looks + found, longest.max(found));
         }
         assert!(looks < 2 * MANY && longest < 64, "{looks} looks, {longest} the longest");
