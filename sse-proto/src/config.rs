@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::id::IdForm;
+use crate::storage::Storage;
 
 /// How an engine behaves. Nothing in it changes after [`Engine::new`](crate::Engine::new).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,21 +35,26 @@ pub struct Config {
     pub retry: Option<u32>,
 }
 
+impl Config {
+    /// The default, for constants.
+    pub const DEFAULT: Self = Self {
+        limits: Limits::DEFAULT,
+        heartbeat: Some(Duration::from_secs(15)),
+        heartbeat_comment: "heartbeat",
+        write_stall: Some(Duration::from_secs(30)),
+        dormant_after: Duration::from_secs(3600),
+        sweep_every: Duration::from_secs(240),
+        issued_id_ttl: Duration::from_secs(600),
+        age: Age::SinceLeft,
+        overrun: Overrun::Close,
+        id_form: IdForm::Secure,
+        retry: Some(1000),
+    };
+}
+
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            heartbeat: Some(Duration::from_secs(15)),
-            heartbeat_comment: "heartbeat",
-            write_stall: Some(Duration::from_secs(30)),
-            dormant_after: Duration::from_secs(3600),
-            sweep_every: Duration::from_secs(240),
-            issued_id_ttl: Duration::from_secs(600),
-            age: Age::SinceLeft,
-            overrun: Overrun::Close,
-            id_form: IdForm::Secure,
-            retry: Some(1000),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -87,25 +93,51 @@ pub struct Limits {
     pub log_entries: u32,
 }
 
+impl Limits {
+    /// The most that [`name_bytes`](Self::name_bytes) may be.
+    pub const MAX_NAME_BYTES: usize = 1024;
+
+    pub(crate) const NOTHING: Self = Self {
+        connections: 0,
+        clients: 0,
+        issued_ids: 0,
+        connections_per_client: 0,
+        groups: 0,
+        topics: 0,
+        topics_per_client: 0,
+        subscriptions: 0,
+        tasks_per_client: 0,
+        tasks: 0,
+        name_bytes: 0,
+        topic_bytes: 0,
+        frame_bytes: 0,
+        log_bytes: 0,
+        log_entries: 0,
+    };
+
+    /// The default, for constants.
+    pub const DEFAULT: Self = Self {
+        connections: 100_000,
+        clients: 200_000,
+        issued_ids: 10_000,
+        connections_per_client: 16,
+        groups: 10_000,
+        topics: 200_000,
+        topics_per_client: 64,
+        subscriptions: 400_000,
+        tasks_per_client: 64,
+        tasks: 100_000,
+        name_bytes: 128,
+        topic_bytes: 256,
+        frame_bytes: 256 * 1024,
+        log_bytes: 16 * 1024 * 1024,
+        log_entries: 65_536,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 100_000,
-            clients: 200_000,
-            issued_ids: 10_000,
-            connections_per_client: 16,
-            groups: 10_000,
-            topics: 200_000,
-            topics_per_client: 64,
-            subscriptions: 400_000,
-            tasks_per_client: 64,
-            tasks: 100_000,
-            name_bytes: 128,
-            topic_bytes: 256,
-            frame_bytes: 256 * 1024,
-            log_bytes: 16 * 1024 * 1024,
-            log_entries: 65_536,
-        }
+        Self::DEFAULT
     }
 }
 
@@ -174,7 +206,7 @@ impl Config {
             }
             at += 1;
         }
-        if limits.name_bytes > 1024 {
+        if limits.name_bytes as usize > Limits::MAX_NAME_BYTES {
             return Err(ConfigError { limit: "name_bytes", must_be: "at most 1,024" });
         }
         if limits.frame_bytes < 4 * limits.name_bytes || limits.frame_bytes < 256 {
@@ -186,7 +218,69 @@ impl Config {
         if limits.frame_bytes > limits.log_bytes / 2 {
             return Err(ConfigError { limit: "frame_bytes", must_be: "at most half of log_bytes" });
         }
+        if comment.len() + ":\n\n".len() > limits.frame_bytes as usize {
+            return Err(ConfigError { limit: "heartbeat_comment", must_be: "shorter than frame_bytes: heartbeats are frames" });
+        }
         Ok(())
+    }
+
+    /// Checks that the limits fit each other, as [`check`](Self::check), and the storage `S`. They are refused rather than lowered: an
+    /// engine holds what its configuration says, or none is made.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the limit and what it must be.
+    pub const fn check_for<S: Storage>(&self) -> Result<(), ConfigError> {
+        if let Some(limit) = self.limits.first_above(&S::CAPACITY) {
+            return Err(ConfigError { limit, must_be: "within the capacity of the storage" });
+        }
+        self.check()
+    }
+
+    /// What an engine has that has not begun.
+    pub(crate) const NOTHING: Self = Self {
+        limits: Limits::NOTHING,
+        heartbeat: None,
+        heartbeat_comment: "",
+        write_stall: None,
+        dormant_after: Duration::ZERO,
+        sweep_every: Duration::ZERO,
+        issued_id_ttl: Duration::ZERO,
+        age: Age::SinceLeft,
+        overrun: Overrun::Close,
+        id_form: IdForm::Secure,
+        retry: None,
+    };
+}
+
+impl Limits {
+    /// The name of a limit that is above the one in `most`.
+    const fn first_above(&self, most: &Self) -> Option<&'static str> {
+        let all = [
+            ("connections", self.connections, most.connections),
+            ("clients", self.clients, most.clients),
+            ("issued_ids", self.issued_ids, most.issued_ids),
+            ("connections_per_client", self.connections_per_client, most.connections_per_client),
+            ("groups", self.groups, most.groups),
+            ("topics", self.topics, most.topics),
+            ("topics_per_client", self.topics_per_client, most.topics_per_client),
+            ("subscriptions", self.subscriptions, most.subscriptions),
+            ("tasks_per_client", self.tasks_per_client, most.tasks_per_client),
+            ("tasks", self.tasks, most.tasks),
+            ("name_bytes", self.name_bytes, most.name_bytes),
+            ("topic_bytes", self.topic_bytes, most.topic_bytes),
+            ("frame_bytes", self.frame_bytes, most.frame_bytes),
+            ("log_bytes", self.log_bytes, most.log_bytes),
+            ("log_entries", self.log_entries, most.log_entries),
+        ];
+        let mut at = 0;
+        while at < all.len() {
+            if all[at].1 > all[at].2 {
+                return Some(all[at].0);
+            }
+            at += 1;
+        }
+        None
     }
 }
 

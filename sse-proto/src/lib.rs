@@ -4,7 +4,8 @@
 //! heartbeats and sweeping. [`client`] is the other side: connect, resume, give up. [`wire`] is the format itself. Clocks, randomness
 //! and sockets stay with the caller.
 //!
-//! Features only add: `alloc` brings storage on the heap ([`Heap`]), `std` (the default) the fastest search routines.
+//! Features only add: `alloc` brings storage on the heap ([`Heap`]), `std` (the default) the fastest search routines. Without any, the
+//! engine lives in [`Fixed`] memory, the decoder and the client in a caller's buffer.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -30,12 +31,13 @@ use portable as simd;
 
 pub use config::{Age, Config, ConfigError, Limits, Overrun};
 pub use engine::{
-    ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, Left, ListenError, MAX_EVENT_ID, Outcome,
-    Output, PublishError, RegisterError, Registered, Registration, Resume, RowSizes, Stale, Target, TaskError, TaskInfo,
-    TaskState, Usage,
+    ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, Left, ListenError, MAX_EVENT_ID, Memory,
+    Outcome, Output, PublishError, RegisterError, Registered, Registration, Resume, RowSizes, Stale, Target, TaskError,
+    TaskInfo, TaskState, Usage,
 };
 pub use id::{ClientId, ClientKey, ConnId, Epoch, EventId, IdForm, NameError, check_name, check_topic};
 pub use storage::Storage;
+pub use storage::fixed::Fixed;
 #[cfg(feature = "alloc")]
 pub use storage::{Heap, MemoryBounds};
 pub use time::Instant;

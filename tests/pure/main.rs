@@ -7,4 +7,5 @@ mod decode;
 mod encode;
 mod engine;
 mod engine_stories;
+mod fixed;
 mod fuzz;

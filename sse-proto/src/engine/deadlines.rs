@@ -41,20 +41,26 @@ struct Sweep {
 }
 
 impl Deadlines {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            now: Instant::default(),
-            heartbeat_after: config.heartbeat.map(millis),
-            stalled_after: config.write_stall.map(millis),
-            dormant_after: millis(config.dormant_after),
-            issued_for: millis(config.issued_id_ttl),
-            sweep: Sweep { anchor: Instant::default(), every: millis(config.sweep_every), last: Instant::default() },
-            ready: List::new(),
-            heartbeats: List::new(),
-            stalls: List::new(),
-            dormant: List::new(),
-            issued: List::new(),
-        }
+    pub(super) const EMPTY: Self = Self {
+        now: Instant::from_millis(0),
+        heartbeat_after: None,
+        stalled_after: None,
+        dormant_after: 0,
+        issued_for: 0,
+        sweep: Sweep { anchor: Instant::from_millis(0), every: 0, last: Instant::from_millis(0) },
+        ready: List::new(),
+        heartbeats: List::new(),
+        stalls: List::new(),
+        dormant: List::new(),
+        issued: List::new(),
+    };
+
+    pub(super) fn begin(&mut self, config: &Config) {
+        self.heartbeat_after = config.heartbeat.map(millis);
+        self.stalled_after = config.write_stall.map(millis);
+        self.dormant_after = millis(config.dormant_after);
+        self.issued_for = millis(config.issued_id_ttl);
+        self.sweep.every = millis(config.sweep_every);
     }
 
     pub(super) fn now(&self) -> Instant {

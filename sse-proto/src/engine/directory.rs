@@ -195,24 +195,32 @@ pub(super) struct Directory<S: Storage> {
 }
 
 impl<S: Storage> Directory<S> {
-    pub(super) fn new(limits: Limits, hash_key: [u64; 2]) -> Self {
+    pub(super) const EMPTY: Self = Self {
+        limits: Limits::NOTHING,
+        hash_key: [0; 2],
+        connections: Slab::EMPTY,
+        clients: Slab::EMPTY,
+        client_index: S::ClientIndex::EMPTY,
+        labels: Slab::EMPTY,
+        label_index: S::LabelIndex::EMPTY,
+        groups: 0,
+        topics: 0,
+        present: [0; 3],
+        issued: 0,
+        subscriptions: Slab::EMPTY,
+    };
+
+    pub(super) fn begin(&mut self, limits: Limits, hash_key: [u64; 2]) {
+        (self.limits, self.hash_key) = (limits, hash_key);
         let clients = limits.clients as usize;
         // Every client may have a user name of its own.
         let labels = clients.saturating_add(limits.groups as usize).saturating_add(limits.topics as usize);
-        Self {
-            limits,
-            hash_key,
-            connections: Slab::with_limit(limits.connections as usize),
-            clients: Slab::with_limit(clients),
-            client_index: S::ClientIndex::with_limit(clients),
-            labels: Slab::with_limit(labels),
-            label_index: S::LabelIndex::with_limit(labels),
-            groups: 0,
-            topics: 0,
-            present: [0; 3],
-            issued: 0,
-            subscriptions: Slab::with_limit(limits.subscriptions as usize),
-        }
+        self.connections.limit_to(limits.connections as usize);
+        self.clients.limit_to(clients);
+        self.client_index.limit_to(clients);
+        self.labels.limit_to(labels);
+        self.label_index.limit_to(labels);
+        self.subscriptions.limit_to(limits.subscriptions as usize);
     }
 
     /// Finds a client by group and id, whatever its standing but detached. O(1).

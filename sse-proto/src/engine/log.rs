@@ -42,7 +42,7 @@ const MEMBER: usize = 8;
 #[derive(Debug)]
 pub(super) struct Log<S: Storage> {
     epoch: Epoch,
-    bytes: S::Bytes,
+    bytes: S::Log,
     capacity: usize,
     /// Where the next frame goes, if it fits there.
     write_at: usize,
@@ -59,21 +59,24 @@ pub(super) struct Log<S: Storage> {
 }
 
 impl<S: Storage> Log<S> {
-    pub(super) fn new(epoch: Epoch, capacity: usize, max_entries: usize) -> Self {
-        let mut bytes = S::Bytes::new();
-        let capacity = if bytes.resize(capacity) { capacity } else { 0 };
-        Self {
-            epoch,
-            bytes,
-            capacity,
-            write_at: 0,
-            entries: S::Entries::with_limit(max_entries),
-            evicted_entries: 0,
-            own_ids: S::EventIndex::with_limit(max_entries),
-            last_sequence: 0,
-            evicted: 0,
-            held: 0,
-        }
+    pub(super) const EMPTY: Self = Self {
+        epoch: Epoch(0),
+        bytes: S::Log::EMPTY,
+        capacity: 0,
+        write_at: 0,
+        entries: S::Entries::EMPTY,
+        evicted_entries: 0,
+        own_ids: S::EventIndex::EMPTY,
+        last_sequence: 0,
+        evicted: 0,
+        held: 0,
+    };
+
+    pub(super) fn begin(&mut self, epoch: Epoch, capacity: usize, max_entries: usize) {
+        self.epoch = epoch;
+        self.capacity = if self.bytes.resize(capacity) { capacity } else { 0 };
+        self.entries.limit_to(max_entries);
+        self.own_ids.limit_to(max_entries);
     }
 
     pub(super) fn epoch(&self) -> Epoch {

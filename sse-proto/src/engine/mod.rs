@@ -8,6 +8,7 @@ mod delivery;
 mod directory;
 mod inspect;
 mod log;
+mod memory;
 mod notice;
 mod publish;
 mod tasks;
@@ -22,6 +23,8 @@ pub use self::directory::Full;
 use self::directory::{Directory, Standing};
 pub use self::inspect::{ClientInfo, RowSizes, TaskInfo};
 use self::log::Log;
+pub use self::memory::Memory;
+use self::memory::Settings;
 use self::notice::{Notice, TaskNotice};
 pub use self::publish::{MAX_EVENT_ID, PublishError, Target};
 use self::tasks::Tasks;
@@ -74,13 +77,13 @@ use crate::wire::Encode;
 /// assert_eq!(String::from_utf8(wire).unwrap(), format!("{greeting}data:hello\nid:00000001-1\n\n"));
 /// ```
 pub struct Engine<S: Storage> {
-    config: Config,
+    config: Settings,
     directory: Directory<S>,
     log: Log<S>,
     deadlines: Deadlines,
     tasks: Tasks<S>,
     /// Where notices are made. What a connection has sent of one is known, so it can be made again for the rest.
-    notices: S::Bytes,
+    notices: S::Frame,
     draining: bool,
 }
 
@@ -238,26 +241,18 @@ struct NoticeDue {
 }
 
 impl<S: Storage> Engine<S> {
-    /// An engine with nothing in it.
+    /// An engine with nothing in it. One of fixed capacity is large, and moved by this: see [`Memory`].
     ///
     /// `epoch` numbers its events: take another for each life of the hub, for example at random. `hash_key` is random too: names
     /// come from peers, who must not know it.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when the limits do not fit each other.
+    /// [`ConfigError`] when the limits do not fit each other or the storage.
     pub fn new(config: Config, epoch: Epoch, hash_key: [u64; 2]) -> Result<Self, ConfigError> {
-        config.check()?;
-        let limits = config.limits;
-        Ok(Self {
-            directory: Directory::new(limits, hash_key),
-            log: Log::new(epoch, limits.log_bytes as usize, limits.log_entries as usize),
-            deadlines: Deadlines::new(&config),
-            tasks: Tasks::new(limits.tasks as usize, limits.tasks_per_client),
-            notices: S::Bytes::new(),
-            draining: false,
-            config,
-        })
+        let mut engine = Self::EMPTY;
+        engine.begin(config, epoch, hash_key)?;
+        Ok(engine)
     }
 
     /// The next thing to do, in the order things became due: connections that are ready, then deadlines.

@@ -93,7 +93,7 @@ pub(super) struct Task<S: Storage> {
     pub(super) name: S::Text,
     pub(super) state: TaskState,
     /// JSON of the last progress or of the result; for a failure the reason, as text.
-    pub(super) detail: Option<S::Value>,
+    pub(super) detail: Option<S::Detail>,
     /// Of the completion; 0 until there is one.
     pub(super) sequence: u64,
     pub(super) ended: Instant,
@@ -115,8 +115,11 @@ pub(super) struct Tasks<S: Storage> {
 }
 
 impl<S: Storage> Tasks<S> {
-    pub(super) fn new(limit: usize, per_client: u32) -> Self {
-        Self { table: Slab::with_limit(limit), per_client }
+    pub(super) const EMPTY: Self = Self { table: Slab::EMPTY, per_client: 0 };
+
+    pub(super) fn begin(&mut self, limit: usize, per_client: u32) {
+        self.table.limit_to(limit);
+        self.per_client = per_client;
     }
 
     /// The client waits for `name` from now on. A task of that name that ended gives way to the new one; a table that is full

@@ -66,7 +66,7 @@ impl<S: Storage> Engine<S> {
         if self.tasks.at(found).state.has_ended() {
             return Err(TaskError::AlreadyEnded);
         }
-        let detail = S::Value::copy_of(progress).ok_or(TaskError::TooLarge)?;
+        let detail = S::Detail::copy_of(progress).ok_or(TaskError::TooLarge)?;
         let row = self.tasks.at_mut(found);
         (row.state, row.detail) = (TaskState::Progress, Some(detail));
         if owner.dialect == Dialect::Named {
@@ -145,7 +145,7 @@ impl<S: Storage> Engine<S> {
     ) -> Result<(), TaskError> {
         let slot = self.client(owner).map_err(|Stale| TaskError::UnknownTask)?;
         let detail = match detail {
-            Some(detail) => Some(S::Value::copy_of(detail).ok_or(TaskError::TooLarge)?),
+            Some(detail) => Some(S::Detail::copy_of(detail).ok_or(TaskError::TooLarge)?),
             None => None,
         };
         let client = self.directory.clients.at_mut(slot);

@@ -19,8 +19,26 @@ pub enum Heap {}
 impl Sealed for Heap {}
 
 impl Storage for Heap {
+    const CAPACITY: Limits = Limits {
+        connections: u32::MAX,
+        clients: u32::MAX,
+        issued_ids: u32::MAX,
+        connections_per_client: u32::MAX,
+        groups: u32::MAX,
+        topics: u32::MAX,
+        topics_per_client: u32::MAX,
+        subscriptions: u32::MAX,
+        tasks_per_client: u32::MAX,
+        tasks: u32::MAX,
+        name_bytes: u32::MAX,
+        topic_bytes: u32::MAX,
+        frame_bytes: u32::MAX,
+        log_bytes: u32::MAX,
+        log_entries: u32::MAX,
+    };
+
     type Text = Box<str>;
-    type Value = Box<str>;
+    type Detail = Box<str>;
     type Connections<T> = Rows<T>;
     type Clients<T> = Rows<T>;
     type ClientIndex = SlotIndex;
@@ -30,7 +48,8 @@ impl Storage for Heap {
     type Tasks<T> = Rows<T>;
     type Entries<T> = Ring<T>;
     type EventIndex = SlotIndex;
-    type Bytes = Vec<u8>;
+    type Log = Vec<u8>;
+    type Frame = Vec<u8>;
 }
 
 /// The most memory the parts of an engine take, in bytes, when each of their limits is reached at once. Nothing is taken before it
@@ -96,8 +115,10 @@ pub struct Rows<T> {
 }
 
 impl<T> Table<T> for Rows<T> {
-    fn with_limit(limit: usize) -> Self {
-        Self { rows: Vec::new(), limit }
+    const EMPTY: Self = Self { rows: Vec::new(), limit: 0 };
+
+    fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     fn push(&mut self, row: T) -> Result<(), T> {
@@ -137,8 +158,10 @@ pub struct Ring<T> {
 }
 
 impl<T> Queue<T> for Ring<T> {
-    fn with_limit(limit: usize) -> Self {
-        Self { items: VecDeque::new(), limit }
+    const EMPTY: Self = Self { items: VecDeque::new(), limit: 0 };
+
+    fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     fn is_full(&self) -> bool {
@@ -174,8 +197,10 @@ pub struct SlotIndex {
 }
 
 impl Index for SlotIndex {
-    fn with_limit(limit: usize) -> Self {
-        Self { table: HashTable::new(), limit }
+    const EMPTY: Self = Self { table: HashTable::new(), limit: 0 };
+
+    fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
@@ -204,9 +229,7 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl Buffer for Vec<u8> {
-    fn new() -> Self {
-        Vec::new()
-    }
+    const EMPTY: Self = Vec::new();
 
     fn resize(&mut self, len: usize) -> bool {
         if self.is_empty() {

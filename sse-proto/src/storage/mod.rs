@@ -1,9 +1,10 @@
 //! Where the engine's tables live.
 //!
-//! One engine body runs over two kinds of storage: [`Heap`] grows on demand up to the configured limits, and a fixed-capacity
-//! storage needs no allocator. Everything the engine keeps goes through the traits below; nothing outside this folder names a
-//! growable collection.
+//! One engine body runs over two kinds of storage: [`Heap`] grows on demand up to the configured limits, and [`fixed::Fixed`] is one
+//! piece of memory of a size known beforehand. Everything the engine keeps goes through the traits below; nothing outside this
+//! folder names a growable collection.
 
+pub mod fixed;
 #[cfg(feature = "alloc")]
 mod heap;
 #[cfg(feature = "alloc")]
@@ -18,12 +19,24 @@ pub use scratch::HeapScratch;
 pub use scratch::{FixedScratch, Scratch};
 pub(crate) use scratch::{Full, Slot};
 
+use core::fmt::Debug;
+
+use crate::config::Limits;
+
 /// A kind of storage for an [`Engine`](crate::Engine). Sealed: the implementors are this crate's own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no storage of an engine",
+    note = "there are `Heap` and `Fixed<Connections<_>, Clients<_>, Labels<_>, Subscriptions<_>, Tasks<_>, DetailBytes<_>, \
+            LogBytes<_>, LogEntries<_>, FrameBytes<_>, TextBytes<_>>`, in this order"
+)]
 pub trait Storage: parts::Sealed {
+    /// How large each of an engine's limits may be.
+    const CAPACITY: Limits;
+
     /// A short string: an id, a topic, a task's name.
-    type Text: parts::Text;
-    /// A piece of JSON kept with a task.
-    type Value: parts::Text;
+    type Text: parts::Text + AsRef<str> + Clone + Debug + Eq;
+    /// What is kept with a task: its progress, its result, or why it failed.
+    type Detail: parts::Text;
     /// Open connections.
     type Connections<T>: parts::Table<T>;
     /// Clients, issued ids included.
@@ -42,8 +55,10 @@ pub trait Storage: parts::Sealed {
     type Entries<T>: parts::Queue<T>;
     /// From an application's event id to its frame.
     type EventIndex: parts::Index;
-    /// Byte buffers: the log and the place where the engine's own frames are made.
-    type Bytes: parts::Buffer;
+    /// The log.
+    type Log: parts::Buffer;
+    /// The place where the engine's own frames are made.
+    type Frame: parts::Buffer;
 }
 
 /// What a storage is made of. Public because [`Storage`](super::Storage) names it, unreachable from outside.
@@ -61,8 +76,10 @@ pub(crate) mod parts {
 
     /// A table that grows at its end up to a limit.
     pub trait Table<T> {
-        /// An empty table for at most `limit` rows (fewer, where the storage itself is smaller).
-        fn with_limit(limit: usize) -> Self;
+        /// A table without rows, which may have none.
+        const EMPTY: Self;
+        /// From now on it may have `limit` rows (fewer, where the storage itself is smaller).
+        fn limit_to(&mut self, limit: usize);
         /// Adds a row; `Err` gives it back when the table is full.
         fn push(&mut self, row: T) -> Result<(), T>;
         /// How many rows it may have.
@@ -77,8 +94,10 @@ pub(crate) mod parts {
 
     /// A queue of bounded length that can be read anywhere.
     pub trait Queue<T> {
-        /// An empty queue for at most `limit` items.
-        fn with_limit(limit: usize) -> Self;
+        /// A queue without items, which may have none.
+        const EMPTY: Self;
+        /// From now on it may have `limit` items (fewer, where the storage itself is smaller).
+        fn limit_to(&mut self, limit: usize);
         /// Whether it holds as many items as it may.
         fn is_full(&self) -> bool;
         /// Number of items.
@@ -93,8 +112,10 @@ pub(crate) mod parts {
 
     /// A hash table from a hash to slots.
     pub trait Index {
-        /// An empty index for at most `limit` slots.
-        fn with_limit(limit: usize) -> Self;
+        /// An index without slots.
+        const EMPTY: Self;
+        /// The caller will keep to `limit` slots, and to what the storage holds.
+        fn limit_to(&mut self, limit: usize);
         /// The slot stored under `hash` for which `is_it` holds.
         fn find(&self, hash: u32, is_it: impl FnMut(u32) -> bool) -> Option<u32>;
         /// Stores `slot` under `hash`. The caller keeps to the limit.
@@ -105,8 +126,8 @@ pub(crate) mod parts {
 
     /// Bytes of a length chosen at run time, up to a limit.
     pub trait Buffer {
-        /// An empty buffer.
-        fn new() -> Self;
+        /// A buffer of no bytes.
+        const EMPTY: Self;
         /// Makes it `len` bytes long, new bytes zero; false when that is more than this storage has.
         fn resize(&mut self, len: usize) -> bool;
         /// The bytes.

@@ -1,11 +1,24 @@
 //! Slots that are used again, and lists threaded through them.
 
 use core::marker::PhantomData;
+use core::num::NonZeroU32;
 
 use super::parts::Table;
 
-/// No slot.
-pub(crate) const NONE: u32 = u32::MAX;
+/// A slot, counted from 1, or none. No slot is all zeros, and so is a table that was not used yet: a static with one in it takes no
+/// room in a program's image.
+type Place = Option<NonZeroU32>;
+
+fn place(slot: u32) -> Place {
+    NonZeroU32::new(slot.wrapping_add(1))
+}
+
+fn slot(place: Place) -> Option<u32> {
+    place.map(|place| place.get() - 1)
+}
+
+/// How many slots can be told apart.
+const MOST: usize = u32::MAX as usize;
 
 /// One slot of a [`Slab`].
 #[derive(Debug)]
@@ -14,14 +27,14 @@ pub struct Slot<T> {
     value: Option<T>,
     /// How often the slot was emptied.
     generation: u32,
-    next_free: u32,
+    next_free: Place,
 }
 
 /// A table whose slots are used again; each use has a generation of its own.
 #[derive(Debug)]
 pub(crate) struct Slab<T, B> {
     slots: B,
-    first_free: u32,
+    first_free: Place,
     len: u32,
     limit: u32,
     /// The highest generation that a slot has. Slots that are made anew begin with it: they may be given up when all are empty, and
@@ -31,21 +44,23 @@ pub(crate) struct Slab<T, B> {
 }
 
 impl<T, B: Table<Slot<T>>> Slab<T, B> {
-    pub(crate) fn with_limit(limit: usize) -> Self {
-        let slots = B::with_limit(limit.min(NONE as usize));
-        let limit = slots.limit().min(NONE as usize) as u32;
-        Self { slots, first_free: NONE, len: 0, limit, generation: 0, values: PhantomData }
+    pub(crate) const EMPTY: Self =
+        Self { slots: B::EMPTY, first_free: None, len: 0, limit: 0, generation: 0, values: PhantomData };
+
+    /// From now on at most `limit` slots are used at once, fewer where the storage itself is smaller.
+    pub(crate) fn limit_to(&mut self, limit: usize) {
+        self.slots.limit_to(limit.min(MOST));
+        self.limit = self.slots.limit() as u32;
     }
 
     /// Puts `value` into a free slot; `None` when there is none.
     pub(crate) fn insert(&mut self, value: T) -> Option<u32> {
-        if self.first_free == NONE {
+        let Some(slot) = slot(self.first_free) else {
             let slot = self.slots.rows().len() as u32;
-            self.slots.push(Slot { value: Some(value), generation: self.generation, next_free: NONE }).ok()?;
+            self.slots.push(Slot { value: Some(value), generation: self.generation, next_free: None }).ok()?;
             self.len += 1;
             return Some(slot);
-        }
-        let slot = self.first_free;
+        };
         let free = &mut self.slots.rows_mut()[slot as usize];
         self.first_free = free.next_free;
         free.value = Some(value);
@@ -60,10 +75,10 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
         row.generation = row.generation.wrapping_add(1);
         row.next_free = self.first_free;
         self.generation = self.generation.max(row.generation);
-        self.first_free = slot;
+        self.first_free = place(slot);
         self.len -= 1;
         if self.len == 0 && self.slots.give_back() {
-            self.first_free = NONE;
+            self.first_free = None;
         }
         Some(value)
     }
@@ -121,12 +136,12 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
 /// Neighbors in one list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
-    prev: u32,
-    next: u32,
+    prev: Place,
+    next: Place,
 }
 
 impl Link {
-    pub(crate) const OUT: Self = Self { prev: NONE, next: NONE };
+    pub(crate) const OUT: Self = Self { prev: None, next: None };
 }
 
 /// Something that can stand in a list of kind `K`.
@@ -138,54 +153,50 @@ pub(crate) trait Linked<K> {
 /// A doubly linked list through the slots of a slab; `K` names the link it uses. Every operation is O(1).
 #[derive(Debug)]
 pub(crate) struct List<K> {
-    first: u32,
-    last: u32,
+    first: Place,
+    last: Place,
     kind: PhantomData<K>,
 }
 
 impl<K> List<K> {
     pub(crate) const fn new() -> Self {
-        Self { first: NONE, last: NONE, kind: PhantomData }
+        Self { first: None, last: None, kind: PhantomData }
     }
 
     pub(crate) fn first(&self) -> Option<u32> {
-        some(self.first)
+        slot(self.first)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first == NONE
+        self.first.is_none()
     }
 
-    pub(crate) fn push_back<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, slot: u32) {
-        *slab.at_mut(slot).link_mut() = Link { prev: self.last, next: NONE };
-        match some(self.last) {
-            Some(last) => slab.at_mut(last).link_mut().next = slot,
-            None => self.first = slot,
+    pub(crate) fn push_back<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, new: u32) {
+        *slab.at_mut(new).link_mut() = Link { prev: self.last, next: None };
+        match slot(self.last) {
+            Some(last) => slab.at_mut(last).link_mut().next = place(new),
+            None => self.first = place(new),
         }
-        self.last = slot;
+        self.last = place(new);
     }
 
-    /// Takes `slot`, which is in this list, out of it.
-    pub(crate) fn remove<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, slot: u32) {
-        let Link { prev, next } = core::mem::replace(slab.at_mut(slot).link_mut(), Link::OUT);
-        match some(prev) {
+    /// Takes `old`, which is in this list, out of it.
+    pub(crate) fn remove<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, old: u32) {
+        let Link { prev, next } = core::mem::replace(slab.at_mut(old).link_mut(), Link::OUT);
+        match slot(prev) {
             Some(prev) => slab.at_mut(prev).link_mut().next = next,
             None => self.first = next,
         }
-        match some(next) {
+        match slot(next) {
             Some(next) => slab.at_mut(next).link_mut().prev = prev,
             None => self.last = prev,
         }
     }
 }
 
-/// The slot after `slot` in its list of kind `K`.
-pub(crate) fn next<K, T: Linked<K>, B: Table<Slot<T>>>(slab: &Slab<T, B>, slot: u32) -> Option<u32> {
-    some(slab.at(slot).link().next)
-}
-
-fn some(slot: u32) -> Option<u32> {
-    (slot != NONE).then_some(slot)
+/// The slot after `this` in its list of kind `K`.
+pub(crate) fn next<K, T: Linked<K>, B: Table<Slot<T>>>(slab: &Slab<T, B>, this: u32) -> Option<u32> {
+    slot(slab.at(this).link().next)
 }
 
 /// Names the link field that a list of kind `$kind` uses in `$node`.

@@ -13,6 +13,7 @@ use crate::ops::TOPICS;
 impl Harness {
     /// What must hold after every step.
     pub fn check(&self) {
+        self.engine.check();
         let (engine, model) = (&self.engine, &self.model);
         let usage = engine.usage();
         assert_eq!(usage, model.usage());

@@ -1,8 +1,10 @@
 //! The engine and its naive model, driven in step on simulated time.
 //!
 //! Every method does one thing to both, compares what they answer, and checks the laws of DESIGN.md. Peers are simulated: what
-//! a connection was sent is kept, and cut into frames the naive way.
+//! a connection was sent is kept, and cut into frames the naive way. Where the limits allow it there is an engine in fixed memory
+//! beside the one on the heap, in step with it.
 
+mod both;
 mod laws;
 mod random;
 mod wire;
@@ -15,6 +17,7 @@ use sse_proto::{
     PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError,
 };
 
+use self::both::Both;
 use self::wire::{Wire, text};
 use crate::model::{Model, Next};
 
@@ -23,7 +26,7 @@ pub const EPOCH: Epoch = Epoch(7);
 
 /// An engine, its model, their clock and the peers of their connections.
 pub struct Harness {
-    engine: Engine<Heap>,
+    engine: Both,
     model: Model,
     /// What the caller's clock shows. It may step back.
     clock: u64,
@@ -38,7 +41,7 @@ impl Harness {
     /// A new hub at time 1,000.
     pub fn new(config: Config) -> Self {
         let mut harness = Self {
-            engine: Engine::new(config.clone(), EPOCH, [1, 2]).expect("the limits fit each other"),
+            engine: Both::new(config.clone(), EPOCH, [1, 2]),
             model: Model::new(config, EPOCH),
             clock: 0,
             wires: BTreeMap::new(),
@@ -209,7 +212,6 @@ impl Harness {
     /// See [`Engine::allocate_id`].
     pub fn allocate(&mut self, group: &str, name: &str, entropy: [u8; 32]) -> Result<String, IdError> {
         let answer = self.engine.allocate_id(self.now(), group, name, &entropy);
-        let answer = answer.map(String::from);
         let taken = self.model.issued_ids().len();
         let expected = self.model.allocate(self.clock, group, name);
         match (&answer, expected) {
@@ -381,7 +383,12 @@ impl Harness {
 
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine<Heap> {
-        &self.engine
+        self.engine.heap()
+    }
+
+    /// Whether an engine in fixed memory does everything, too.
+    pub fn has_fixed(&self) -> bool {
+        self.engine.are_two()
     }
 
     /// The clock, as the engine takes it.
