@@ -8,3 +8,4 @@ mod encode;
 mod engine;
 mod engine_stories;
 mod fuzz;
+mod worlds;
