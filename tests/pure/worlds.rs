@@ -10,12 +10,12 @@ fn in_small_worlds_everybody_has_everything_once() {
     let tally = worlds::<Bare>(1..=600);
     let missing: Vec<_> = EVERYTHING.iter().filter(|what| !tally.contains_key(**what)).collect();
     assert!(missing.is_empty(), "never happens: {missing:?}");
-    println!("{tally:#?}");
+    println!("{tally:?}");
 }
 
 #[test]
 fn in_small_worlds_the_engine_is_what_the_model_says() {
-    worlds::<Harness>(1_001..=1_060);
+    worlds::<Harness>(1_001..=1_030);
 }
 
 fn worlds<H: Home>(seeds: std::ops::RangeInclusive<u64>) -> Tally {

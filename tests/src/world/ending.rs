@@ -5,6 +5,7 @@ use sse_proto::Usage;
 use sse_proto::client::State;
 use sse_proto::wire::Event;
 
+use super::steps::GIVES_UP;
 use super::{Due, Home, Tally, World};
 
 impl<H: Home> World<'_, H> {
@@ -13,7 +14,7 @@ impl<H: Home> World<'_, H> {
         self.run_until(self.now + last.unwrap_or(0));
         self.heal();
         // Long enough for a hub to find out who is gone, and for a page to try again.
-        self.run_until(self.now + 1_100_000);
+        self.run_until(self.now + GIVES_UP + 100_000);
         self.everybody_has_everything("once everything healed", false);
         for page in 0..self.pages.len() as u32 {
             self.abandon(page, 0);
@@ -87,7 +88,7 @@ impl<H: Home> World<'_, H> {
         self.alarm = u64::MAX;
         self.later(0, Due::HubAlarm);
         self.alarm = self.now;
-        self.run_until(self.now + 1_000_000);
+        self.run_until(self.now + 2 * GIVES_UP);
         let hub = self.hub.as_ref().expect("there is a hub");
         let usage = hub.usage();
         let gone = Usage { log_entries: 0, log_bytes: 0, topics: 0, groups: 0, ..usage };

@@ -37,7 +37,7 @@ pub use self::home::{Bare, Home};
 use self::network::Link;
 use self::page::{Heard, Page};
 pub use self::plan::{Plan, Step};
-pub use self::shrink::{Failure, explain, run};
+pub use self::shrink::{Failure, explain, run, tell};
 use self::truth::Truth;
 
 /// How much of everything happened, by name.

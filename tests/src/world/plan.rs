@@ -169,11 +169,11 @@ pub struct What {
 }
 
 /// Topics that clients ask for as they come, in a small world.
-pub const TOPICS: u32 = 3;
+pub(super) const TOPICS: u32 = 3;
 /// Topics that they take up and leave.
-pub const LOOSE: u8 = 2;
+pub(super) const LOOSE: u8 = 2;
 /// When a world begins.
-pub const START: u64 = 1_000_000_000;
+pub(super) const START: u64 = 1_000_000_000;
 
 impl Plan {
     /// A few pages, for minutes or hours, and everything that can go wrong.
@@ -208,7 +208,7 @@ impl Plan {
         }
         times.sort_unstable();
         let steps = times.into_iter().map(|at| (at, step(&mut dice, calm, client_count, pages.len() as u32))).collect();
-        let config = small_config(&mut dice, calm, client_count, pages.len() as u32, count as u32);
+        let config = small_config(&mut dice, calm, span, client_count, pages.len() as u32, count as u32);
         Self {
             seed,
             config,
@@ -253,7 +253,7 @@ impl Plan {
                 steps.push((at, make(&mut dice)));
             }
         };
-        add(25, &mut |dice| Step::All(what(dice)));
+        add(12, &mut |dice| Step::All(what(dice)));
         add(200, &mut |dice| Step::Group(dice.below(50) as u8, what(dice)));
         add(2_000, &mut |dice| Step::Topic(dice.below(1_000) as u32, what(dice)));
         add(2_000, &mut |dice| Step::Name(dice.below(each / 5) as u32, what(dice)));
@@ -264,7 +264,10 @@ impl Plan {
         add(100, &mut |dice| Step::Loose(dice.below(2) as u8, what(dice)));
         add(each / 5, &mut |dice| cut(dice, each));
         add(each / 50, &mut |dice| Step::HalfOpen { page: dice.below(each) as u32 });
-        add(each / 50, &mut |dice| Step::Stall { page: dice.below(each) as u32, millis: dice.between(1_000, 900_000) as u32 });
+        add(each / 50, &mut |dice| Step::Stall {
+            page: dice.below(each) as u32,
+            millis: dice.between(1_000, 30_000_000) as u32,
+        });
         add(each / 50, &mut |dice| Step::Pace { page: dice.below(each) as u32, bytes: 1, every: 20 });
         add(each / 50, &mut |dice| Step::Reload { page: dice.below(each) as u32 });
         add(each / 100, &mut |dice| Step::Unregister { client: dice.below(each) as u32, end_streams: dice.one_in(2) });
@@ -288,8 +291,8 @@ impl Plan {
             name_bytes: 64,
             topic_bytes: 64,
             frame_bytes: 1_024,
-            log_bytes: 4 << 20,
-            log_entries: 16_384,
+            log_bytes: 256 << 10,
+            log_entries: 2_048,
         };
         let config = Config {
             limits,
@@ -306,7 +309,7 @@ impl Plan {
             pages,
             steps,
             latency: 300,
-            window: 4_096,
+            window: 600,
             outputs_a_turn: usize::MAX,
             slices: 4,
             calm: false,
@@ -315,7 +318,7 @@ impl Plan {
     }
 }
 
-fn small_config(dice: &mut Dice, calm: bool, clients: u32, pages: u32, steps: u32) -> Config {
+fn small_config(dice: &mut Dice, calm: bool, span: u64, clients: u32, pages: u32, steps: u32) -> Config {
     // Either as large as need be, so that what leaks is missed at once, or roomy.
     let spare = if dice.one_in(2) { 0 } else { 20 };
     let (log_bytes, log_entries) =
@@ -346,7 +349,8 @@ fn small_config(dice: &mut Dice, calm: bool, clients: u32, pages: u32, steps: u3
     };
     Config {
         limits,
-        heartbeat: Some(seconds(dice.pick(&[1, 5, 15]))),
+        // What is long and finely ticking takes long and shows nothing new.
+        heartbeat: Some(seconds(dice.pick(if span < 600_000 { &[1, 5, 15] } else { &[5, 15, 60] }))),
         write_stall: Some(seconds(dice.pick(&[2, 10, 30]))),
         dormant_after,
         sweep_every: Duration::from_millis(dice.pick(&[0, 700, 5_000, 240_000])),

@@ -47,13 +47,23 @@ pub fn explain<H: Home>(plan: Plan, runs: usize) -> Failure {
             break;
         }
     }
+    let (answer, trace) = traced::<H>(&plan);
+    Failure { plan, what: answer.err().unwrap_or_else(|| "it does not fail again".into()), trace }
+}
+
+/// What happens in a world, in words.
+pub fn tell<H: Home>(plan: &Plan) -> Vec<String> {
+    traced::<H>(plan).1
+}
+
+fn traced<H: Home>(plan: &Plan) -> (Result<Tally, String>, Vec<String>) {
     let mut trace = Vec::new();
     let answer = quietly(|| {
-        let mut world = World::<H>::new(&plan);
+        let mut world = World::<H>::new(plan);
         world.trace = Some(&mut trace);
         world.run_to_the_end()
     });
-    Failure { plan, what: answer.err().unwrap_or_else(|| "it does not fail again".into()), trace }
+    (answer, trace)
 }
 
 /// The smallest part of `list` found that `fails`, by leaving out half of it, quarters, and so on.

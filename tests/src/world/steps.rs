@@ -215,7 +215,7 @@ impl<H: Home> World<'_, H> {
         (link.dead, link.done) = (true, true);
         self.count("half open");
         // The hub's machine gives up sending.
-        self.later(900_000, Due::Gone { link: number });
+        self.later(GIVES_UP, Due::Gone { link: number });
     }
 
     fn move_clock(&mut self, by: i64) {
@@ -223,6 +223,9 @@ impl<H: Home> World<'_, H> {
         self.alarm = u64::MAX;
     }
 }
+
+/// After how many milliseconds a machine gives up sending to one that does not answer.
+pub(super) const GIVES_UP: u64 = 120_000;
 
 const TEXT: &str = "three hundred bytes of text, so that some events are long and do not fit beside others into a log that is \
                     small, or into what a socket takes, or into one chunk of what a page reads. three hundred bytes of text, so \
