@@ -1,10 +1,8 @@
 //! What allocates nothing. Counted per thread, so that tests beside these do not disturb them.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use sse_proto::wire::{self, Decoder, Item};
 use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, Output, Registration};
+use sse_tests::heap::{Counting, allocations, forget_peak, live, peak};
 
 #[test]
 fn an_event_whole_in_its_chunk_allocates_nothing() {
@@ -45,13 +43,13 @@ fn endless_lines_and_events_hold_no_more_than_the_limits() {
         [&b"data: xx"[..], b"data: xxxxxxxxxxxxxxxxxxxxxxxxx\n", b"data:\xFF\xFF\xFF\xFF\xFF\xFF\xFF\n", b": c\n", b"id: 1\n"]
     {
         let mut decoder = Decoder::new(limits);
-        let before = LIVE.get();
-        PEAK.set(before);
+        let before = live();
+        forget_peak();
         for _ in 0..100_000 {
             let mut feed = decoder.feed(endless);
             while !matches!(feed.next_item(), Ok(None)) {}
         }
-        let (peak, most) = (PEAK.get() - before, 5 * (limits.max_event + limits.max_line + 64) as isize);
+        let (peak, most) = (peak() - before, 5 * (limits.max_event + limits.max_line + 64) as isize);
         assert!(peak <= most, "{:?} repeated: {peak} bytes of {most}", String::from_utf8_lossy(endless));
     }
 }
@@ -77,10 +75,10 @@ fn a_crowd_takes_no_more_than_the_bound_and_gives_it_back() {
     };
     let bounds = Engine::<Heap>::memory_bounds(&limits);
     let most = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
-    let before = LIVE.get();
+    let before = live();
     let mut engine = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [1, 2]).unwrap();
     let now = Instant::from_millis(1);
-    let empty = LIVE.get() - before;
+    let empty = live() - before;
     let crowd: Vec<ConnId> = (0..CROWD)
         .map(|n| {
             let (id, topic) = (format!("{n:062}_x"), format!("{n:064}"));
@@ -91,14 +89,14 @@ fn a_crowd_takes_no_more_than_the_bound_and_gives_it_back() {
         })
         .collect();
     let ids = size_of_val(&crowd[..]) as isize;
-    let full = LIVE.get() - before - ids;
+    let full = live() - before - ids;
     assert!(full > 10 * empty.max(1) && full as u64 <= most, "{empty} bytes, then {full} of {most}: {bounds:?}");
     for client in engine.clients().map(|client| client.key).collect::<Vec<_>>() {
         engine.unregister(now, client, true).unwrap();
     }
     while engine.poll_output().is_some() {}
     assert_eq!(engine.usage().clients, 0);
-    let left = LIVE.get() - before - ids;
+    let left = live() - before - ids;
     assert!(left < empty + (16 << 10), "{left} bytes are left of {full}; {empty} before anyone came");
 }
 
@@ -111,7 +109,7 @@ fn a_hundred_thousand_idle_connections_fit_and_rest() {
     let config = Config { limits, ..Config::default() };
     let heartbeat = config.heartbeat.expect("a heartbeat");
     let mut engine = Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap();
-    let before = LIVE.get();
+    let before = live();
     let now = Instant::from_millis(1);
     for n in 0..CROWD {
         let id = format!("anonymous-{n:08}_0123456789abcdef0123456789");
@@ -126,54 +124,16 @@ fn a_hundred_thousand_idle_connections_fit_and_rest() {
         engine.handle_written(now, conn, len).unwrap();
     }
     assert_eq!(engine.poll_timeout(), Some(now.plus(heartbeat)));
-    let each = (LIVE.get() - before) / CROWD as isize;
+    let each = (live() - before) / CROWD as isize;
     eprintln!("{each} bytes on the heap for an idle connection, its client, topic and names");
     assert!(each < 1024, "{each} bytes each");
 }
 
 fn counted(run: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     run();
-    ALLOCATIONS.get() - before
-}
-
-struct Counting;
-
-// SAFETY: hands every call to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        hold(layout.size());
-        // SAFETY: the caller's promise is the one asked for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.set(LIVE.get() - layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        hold(size);
-        LIVE.set(LIVE.get() - layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-/// What is freed on another thread makes a sum negative: it is only ever compared with itself.
-fn hold(size: usize) {
-    LIVE.set(LIVE.get() + size as isize);
-    PEAK.set(PEAK.get().max(LIVE.get()));
-}
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
+    allocations() - before
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static HEAP: Counting = Counting;

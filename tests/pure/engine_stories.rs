@@ -154,6 +154,19 @@ fn a_publish_that_fails_leaves_history_alone() {
     assert_eq!(hub.engine().usage().log_entries, 1);
 }
 
+/// A client was forgotten and comes back with two streams: what one asks for from early on, the other's later start takes nothing of.
+#[test]
+fn a_topic_asked_for_in_a_resume_starts_there_even_if_the_client_listens_from_later_on() {
+    let mut hub = Harness::new(quiet());
+    hub.publish(Target::Topic("t"), "1");
+    hub.publish(Target::Topic("t"), "2");
+    hub.register(&Registration { topics: &["t"], ..wish("bob_1") }).unwrap();
+    let early = Registration { topics: &["t"], resume: Resume::After("00000007-1"), ..wish("bob_1") };
+    let early = hub.register(&early).unwrap();
+    hub.drive();
+    assert!(hub.read(early.conn).ends_with("\n\ndata:2\nid:00000007-2\n\n"));
+}
+
 #[test]
 fn a_topic_that_only_history_knows_gives_way() {
     let limits = Limits { topics: 1, ..quiet().limits };

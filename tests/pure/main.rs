@@ -9,3 +9,4 @@ mod engine;
 mod engine_stories;
 mod fixed;
 mod fuzz;
+mod worlds;

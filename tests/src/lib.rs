@@ -5,8 +5,10 @@ pub mod encoding;
 pub mod following;
 pub mod fuzz;
 pub mod harness;
+pub mod heap;
 pub mod model;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod ops;
 pub mod vectors;
+pub mod world;

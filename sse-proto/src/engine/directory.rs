@@ -347,11 +347,13 @@ impl<S: Storage> Directory<S> {
         Ok(())
     }
 
-    /// `client` listens to `topic` for sequence numbers from `from` on; false when it did already.
+    /// `client` listens to `topic` for sequence numbers from `from` on, or from an earlier one on if it did already: then false.
     pub(super) fn listen(&mut self, client: u32, topic: &str, from: u64) -> Result<bool, Full> {
         if let Some(label) = self.find_label(LabelKind::Topic, topic)
-            && self.subscription(client, label).is_some()
+            && let Some(slot) = self.subscription(client, label)
         {
+            let subscription = self.subscriptions.at_mut(slot);
+            subscription.from = subscription.from.min(from);
             return Ok(false);
         }
         if self.clients.at(client).topic_count >= self.limits.topics_per_client || self.subscriptions.free() == 0 {

@@ -40,16 +40,21 @@ pub struct Harness {
 impl Harness {
     /// A new hub at time 1,000.
     pub fn new(config: Config) -> Self {
-        let mut harness = Self {
-            engine: Both::new(config.clone(), EPOCH, [1, 2]),
-            model: Model::new(config, EPOCH),
+        let mut harness = Self::with_epoch(config, EPOCH);
+        harness.at(1_000);
+        harness
+    }
+
+    /// A new hub that knows no time yet.
+    pub fn with_epoch(config: Config, epoch: Epoch) -> Self {
+        Self {
+            engine: Both::new(config.clone(), epoch, [1, 2]),
+            model: Model::new(config, epoch),
             clock: 0,
             wires: BTreeMap::new(),
             keys: BTreeSet::new(),
             outputs: Vec::new(),
-        };
-        harness.at(1_000);
-        harness
+        }
     }
 
     // ---- time
@@ -72,6 +77,11 @@ impl Harness {
         let before = (self.engine.usage(), self.engine.poll_timeout());
         self.at(self.clock.saturating_sub(millis));
         assert_eq!((self.engine.usage(), self.engine.poll_timeout()), before);
+    }
+
+    /// The clock shows `now`, and the next verb is the first to tell.
+    pub fn clock(&mut self, now: u64) {
+        self.clock = now;
     }
 
     // ---- driving
@@ -361,6 +371,14 @@ impl Harness {
     pub fn read(&mut self, conn: ConnId) -> String {
         let wire = self.wires.entry(conn).or_default();
         let new = text(&wire.bytes[wire.read..]).to_owned();
+        wire.read = wire.bytes.len();
+        new
+    }
+
+    /// The same as it is, half characters included.
+    pub fn read_bytes(&mut self, conn: ConnId) -> Vec<u8> {
+        let wire = self.wires.entry(conn).or_default();
+        let new = wire.bytes[wire.read..].to_vec();
         wire.read = wire.bytes.len();
         new
     }

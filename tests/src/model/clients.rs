@@ -234,9 +234,9 @@ impl Model {
     pub(super) fn subscribe(&mut self, at: usize, topic: &str, from: u64) {
         let turn = self.turn();
         let topics = &mut self.clients[at].topics;
-        if topics.iter().all(|s| s.topic != topic) {
-            let topic = topic.into();
-            topics.push(Subscription { topic, from, turn });
+        match topics.iter_mut().find(|s| s.topic == topic) {
+            Some(subscription) => subscription.from = subscription.from.min(from),
+            None => topics.push(Subscription { topic: topic.into(), from, turn }),
         }
     }
 

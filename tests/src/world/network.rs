@@ -1,0 +1,34 @@
+//! What is between a hub and a page: one connection.
+
+use sse_proto::{ClientKey, ConnId};
+
+/// One response, from the hub's socket to the page's.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) page: u32,
+    pub(super) client: u32,
+    /// The page's request that it answers.
+    pub(super) attempt: u32,
+    pub(super) conn: ConnId,
+    pub(super) key: ClientKey,
+    /// Which hub it leads to.
+    pub(super) life: u32,
+    /// The hub has not let go of it.
+    pub(super) open: bool,
+    /// Nothing passes any more.
+    pub(super) dead: bool,
+    /// The last byte was drawn from it, or it broke.
+    pub(super) done: bool,
+    /// The hub's socket takes no more.
+    pub(super) full: bool,
+    /// A read of the page is on its way.
+    pub(super) reading: bool,
+    /// From when on bytes can arrive: the head comes first.
+    pub(super) head_at: u64,
+    /// Written by the hub and not read by the page.
+    pub(super) buffer: Vec<u8>,
+    /// Everything the hub wrote ends here with a blank line.
+    pub(super) whole: bool,
+    /// By the hub's clock: since when it is as it is.
+    pub(super) since: u64,
+}
