@@ -39,7 +39,6 @@ fn main() -> io::Result<()> {
     };
     hub.poll.registry().register(&mut hub.listener, LISTENER, Interest::READABLE)?;
     println!("listening on http://{}/", hub.listener.local_addr()?);
-
     let mut events = Events::with_capacity(1_024);
     loop {
         // 1. Do what the engine says, until it says nothing more.

@@ -19,7 +19,8 @@ use sse_proto::client::{self, EventSource, Head};
 use sse_proto::storage::FixedScratch;
 use sse_proto::wire::{Event, Item};
 use sse_proto::{
-    ClientId, Config, ConnId, Engine, Epoch, Instant, Limits, Memory, Outcome, Output, Registration, Resume, Storage, Target,
+    ClientId, Config, ConnId, Engine, Epoch, Instant, Limits, Memory, Outcome, Output, Registration, Resume, RowSizes, Storage,
+    Target,
 };
 
 use crate::shapes::{House, Lamp, Room};
@@ -49,6 +50,8 @@ fn main() -> ! {
 fn day(hub: &mut Hub) {
     let sizes = [size_of::<Engine<Lamp>>(), size_of::<Engine<Room>>(), size_of::<Engine<House>>()];
     hprintln!("bytes of an engine: {}, {}, {}", sizes[0], sizes[1], sizes[2]);
+    let RowSizes { connection, client, label, subscription, task, log_entry } = Engine::<Lamp>::ROW_SIZES;
+    hprintln!("bytes of a row: {}, {}, {}, {}, {}, {}", connection, client, label, subscription, task, log_entry);
 
     chapter("two pages connect, and hear of the lamp");
     let (mut hall, mut attic) = (Page::new("hall_1"), Page::new("attic_1"));

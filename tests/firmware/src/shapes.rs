@@ -5,7 +5,7 @@ use sse_proto::storage::fixed::{
 };
 
 /// For a chip with 16 KiB.
-pub type Lamp = Fixed<
+pub(crate) type Lamp = Fixed<
     Connections<4>,
     Clients<8>,
     Labels<16>,
@@ -19,7 +19,7 @@ pub type Lamp = Fixed<
 >;
 
 /// For one with 64 KiB.
-pub type Room = Fixed<
+pub(crate) type Room = Fixed<
     Connections<16>,
     Clients<32>,
     Labels<64>,
@@ -33,7 +33,7 @@ pub type Room = Fixed<
 >;
 
 /// For one with 256 KiB and more.
-pub type House = Fixed<
+pub(crate) type House = Fixed<
     Connections<64>,
     Clients<128>,
     Labels<256>,

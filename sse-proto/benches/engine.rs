@@ -1,0 +1,277 @@
+//! What the engine takes: memory for one of each, and time for one of each, beside a plain pass over as many rows as large.
+//!
+//! ```text
+//! cargo bench -p sse-proto --bench engine [-- --rounds N]
+//! ```
+//!
+//! Every round does everything once; the figures are medians over the rounds, of time on the processor. A plain pass reads and writes
+//! one word of each row, in the order in which the engine comes by them; no engine can do less. A plain chase does so in an order that
+//! each row tells of the next, as lists do. Memory is what the process grew by. Linux only.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+#[path = "../../tests/firmware/src/shapes.rs"]
+mod shapes;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use sse_proto::wire::Event;
+use sse_proto::{
+    ClientId, ClientKey, Config, Engine, Epoch, Heap, Instant, Limits, Output, Registration, RowSizes, Storage, Target,
+};
+
+use self::shapes::{House, Lamp, Room};
+
+const CROWD: usize = 100_000;
+const NEWS: &str = "news";
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let rounds = match &words[..] {
+        [] => 21,
+        [flag, rounds] if flag == "--rounds" => rounds.parse().expect("--rounds takes a number"),
+        _ => panic!("only --rounds N is known"),
+    };
+    memory();
+    time(rounds);
+}
+
+// ---- memory
+
+fn memory() {
+    println!("bytes of a row              connection     client      label subscription       task  log entry");
+    row_sizes("on the heap", Engine::<Heap>::ROW_SIZES);
+    row_sizes("Lamp", Engine::<Lamp>::ROW_SIZES);
+    row_sizes("Room", Engine::<Room>::ROW_SIZES);
+    row_sizes("House", Engine::<House>::ROW_SIZES);
+    let sizes = [size_of::<Engine<Lamp>>(), size_of::<Engine<Room>>(), size_of::<Engine<House>>()];
+    println!("bytes of an engine          Lamp {}, Room {}, House {}", sizes[0], sizes[1], sizes[2]);
+
+    let of_one = grown_by(|| crowd(CROWD, 1, &[]));
+    let of_many = grown_by(|| crowd(CROWD, 16, &[]));
+    let listening = grown_by(|| crowd(CROWD, 1, &[NEWS]));
+    println!("bytes of an idle connection {of_many:.0} beside 15 of its client, {of_one:.0} with a client of its own, ",);
+    println!("                            {listening:.0} with a client that listens to a topic; target 256");
+}
+
+fn row_sizes(storage: &str, sizes: RowSizes) {
+    let RowSizes { connection, client, label, subscription, task, log_entry } = sizes;
+    println!("{storage:28}{connection:>10} {client:>10} {label:>10} {subscription:>12} {task:>10} {log_entry:>10}");
+}
+
+/// By how much the process grew, for each of a crowd.
+fn grown_by<T>(make: impl FnOnce() -> T) -> f64 {
+    let before = resident();
+    let made = make();
+    let bytes = resident().saturating_sub(before);
+    drop(black_box(made));
+    bytes as f64 / CROWD as f64
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
+}
+
+// ---- time
+
+/// Nanoseconds for one of `CROWD`, round by round, and what it is a ratio to.
+struct Figure {
+    name: &'static str,
+    pass: usize,
+    target: Option<f64>,
+    samples: Vec<f64>,
+}
+
+const IN_ORDER: usize = 0;
+const CHASE: usize = 1;
+const CLIENTS: usize = 2;
+const TO_ALL: usize = 3;
+const TO_ALL_AGAIN: usize = 4;
+const TO_TOPIC: usize = 5;
+const DELIVERY: usize = 6;
+const TO_ONE: usize = 7;
+const HEARTBEAT: usize = 8;
+const EXPIRY: usize = 9;
+
+fn time(rounds: usize) {
+    let figure = |name, pass, target| Figure { name, pass, target, samples: Vec::new() };
+    let mut figures = [
+        figure("a plain pass over rows of connections", IN_ORDER, None),
+        figure("a plain chase through them", CHASE, None),
+        figure("a plain pass over rows of clients", CLIENTS, None),
+        figure("publish to all, idle", IN_ORDER, Some(10.0)),
+        figure("publish to all, not yet written", IN_ORDER, None),
+        figure("publish to a topic of all, idle", IN_ORDER, None),
+        figure("poll, transmit and written", IN_ORDER, None),
+        figure("publish to one client of the crowd", CHASE, Some(200.0)),
+        figure("a heartbeat is due", IN_ORDER, None),
+        figure("a client expires in a sweep", CLIENTS, Some(20.0)),
+    ];
+    let mut passes = Passes::new();
+    let (mut engine, keys) = crowd(CROWD, 1, &[NEWS]);
+    let mut now = engine_now(&mut engine);
+    for _ in 0..rounds {
+        let mut sample = |figure: usize, time: Duration| figures[figure].samples.push(time.as_nanos() as f64 / CROWD as f64);
+        sample(IN_ORDER, passes.connections());
+        sample(CHASE, passes.chase());
+        sample(CLIENTS, passes.clients());
+        let event = Event::data("a short event");
+        sample(TO_ALL, timed(|| engine.publish(now, Target::All, &event).unwrap()));
+        sample(TO_ALL_AGAIN, timed(|| engine.publish(now, Target::All, &event).unwrap()));
+        sample(DELIVERY, timed(|| drive(&mut engine, now)));
+        sample(TO_TOPIC, timed(|| engine.publish(now, Target::Topic(NEWS), &event).unwrap()));
+        drive(&mut engine, now);
+        now = now.plus(Config::DEFAULT.heartbeat.unwrap());
+        engine.handle_timeout(now);
+        sample(HEARTBEAT, timed(|| while engine.poll_output().is_some() {}));
+        drive_each(&mut engine, now, &keys);
+        let one = timed(|| {
+            for &slot in &passes.order {
+                engine.publish(now, Target::Client(keys[slot as usize]), &event).unwrap();
+            }
+        });
+        sample(TO_ONE, one);
+        drive(&mut engine, now);
+        // In order again.
+        engine.publish(now, Target::All, &event).unwrap();
+        drive(&mut engine, now);
+
+        let (mut leaving, keys) = crowd(CROWD, 1, &[]);
+        let then = engine_now(&mut leaving);
+        for key in keys {
+            let conn = leaving.connections(key).next().unwrap();
+            leaving.handle_disconnect(then, conn).unwrap();
+        }
+        leaving.handle_timeout(then.plus(Duration::from_secs(7200)));
+        let mut expired = 0;
+        sample(
+            EXPIRY,
+            timed(|| {
+                while leaving.poll_output().is_some() {
+                    expired += 1
+                }
+            }),
+        );
+        assert_eq!(expired, CROWD);
+    }
+    println!("\nnanoseconds for each of {CROWD}, medians of {rounds} rounds     ns   of a plain pass");
+    let medians: Vec<f64> = figures.iter_mut().map(|figure| median(&mut figure.samples)).collect();
+    for (figure, ns) in figures.iter().zip(&medians) {
+        let verdict = match figure.target {
+            None => String::new(),
+            Some(target) if *ns < target => format!("   target {target}: met"),
+            Some(target) => format!("   target {target}: MISSED"),
+        };
+        println!("{:52} {ns:>8.1} {:>8.1} x{verdict}", figure.name, ns / medians[figure.pass]);
+    }
+}
+
+/// Rows as large as the engine's, and an order that is none.
+struct Passes {
+    /// The first word of a row is the next one in an order that is none.
+    connections: Vec<[u64; Engine::<Heap>::ROW_SIZES.connection / 8]>,
+    clients: Vec<[u64; Engine::<Heap>::ROW_SIZES.client / 8]>,
+    order: Vec<u32>,
+}
+
+impl Passes {
+    fn new() -> Self {
+        let mut order: Vec<u32> = (0..CROWD as u32).collect();
+        let mut state = 0x5EED_u64;
+        for at in (1..order.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(at, (state >> 33) as usize % (at + 1));
+        }
+        let mut connections = vec![[1; _]; CROWD];
+        for (at, &slot) in order.iter().enumerate() {
+            connections[slot as usize][0] = order[(at + 1) % CROWD].into();
+        }
+        Self { connections, clients: vec![[1; _]; CROWD], order }
+    }
+
+    fn connections(&mut self) -> Duration {
+        timed(|| black_box(&mut self.connections).iter_mut().for_each(|row| row[3] += 1))
+    }
+
+    fn chase(&mut self) -> Duration {
+        let rows = black_box(&mut self.connections);
+        timed(|| {
+            let mut at = 0;
+            for _ in 0..CROWD {
+                rows[at][3] += 1;
+                at = rows[at][0] as usize;
+            }
+            at
+        })
+    }
+
+    fn clients(&mut self) -> Duration {
+        timed(|| black_box(&mut self.clients).iter_mut().for_each(|row| row[3] += 1))
+    }
+}
+
+/// So many connections that have their greeting, of clients with `each` of them.
+fn crowd(connections: usize, each: usize, topics: &[&str]) -> (Engine<Heap>, Vec<ClientKey>) {
+    let limits = Limits { log_bytes: 64 << 20, log_entries: 1 << 20, ..Limits::DEFAULT };
+    let config = Config { limits, retry: None, write_stall: None, ..Config::DEFAULT };
+    let mut engine = Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap();
+    let now = Instant::from_millis(1);
+    let keys = (0..connections).map(|index| {
+        let id = format!("anonymous_{:026}", index / each);
+        engine.register(now, &Registration { topics, ..Registration::new(ClientId::new(&id).unwrap()) }).unwrap().client
+    });
+    let keys = keys.collect();
+    drive(&mut engine, now);
+    (engine, keys)
+}
+
+fn engine_now(engine: &mut Engine<Heap>) -> Instant {
+    let now = Instant::from_millis(2);
+    engine.handle_timeout(now);
+    now
+}
+
+/// Every peer takes all there is for it.
+fn drive<S: Storage>(engine: &mut Engine<S>, now: Instant) {
+    while let Some(output) = engine.poll_output() {
+        if let Output::Write(conn) = output {
+            write(engine, now, conn);
+        }
+    }
+}
+
+/// Every peer takes all there is for it, whether the engine says so or has said so.
+fn drive_each(engine: &mut Engine<Heap>, now: Instant, keys: &[ClientKey]) {
+    for key in keys {
+        let conn = engine.connections(*key).next().unwrap();
+        write(engine, now, conn);
+    }
+}
+
+fn write<S: Storage>(engine: &mut Engine<S>, now: Instant, conn: sse_proto::ConnId) {
+    loop {
+        let mut slices = [&b""[..]; 4];
+        let filled = engine.transmit(conn, &mut slices).unwrap();
+        if filled == 0 {
+            return;
+        }
+        let len = slices[..filled].iter().map(|slice| slice.len()).sum();
+        engine.handle_written(now, conn, len).unwrap();
+    }
+}
+
+fn timed<T>(run: impl FnOnce() -> T) -> Duration {
+    let clock = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let start = clock();
+    black_box(run());
+    clock() - start
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
