@@ -170,9 +170,12 @@ impl Encode for Event<'_> {
 trait Sink {
     fn put(&mut self, piece: &[u8]);
 
-    /// Takes of a long value the front that is certainly one line, and says how much that was.
+    /// Takes of a value of at least [`MIDDLING`] bytes the front that is certainly one line, and says how much that was.
     #[inline(always)]
     fn put_ahead(&mut self, value: &[u8]) -> usize {
+        if value.len() < LONG {
+            return 0;
+        }
         let len = simd::without_line_end(value);
         self.put(&value[..len]);
         len
@@ -241,7 +244,10 @@ fn put_lines(sink: &mut impl Sink, next: &[u8], value: &[u8]) {
     if value.first() == Some(&b' ') {
         sink.put(b" ");
     }
-    let mut start = if value.len() >= LONG { sink.put_ahead(value) } else { 0 };
+    let mut start = if value.len() >= MIDDLING { sink.put_ahead(value) } else { 0 };
+    if start == value.len() {
+        return;
+    }
     let mut breaks = Breaks::new(value, start);
     while let Some((at, behind)) = breaks.next() {
         sink.put(&value[start..at]);
@@ -251,9 +257,7 @@ fn put_lines(sink: &mut impl Sink, next: &[u8], value: &[u8]) {
         }
         start = behind;
     }
-    if start < value.len() {
-        sink.put(&value[start..]);
-    }
+    sink.put(&value[start..]);
 }
 
 /// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
@@ -346,7 +350,7 @@ impl<'v> Breaks<'v> {
     fn new(value: &'v [u8], from: usize) -> Self {
         let one_line = match value.len() {
             0..FEW => !value.iter().any(|byte| is_line_end(*byte)),
-            LOOK_AHEAD..LONG => !simd::may_end_a_line(value),
+            LOOK_AHEAD..LONG if from == 0 => !simd::may_end_a_line(value),
             _ => false,
         };
         Self { value, bits: 0, base: 0, next: if one_line { value.len() } else { from } }
@@ -461,6 +465,9 @@ const FEW: usize = 8;
 
 /// From this length on, a look whether there is any break is cheaper than the search, and most often the answer is no.
 const LOOK_AHEAD: usize = 80;
+
+/// From this length on, copying while looking is quicker than one after the other.
+const MIDDLING: usize = 256;
 
 /// From this length on, looking at the whole pays before looking at its parts.
 const LONG: usize = 1024;
