@@ -3,7 +3,7 @@
 //! The processor is asked what it has once, by the dependency. Where a call for each block would cost more than wider vectors save,
 //! the instructions are those that every processor of the target has.
 
-use fearless_simd::{Level, dispatch, prelude::*, u8x32, u8x64};
+use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x32, u8x64};
 
 use crate::portable;
 
@@ -22,6 +22,17 @@ pub(crate) fn line_ends_of_half(block: &[u8; 32]) -> u64 {
     }
     dispatch!(Level::baseline(), simd => {
         let block = u8x32::from_slice(simd, block);
+        (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
+    })
+}
+
+#[inline]
+pub(crate) fn line_ends_of_quarter(block: &[u8; 16]) -> u64 {
+    if Level::baseline().is_fallback() {
+        return portable::line_ends_of_quarter(block);
+    }
+    dispatch!(Level::baseline(), simd => {
+        let block = u8x16::from_slice(simd, block);
         (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
     })
 }
@@ -56,18 +67,18 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
     })
 }
 
-/// Of `bytes` there are at least 32.
+/// Of `bytes` there are at least 32. Whatever is not above CR counts: one instruction less, and text has little of it but line ends.
 #[inline]
 pub(crate) fn may_end_a_line(bytes: &[u8]) -> bool {
     if Level::baseline().is_fallback() {
         return portable::may_end_a_line(bytes);
     }
     dispatch!(Level::baseline(), simd => {
-        let mut least = u8x32::from_slice(simd, bytes.last_chunk::<32>().unwrap_or(&[b'\n'; 32])) - b'\n';
+        let mut least = u8x32::from_slice(simd, bytes.last_chunk::<32>().unwrap_or(&[b'\n'; 32]));
         for half in bytes.as_chunks::<32>().0 {
-            least = least.min(u8x32::from_slice(simd, half) - b'\n');
+            least = least.min(u8x32::from_slice(simd, half));
         }
-        least.simd_le(b'\r' - b'\n').any_true()
+        least.simd_le(b'\r').any_true()
     })
 }
 
@@ -147,6 +158,13 @@ mod tests {
                 assert_eq!((line_ends(block), portable::line_ends(block)), (naive(block), naive(block)));
                 let half = block.first_chunk().unwrap();
                 assert_eq!((line_ends_of_half(half), portable::line_ends_of_half(half)), (naive(half), naive(half)));
+                let quarter = block.first_chunk().unwrap();
+                assert_eq!(
+                    (line_ends_of_quarter(quarter), portable::line_ends_of_quarter(quarter)),
+                    (naive(quarter), naive(quarter))
+                );
+                let few = &block[..round % 16];
+                assert_eq!(portable::line_ends_of_few(few), naive(few));
             }
             let (mut masks, mut same) = ([0; 16], [0; 16]);
             assert_eq!(line_ends_of_each(blocks, &mut masks), portable::line_ends_of_each(blocks, &mut same));
@@ -156,7 +174,7 @@ mod tests {
             let first = memchr::memchr2(b'\r', b'\n', part);
             assert!(without_line_end(part) <= first.unwrap_or(part.len()));
             for part in part.chunks(32 + round % 230).filter(|part| part.len() >= 32) {
-                assert_eq!(may_end_a_line(part), part.iter().any(|byte| (b'\n'..=b'\r').contains(byte)));
+                assert_eq!(may_end_a_line(part), part.iter().any(|byte| *byte <= b'\r'));
             }
             let mut copy = [0; 1024];
             let copy = &mut copy[..part.len()];

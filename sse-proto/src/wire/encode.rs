@@ -98,86 +98,43 @@ impl Event<'_> {
     /// buffer. Looks through each value once; pieces are borrowed from the event or constant.
     #[inline]
     pub fn pieces(&self, mut put: impl FnMut(&[u8])) {
-        self.id_piece(&mut put);
-        self.field_pieces(&mut put);
-        self.text_pieces(put);
+        self.write(&mut put);
     }
 
     #[inline(always)]
-    fn id_piece(&self, put: &mut impl FnMut(&[u8])) {
+    fn write(&self, sink: &mut impl Sink) {
         if let Some(id) = self.id {
-            put_line(put, b"id:", id.as_str().as_bytes());
+            sink.put(b"id:");
+            put_padded(sink, id.as_str().as_bytes());
         }
+        self.write_body(sink, self.id.is_some());
     }
 
+    /// Everything but the id.
     #[inline(always)]
-    fn field_pieces(&self, put: &mut impl FnMut(&[u8])) {
+    fn write_body(&self, sink: &mut impl Sink, mut in_line: bool) {
         if let Some(name) = self.event {
-            put_line(put, b"event:", name.as_str().as_bytes());
+            begin_line(sink, &mut in_line, b"event:");
+            put_padded(sink, name.as_str().as_bytes());
         }
         if let Some(ms) = self.retry {
+            begin_line(sink, &mut in_line, b"retry:");
             let mut digits = [0; MAX_RETRY_LEN];
             let len = decimal(&mut digits, 0, u64::from(ms));
-            put_line(put, b"retry:", &digits[..len]);
+            sink.put(&digits[..len]);
         }
-    }
-
-    #[inline(always)]
-    fn text_pieces(&self, mut put: impl FnMut(&[u8])) {
         if let Some(data) = self.data_to_send() {
-            put_lines(&mut put, b"data:", b"\ndata:", data);
-            if self.comment.is_none() {
-                return put(b"\n\n");
-            }
-            put(b"\n");
+            begin_line(sink, &mut in_line, b"data:");
+            put_lines(sink, b"\ndata:", data.as_bytes());
         }
         if let Some(comment) = self.comment {
-            put_lines(&mut put, b":", b"\n:", comment);
-            put(b"\n");
+            begin_line(sink, &mut in_line, b":");
+            put_lines(sink, b"\n:", comment.as_bytes());
         }
-        put(b"\n");
-    }
-
-    /// Length of what is one line each, and of the closing blank line.
-    fn fields_len(&self) -> usize {
-        self.id.map_or(0, id_line_len)
-            + self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
-            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
-            + 1
-    }
-
-    /// Whether the frame fits in `len` bytes even if each byte of the values were a line.
-    #[inline(always)]
-    fn fits(&self, len: usize) -> bool {
-        let values = self.data.map_or(0, str::len).saturating_add(self.comment.map_or(0, str::len));
-        let fields = self.id.map_or(0, |id| id.as_str().len()).saturating_add(self.event.map_or(0, |name| name.as_str().len()));
-        values.saturating_add(fields).saturating_add(MAX_FIXED) < len / MAX_LINE_PER_BYTE
-    }
-
-    /// Long data is most often one line: it is copied while it is looked through. `None` when it is not, or not long, or `out` is short.
-    #[inline(always)]
-    fn encode_as_one_line(&self, out: &mut [u8]) -> Option<usize> {
-        let data = self.data.filter(|data| data.len() >= LONG && self.comment.is_none())?.as_bytes();
-        let out = out.get_mut(..self.fields_len() + "data:\n".len() + padded_len(data))?;
-        let mut at = 0;
-        let mut put_piece = |piece: &[u8]| at = put(out, at, piece);
-        self.id_piece(&mut put_piece);
-        self.field_pieces(&mut put_piece);
-        put_piece(if data[0] == b' ' { b"data: " } else { b"data:" });
-        let end = at + data.len();
-        simd::copied_without_line_end(data, &mut out[at..end]).then(|| put(out, end, b"\n\n"))
-    }
-
-    /// `encode` when `out` may be too short: looks for the lines first.
-    #[inline(never)]
-    fn encode_within(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let needed = self.encoded_len();
-        let Some(out) = out.get_mut(..needed) else {
-            return Err(BufferTooSmall { needed });
-        };
-        let mut at = 0;
-        self.pieces(|piece| at = put(out, at, piece));
-        Ok(at)
+        if in_line {
+            sink.put(b"\n");
+        }
+        sink.put(b"\n");
     }
 }
 
@@ -187,68 +144,120 @@ impl Encode for Event<'_> {
     }
 
     fn body_len(&self) -> usize {
-        self.fields_len() - self.id.map_or(0, id_line_len)
-            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data))
-            + self.comment.map_or(0, |comment| lines_len(":".len(), comment))
+        self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
+            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
+            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data.as_bytes()))
+            + self.comment.map_or(0, |comment| lines_len(":".len(), comment.as_bytes()))
+            + "\n".len()
     }
 
     fn encode_body(&self, out: &mut [u8]) {
-        let mut at = 0;
-        let mut put_piece = |piece: &[u8]| at = put(out, at, piece);
-        self.field_pieces(&mut put_piece);
-        self.text_pieces(put_piece);
+        let mut room = Room { rest: out, fits: true };
+        self.write_body(&mut room, false);
+        assert!(room.fits, "out is shorter than the body");
     }
 
-    #[inline(always)]
+    #[inline]
     fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        if let Some(len) = self.encode_as_one_line(out) {
-            return Ok(len);
-        }
-        if !self.fits(out.len()) {
-            return self.encode_within(out);
-        }
         let len = out.len();
-        let mut rest = out;
-        self.pieces(|piece| {
-            let (front, behind) = core::mem::take(&mut rest).split_at_mut(piece.len());
-            copy(piece, front);
-            rest = behind;
-        });
-        Ok(len - rest.len())
+        let mut room = Room { rest: out, fits: true };
+        self.write(&mut room);
+        if room.fits { Ok(len - room.rest.len()) } else { Err(BufferTooSmall { needed: self.encoded_len() }) }
     }
 }
 
-/// One line: its name, another space where a client takes one off, the value.
-#[inline(always)]
-fn put_line(put: &mut impl FnMut(&[u8]), prefix: &[u8], value: &[u8]) {
-    put(prefix);
-    if value.first() == Some(&b' ') {
-        put(b" ");
+/// What a frame is written to.
+trait Sink {
+    fn put(&mut self, piece: &[u8]);
+
+    /// Takes of a value of at least [`MIDDLING`] bytes the front that is certainly one line, and says how much that was.
+    #[inline(always)]
+    fn put_ahead(&mut self, value: &[u8]) -> usize {
+        if value.len() < LONG {
+            return 0;
+        }
+        let len = simd::without_line_end(value);
+        self.put(&value[..len]);
+        len
     }
-    put(value);
-    put(b"\n");
 }
 
-/// The lines of a value, without the end of the last: the first begins with `prefix`, each other with `next`, which ends the one before.
-#[inline(always)]
-fn put_lines(put: &mut impl FnMut(&[u8]), prefix: &[u8], next: &[u8], value: &str) {
-    let value = value.as_bytes();
-    put(prefix);
-    if value.first() == Some(&b' ') {
-        put(b" ");
+impl<F: FnMut(&[u8])> Sink for F {
+    #[inline(always)]
+    fn put(&mut self, piece: &[u8]) {
+        self(piece);
     }
-    let mut start = 0;
-    for_each_break(value, |at, behind| {
-        put(&value[start..at]);
-        put(next);
+}
+
+/// A slice, until something does not fit; from then on it takes nothing.
+struct Room<'o> {
+    rest: &'o mut [u8],
+    fits: bool,
+}
+
+impl Sink for Room<'_> {
+    #[inline(always)]
+    fn put(&mut self, piece: &[u8]) {
+        match core::mem::take(&mut self.rest).split_at_mut_checked(piece.len()) {
+            Some((front, behind)) => {
+                copy(piece, front);
+                self.rest = behind;
+            }
+            None => self.fits = false,
+        }
+    }
+
+    /// A long value is most often one line: it is copied while it is looked through, and not taken if it is not one.
+    #[inline(always)]
+    fn put_ahead(&mut self, value: &[u8]) -> usize {
+        let Some(front) = self.rest.get_mut(..value.len()) else { return 0 };
+        if !simd::copied_without_line_end(value, front) {
+            return 0;
+        }
+        self.rest = &mut core::mem::take(&mut self.rest)[value.len()..];
+        value.len()
+    }
+}
+
+/// Begins a line, and ends the one before, if there is one.
+#[inline(always)]
+fn begin_line(sink: &mut impl Sink, in_line: &mut bool, prefix: &[u8]) {
+    if *in_line {
+        sink.put(b"\n");
+    }
+    sink.put(prefix);
+    *in_line = true;
+}
+
+/// A value behind its colon: with another space where a client takes one off.
+#[inline(always)]
+fn put_padded(sink: &mut impl Sink, value: &[u8]) {
+    if value.first() == Some(&b' ') {
+        sink.put(b" ");
+    }
+    sink.put(value);
+}
+
+/// The lines of a value, without the beginning of the first and the end of the last; `next` is what stands between two.
+#[inline(always)]
+fn put_lines(sink: &mut impl Sink, next: &[u8], value: &[u8]) {
+    if value.first() == Some(&b' ') {
+        sink.put(b" ");
+    }
+    let mut start = if value.len() >= MIDDLING { sink.put_ahead(value) } else { 0 };
+    if start == value.len() {
+        return;
+    }
+    let mut breaks = Breaks::new(value, start);
+    while let Some((at, behind)) = breaks.next() {
+        sink.put(&value[start..at]);
+        sink.put(next);
         if value.get(behind) == Some(&b' ') {
-            put(b" ");
+            sink.put(b" ");
         }
         start = behind;
-    });
-    if start < value.len() {
-        put(&value[start..]);
     }
+    sink.put(&value[start..]);
 }
 
 /// A frame encoded beforehand, for sending the same bytes more than once. Its id, if it brought one, is kept apart.
@@ -280,7 +289,9 @@ impl<B: AsRef<[u8]>> Frame<B> {
     pub fn pieces(&self, mut put: impl FnMut(&[u8])) {
         let (id, body) = self.bytes.as_ref().split_at(self.id_len.unwrap_or(0) as usize);
         if self.id_len.is_some() {
-            put_line(&mut put, b"id:", id);
+            put(b"id:");
+            put_padded(&mut put, id);
+            put(b"\n");
         }
         put(body);
     }
@@ -324,39 +335,57 @@ impl fmt::Display for BufferTooSmall {
 impl core::error::Error for BufferTooSmall {}
 
 /// The breaks a client would see in a value, CR, LF and CRLF: where each begins, and where it ends.
-#[inline(always)]
-fn for_each_break(value: &[u8], mut at_break: impl FnMut(usize, usize)) {
-    let mut behind = 0;
-    let mut at_break = |at: usize| {
-        // Else it is the LF of a CRLF.
-        if at >= behind {
-            behind = if value[at..].starts_with(b"\r\n") { at + 2 } else { at + 1 };
-            at_break(at, behind);
-        }
-    };
-    if value.len() < FEW {
-        value.iter().enumerate().filter(|(_, byte)| is_line_end(**byte)).for_each(|(at, _)| at_break(at));
-    } else if value.len() < 32 {
-        memchr::memchr2_iter(b'\r', b'\n', value).for_each(at_break);
-    } else if !(LOOK_AHEAD..LONG).contains(&value.len()) || simd::may_end_a_line(value) {
-        let mut base = if value.len() < LONG { 0 } else { simd::without_line_end(value) };
-        while base < value.len() {
-            let mut bits = line_ends_from(value, base);
-            while bits != 0 {
-                at_break(base + bits.trailing_zeros() as usize);
-                bits &= bits - 1;
+struct Breaks<'v> {
+    value: &'v [u8],
+    /// Bit `n` stands for byte `base + n`.
+    bits: u64,
+    base: usize,
+    /// First byte not looked at.
+    next: usize,
+}
+
+impl<'v> Breaks<'v> {
+    /// Those of the value that are not before `from`.
+    #[inline(always)]
+    fn new(value: &'v [u8], from: usize) -> Self {
+        let one_line = match value.len() {
+            0..FEW => !value.iter().any(|byte| is_line_end(*byte)),
+            LOOK_AHEAD..LONG if from == 0 => !simd::may_end_a_line(value),
+            _ => false,
+        };
+        Self { value, bits: 0, base: 0, next: if one_line { value.len() } else { from } }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        while self.bits == 0 {
+            if self.next >= self.value.len() {
+                return None;
             }
-            base += 64;
+            self.base = self.next;
+            self.bits = line_ends_from(self.value, self.base);
+            self.next += 64;
         }
+        let at = self.base + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        if self.value[at..].starts_with(b"\r\n") {
+            // Its LF is the next bit, in this block or the one to come.
+            match self.bits {
+                0 => self.next = self.next.max(at + 2),
+                bits => self.bits = bits & (bits - 1),
+            }
+            return Some((at, at + 2));
+        }
+        Some((at, at + 1))
     }
 }
 
-fn lines_len(prefix: usize, value: &str) -> usize {
-    let value = value.as_bytes();
+fn lines_len(prefix: usize, value: &[u8]) -> usize {
     let mut len = prefix + padded_len(value) + 1;
-    for_each_break(value, |at, behind| {
+    let mut breaks = Breaks::new(value, if value.len() >= LONG { simd::without_line_end(value) } else { 0 });
+    while let Some((at, behind)) = breaks.next() {
         len = len + 1 + prefix + usize::from(value.get(behind) == Some(&b' ')) - (behind - at);
-    });
+    }
     len
 }
 
@@ -437,14 +466,11 @@ const FEW: usize = 8;
 /// From this length on, a look whether there is any break is cheaper than the search, and most often the answer is no.
 const LOOK_AHEAD: usize = 80;
 
+/// From this length on, copying while looking is quicker than one after the other.
+const MIDDLING: usize = 256;
+
 /// From this length on, looking at the whole pays before looking at its parts.
-const LONG: usize = 256;
-
-/// What a byte of a value becomes at most: an empty line of its own, or one space and another. A power of two, to divide by.
-const MAX_LINE_PER_BYTE: usize = "data: x\n".len();
-
-/// What there is at most beside the values, in bytes of a value.
-const MAX_FIXED: usize = ("id: \nevent: \nretry:\ndata: \n: \n\n".len() + MAX_RETRY_LEN).div_ceil(MAX_LINE_PER_BYTE);
+const LONG: usize = 1024;
 
 /// Digits of the longest retry.
 const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);

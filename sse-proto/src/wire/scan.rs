@@ -3,7 +3,7 @@
 //! Short lines are found in bit masks, made for a batch of blocks of 64 bytes at a time; a batch without a line end means a long
 //! line, which is left to `memchr`, as is the line after it, which is probably as long. Each byte is looked at once.
 
-use crate::portable::is_line_end;
+use crate::portable::{self, is_line_end};
 use crate::simd;
 
 /// The positions of CR and LF in one chunk, in order.
@@ -115,12 +115,8 @@ impl LineEnds {
         let rest = &input[self.next..];
         if rest.len() <= 64 {
             self.base = self.next;
+            self.bits = line_ends_from(input, self.next);
             self.next = input.len();
-            self.bits = match (rest.len(), input.last_chunk()) {
-                (1, _) => u64::from(is_line_end(rest[0])),
-                (len, Some(block)) => simd::line_ends(block) >> (64 - len),
-                (_, None) => of_few(rest),
-            };
             return self.bits != 0;
         }
         if self.long_lines {
@@ -161,27 +157,24 @@ impl LineEnds {
     }
 }
 
-/// The line ends of the block at `base`, or of what there is of it. Of `input` there are at least 32 bytes.
+/// The line ends of the block at `base`, or of what there is of it.
 #[inline]
 pub(super) fn line_ends_from(input: &[u8], base: usize) -> u64 {
-    match (input[base..].first_chunk(), input.first_chunk(), input.last_chunk(), input.last_chunk()) {
+    let rest = &input[base..];
+    match (rest.first_chunk(), rest.first_chunk(), rest.last_chunk()) {
         (Some(block), ..) => simd::line_ends(block),
-        (None, _, _, Some(last)) => simd::line_ends(last) >> (64 - (input.len() - base)),
-        (None, Some(first), Some(last), None) => {
-            simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (input.len() - 32)
-        }
-        _ => of_few(&input[base..]),
+        (None, Some(first), Some(last)) => simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (rest.len() - 32),
+        _ => of_few(rest),
     }
 }
 
-/// For less than a block, when there is no whole block to be had.
+/// For less than half a block.
+#[inline]
 fn of_few(bytes: &[u8]) -> u64 {
-    if bytes.len() < 16 {
-        return bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is_line_end(*byte)));
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => simd::line_ends_of_quarter(first) | simd::line_ends_of_quarter(last) << (bytes.len() - 16),
+        _ => portable::line_ends_of_few(bytes),
     }
-    let mut block = [0; 64];
-    block[..bytes.len()].copy_from_slice(bytes);
-    simd::line_ends(&block)
 }
 
 /// Blocks whose masks are made in one go: so many that choosing the widest vectors costs nothing beside it.
