@@ -16,6 +16,16 @@ impl ConnId {
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
+
+    /// The id as a number, for callers that cannot hold this type: generation, then slot, 32 bits each.
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// The id that [`to_bits`](Self::to_bits) gave as this number. Any other number is an id that is stale.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
 }
 
 /// One client that is known to the engine, like [`ConnId`] for clients.
