@@ -201,6 +201,7 @@ export class EngineHub {
   // ---- tasks
 
   submitTask(client, task, params = null) {
+    call(() => this.#engine.checkTask(task));
     this.#tasks.submit(clientOf(client), task, params, (submit) => this.#verb(submit));
   }
 

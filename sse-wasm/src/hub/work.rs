@@ -12,6 +12,16 @@ use crate::error;
 
 #[wasm_bindgen]
 impl Hub {
+    /// Whether `task` can be the name of one.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-name` or `too-long`.
+    #[wasm_bindgen(js_name = checkTask)]
+    pub fn check_task(&self, task: &str) -> Result<(), JsValue> {
+        Ok(error::name("task", task, self.engine.config().limits.name_bytes)?)
+    }
+
     /// A client waits for `task` from now on.
     ///
     /// # Errors
@@ -19,7 +29,6 @@ impl Hub {
     /// `unknown-client`, `task-pending`, or a limit is reached.
     pub fn submit(&mut self, now: f64, group: &str, id: &str, task: &str) -> Result<(), JsValue> {
         let limits = self.engine.config().limits;
-        error::name("task", task, limits.name_bytes)?;
         let key = self.client(group, id)?;
         let submitted = self.engine.submit(instant(now), key, task);
         Ok(submitted.map_err(|error| error::task(error, limits.frame_bytes))?)
