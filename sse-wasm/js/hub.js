@@ -9,9 +9,10 @@ export class Hub extends EngineHub {
   #routes;
   #limits;
 
-  constructor(options = {}, host) {
+  /** `host` and `guard` are for homes other than a process of one's own: see worker/object.js. */
+  constructor(options = {}, host, guard) {
     super(options, host);
-    this.#routes = new Routes(this, options);
+    this.#routes = new Routes(this, options, guard);
     this.#limits = { maxBody: options.maxBody ?? 1 << 20, requestTimeout: options.requestTimeout ?? 30_000 };
   }
 

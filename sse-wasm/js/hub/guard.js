@@ -99,6 +99,28 @@ export class Guard {
   }
 }
 
+/** For who is behind another guard, which says in a header whether a request is the hub's own site's. */
+export class Admitted {
+  refusal() {
+    return null;
+  }
+
+  isOurs(request) {
+    return request.header(OURS) !== 'no';
+  }
+
+  headers() {
+    return {};
+  }
+
+  preflight() {
+    return { status: 204, headers: { allow: METHODS }, body: null };
+  }
+}
+
+/** The header that a guard in front sets to `no` for requests of another site's pages. */
+export const OURS = 'x-sse-hub-ours';
+
 function refuse(status, error, field) {
   return { status, error, field };
 }

@@ -61,12 +61,14 @@ export class EngineHub {
   /** `host` brings what the engine lacks: time and entropy, and for Durable Objects a timer and storage of their own. */
   constructor(options = {}, host = webHost) {
     this.#host = host;
+    /** After how long a peer that takes nothing is given up, in milliseconds. */
     this.writeStall = options.writeStall ?? 30_000;
     this.#callbacks = options;
     this.#announced = options.listenersChanged === undefined ? 'listeners-changed' : options.listenersChanged;
     this.#bare = options.payloads === 'legacy';
     this.#tasks = new Tasks(this, options.tasks ?? {}, options.runningTasks ?? 1024);
     this.#engine = makeEngine(options, host);
+    host.restore?.(this.#engine);
   }
 
   /** Whether registrations are taken. */
@@ -256,10 +258,30 @@ export class EngineHub {
     this.close();
   }
 
+  /**
+   * Gives the engine's memory back; nothing can be done with this hub any more. Streams that are open fail, so that their clients
+   * come back.
+   */
+  free() {
+    const engine = this.#engine;
+    this.#engine = null;
+    this.#closed = true;
+    this.#host.wakeAt(-1, this.#timer, null);
+    for (const connection of this.#connections.values()) connection.outlet.end('broken');
+    this.#connections.clear();
+    engine?.free();
+  }
+
   // ---- streams
 
   /** The outlet takes more: gives it what there is. Synchronous; the outlet is asked again for each chunk. */
   fill(connection) {
+    this.#host.flush?.(this.#engine);
+    this.#give(connection);
+    this.#arm();
+  }
+
+  #give(connection) {
     while (connection.wants && this.#connections.has(connection.handle)) {
       const made = this.#engine.transmit(this.#host.now(), connection.handle);
       if (made === 0) break;
@@ -268,7 +290,6 @@ export class EngineHub {
       // All streams that have the same to say share a chunk: outlets do not change it.
       connection.outlet.write(this.#chunk, connection);
     }
-    this.#arm();
   }
 
   /** The peer is gone. Whoever finds out first says so; the others change nothing. */
@@ -288,6 +309,7 @@ export class EngineHub {
 
   /** It is time. Early, late, or twice: the engine knows what is due. */
   wake() {
+    if (!this.#engine) return;
     this.#dueAt = -1;
     this.#engine.handleTimeout(this.#host.now());
     this.#turn();
@@ -313,7 +335,19 @@ export class EngineHub {
 
   #drain() {
     this.#scheduled = false;
+    if (!this.#engine) return;
+    try {
+      this.#carryOutAll();
+    } catch (error) {
+      if (!this.#host.broken) throw error;
+      this.#host.broken(error);
+    }
+  }
+
+  #carryOutAll() {
     if (this.#changed && !this.#quiet) this.#announce();
+    // What will be sent is written down first, where it is written down.
+    this.#host.flush?.(this.#engine);
     for (let outputs = 0; ; outputs++) {
       if (outputs === OUTPUTS) {
         this.#scheduled = true;
@@ -324,13 +358,15 @@ export class EngineHub {
       if (output === 0) break;
       this.#carryOut(output);
     }
+    this.#host.flush?.(this.#engine);
     this.#arm();
+    if (this.#connections.size === 0) this.#host.emptied?.();
   }
 
   #carryOut(output) {
     if (output === WRITE) {
       const connection = this.#connections.get(this.#engine.saidConn());
-      if (connection) this.fill(connection);
+      if (connection) this.#give(connection);
     } else if (output === CLOSE) {
       const connection = this.#connections.get(this.#engine.saidConn());
       const [reason, last] = [this.#engine.saidReason(), this.#engine.saidLast()];
@@ -371,7 +407,7 @@ export class EngineHub {
     this.#quiet = true;
     this.#host.later(COALESCE, () => {
       this.#quiet = false;
-      if (this.#changed) this.#turn();
+      if (this.#changed && this.#engine) this.#turn();
     });
     if (this.#engine.hasListeners(this.#announced)) {
       call(() => this.#engine.notify(this.#host.now(), this.#announced, undefined, this.#bare));
@@ -415,8 +451,8 @@ export const webHost = {
 function makeEngine(options, host) {
   const chosen = engineOptions(options);
   try {
-    const epoch = new DataView(host.entropy(4).buffer).getUint32(0);
-    return call(() => new wasm.Hub(chosen, options.epoch ?? epoch, host.entropy(16)));
+    const epoch = host.epoch?.() ?? new DataView(host.entropy(4).buffer).getUint32(0);
+    return call(() => new wasm.Hub(chosen, epoch, host.entropy(16)));
   } finally {
     chosen.free();
   }

@@ -33,7 +33,7 @@ export function openNode(hub, registration, response, headers) {
       connection.wants = response.write(chunk);
     },
     end(reason) {
-      if (reason === 'stalled') return destroy(response);
+      if (reason === 'stalled' || reason === 'broken') return destroy(response);
       response.end();
       // A peer that takes nothing would keep a response that has ended for ever.
       const patience = setTimeout(() => destroy(response), hub.writeStall);

@@ -33,11 +33,11 @@ export class Routes {
   #options;
   #guard;
 
-  constructor(hub, { prefix = '/sse/', auth, endOnDisconnect = false } = {}) {
+  constructor(hub, { prefix = '/sse/', auth, endOnDisconnect = false } = {}, guard = new Guard(auth)) {
     this.prefix = checkPrefix(prefix);
     this.#hub = hub;
     this.#options = { endOnDisconnect };
-    this.#guard = new Guard(auth);
+    this.#guard = guard;
   }
 
   /** Whether a path is below the prefix. */
@@ -55,14 +55,9 @@ export class Routes {
 
   async answer(request) {
     const found = Routes.find(this.prefix, request.path);
-    if (!found) {
-      return failure(new ApiError(404, `there is nothing at ${request.path}; the routes are listed in the README`));
-    }
-    const { access } = found;
-    if (request.method === 'OPTIONS') return this.#guard.preflight(access, request);
-    const refusal = this.#guard.refusal(access, request);
-    const answer = refusal ? failure(refused(refusal)) : await this.#admitted(found, request);
-    return { ...answer, headers: { ...answer.headers, ...this.#guard.headers(access, request) } };
+    const answer = turnedAway(found, request, this.#guard) ?? (await this.#admitted(found, request));
+    if (!found) return answer;
+    return { ...answer, headers: { ...answer.headers, ...this.#guard.headers(found.access, request) } };
   }
 
   async #admitted({ parts, matching, access }, request) {
@@ -79,6 +74,14 @@ export class Routes {
       return failure(ApiError.from(error));
     }
   }
+}
+
+/** What is answered to a request without carrying it out; `null` when it is to be carried out. */
+export function turnedAway(found, request, guard) {
+  if (!found) return failure(new ApiError(404, `there is nothing at ${request.path}; the routes are listed in the README`));
+  if (request.method === 'OPTIONS') return guard.preflight(found.access, request);
+  const refusal = guard.refusal(found.access, request);
+  return refusal && failure(refused(refusal));
 }
 
 // ---- streams
@@ -280,7 +283,7 @@ function refused({ status, error, field, challenge }) {
   return new ApiError(status, error, field, challenge ? { 'www-authenticate': challenge } : {});
 }
 
-function checkPrefix(prefix) {
+export function checkPrefix(prefix) {
   const segments = prefix.split('/').slice(1, -1);
   const isPlain = segments.every((part) => /^[A-Za-z0-9._~-]+$/.test(part) && part !== '.' && part !== '..');
   if (prefix.startsWith('/') && prefix.endsWith('/') && isPlain) return prefix;

@@ -21,6 +21,7 @@ export function streamOf(hub, registration, signal) {
       signal?.removeEventListener('abort', left);
       try {
         if (reason === 'stalled') controller.error(new SseError('stalled', 'the peer took nothing for too long'));
+        else if (reason === 'broken') controller.error(new SseError('broken', 'the hub is gone; come back'));
         else controller.close();
       } catch {
         // It ended by itself.

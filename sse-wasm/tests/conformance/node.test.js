@@ -6,7 +6,7 @@ import { createHub } from 'sse-wasm/node';
 import { listen } from '../support/listen.js';
 import { TOKEN, conformance } from './suite.js';
 
-const options = { auth: { token: TOKEN }, tasks: { job: 'worker' } };
+const options = { auth: { token: TOKEN }, tasks: { job: 'worker' }, heartbeat: 1000, writeStall: 3000 };
 
 conformance('createHub() and node:http', () => {
   const hub = createHub(options);

@@ -1,11 +1,12 @@
 // What every home of the hub does over HTTP, in the same bytes: run against sse-hub, against createHub() in Node and against the
 // Worker in workerd. Tests name the rows of system M where they show one.
 //
-// A subject listens with the prefix /sse/, the token TOKEN, and a task `job` that someone outside reports on.
+// A subject listens with the prefix /sse/, the token TOKEN, and a task `job` that someone outside reports on. It sends heartbeats every
+// second, because some hosts notice only then that a peer is gone, and gives up who takes nothing for three.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { idOf, open, until } from '../support/stream.js';
+import { askAlone, idOf, open, until } from '../support/stream.js';
 
 export const TOKEN = '0123456789abcdef-conformance';
 const BEARER = { authorization: `Bearer ${TOKEN}` };
@@ -334,6 +335,13 @@ export function conformance(name, start) {
       }
     });
 
+    test('heartbeats come when nothing else does', async () => {
+      const stream = await open(`${base}events`);
+      await stream.next();
+      assert.equal(await stream.frame(), ':heartbeat\n\n');
+      stream.close();
+    });
+
     test('HEAD carries nothing out', async () => {
       const id = unique('head_');
       for (const route of [`make-id/x`, `disconnect-registrant/${id}`, 'list-registrants']) {
@@ -433,7 +441,10 @@ export function conformance(name, start) {
       }
       await refused('POST', 'publish', '{"to":', 400, undefined);
       await refused('POST', 'publish', '', 400, undefined);
-      await refused('POST', 'publish', `{"to":"all","data":"${'a'.repeat(1 << 20)}"}`, 413, undefined);
+      const large = `{"to":"all","data":"${'a'.repeat(1 << 20)}"}`;
+      const { status, text } = await askAlone(`${base}publish`, { method: 'POST', headers: BEARER, body: large });
+      assert.equal(status, 413, text);
+      assert.deepEqual(JSON.parse(text), { error: 'the request body is larger than http.max_body allows; send less at once' });
     });
 
     test('a burst arrives whole and in order', async () => {

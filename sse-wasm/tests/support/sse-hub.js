@@ -12,7 +12,7 @@ export async function startHub(token) {
   if (!program) throw new Error('SSE_HUB is not set: give it the path of a built sse-hub (tests/run js does)');
   const config = join(mkdtempSync(join(tmpdir(), 'sse-hub-')), 'hub.toml');
   writeFileSync(config, '[[tasks]]\nname = "job"\nworker = true\n');
-  const child = spawn(program, ['--listen', '127.0.0.1:0', '--config', config], {
+  const child = spawn(program, ['--listen', '127.0.0.1:0', '--config', config, '--heartbeat', '1s', '--set', 'timers.write_stall=3s'], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, SSE_HUB_TOKEN: token, SSE_HUB_LOG: 'error' },
   });

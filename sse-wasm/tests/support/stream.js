@@ -1,5 +1,7 @@
 // A stream of events as bytes on the wire, frame by frame.
 
+import http from 'node:http';
+
 /** How long anything may take, in milliseconds, before a test fails. */
 export const PATIENCE = 15_000;
 
@@ -24,8 +26,16 @@ export class Stream {
     this.#abort = abort;
   }
 
-  /** The next frame with its blank line; `null` at the end of the stream. */
+  /** The next frame that is no comment; `null` at the end of the stream. */
   async next() {
+    for (;;) {
+      const frame = await this.frame();
+      if (!frame?.startsWith(':')) return frame;
+    }
+  }
+
+  /** The next frame, with its blank line; `null` at the end of the stream. */
+  async frame() {
     for (;;) {
       const end = this.#text.indexOf('\n\n');
       if (end >= 0) {
@@ -44,7 +54,7 @@ export class Stream {
   async event() {
     for (;;) {
       const frame = await this.next();
-      if (frame === null || !/^(:|event:connected\n|retry:\d+\n(event:connected|data:"registered\^|id:))/.test(frame)) return frame;
+      if (frame === null || !/^(event:connected\n|retry:\d+\n(event:connected|data:"registered\^|id:))/.test(frame)) return frame;
     }
   }
 
@@ -76,4 +86,17 @@ export async function until(holds, what) {
 /** The id in a frame. */
 export function idOf(frame) {
   return /^id:(.*)$/m.exec(frame)[1];
+}
+
+/** A request on a connection of its own: one whose body may be refused before it is read. */
+export function askAlone(url, { method, headers, body }) {
+  return new Promise((resolve, reject) => {
+    const request = http.request(url, { method, headers, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part) => (text += part));
+      response.on('end', () => resolve({ status: response.statusCode, text })).on('error', reject);
+    });
+    request.on('error', (error) => (request.res ? undefined : reject(error)));
+    request.end(body);
+  });
 }
