@@ -42,7 +42,7 @@ function build(artifact) {
   const wasm = join(target, 'wasm32-unknown-unknown/wasm/sse_wasm.wasm');
   run('cargo', ['run', '-q', '--locked', '-p', 'sse-wasm-bindgen', '--', wasm, generated, artifact], here);
   const from = join(generated, `${artifact}_bg.wasm`);
-  run(process.execPath, [join(here, 'node_modules/binaryen/bin/wasm-opt'), '-Oz', from, '-o', join(generated, `${artifact}.wasm`)], here);
+  run(process.execPath, [join(here, 'node_modules/binaryen/bin/wasm-opt'), '-Oz', '--one-caller-inline-max-function-size=1', from, '-o', join(generated, `${artifact}.wasm`)], here);
   rmSync(from);
   // The generator's own comments are longer than its code.
   const glue = join(generated, `${artifact}.js`);
