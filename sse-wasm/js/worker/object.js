@@ -41,6 +41,11 @@ export class SseHubObject extends DurableObject {
     return this.#hub;
   }
 
+  /** Whether the engine is in memory now. */
+  get isAwake() {
+    return this.#hub !== null;
+  }
+
   /** Options of the hub, for classes that need `this.env` to tell them. */
   options() {
     return this.constructor.options;
@@ -125,9 +130,18 @@ export class SseHubObject extends DurableObject {
     clearTimeout(this.#lingering);
     this.#lingering = setTimeout(() => {
       if (this.#requests > 0 || this.#hub === null || this.#hub.usage.connections > 0) return;
-      this.#hub.free();
-      this.#hub = null;
+      this.#sleep();
     }, LINGER);
+  }
+
+  /** Gives the engine's memory back until there is a request, or something is due. */
+  #sleep() {
+    const at = this.#hub.dueAt;
+    this.#hub.free();
+    this.#hub = null;
+    this.#alarmAt = at < 0 ? null : at;
+    if (at < 0) this.ctx.storage.deleteAlarm();
+    else this.ctx.storage.setAlarm(at);
   }
 
   /** A trap leaves an engine that cannot be used, or freed. What it knew is in storage. */

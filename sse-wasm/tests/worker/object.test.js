@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -188,6 +188,71 @@ describe('many peers of one object', () => {
     await until(async () => (await usage()).connections === 0, 'who takes nothing is given up');
     socket.destroy();
   });
+});
+
+test('60 objects, evicted and rebuilt, take no more memory each time', async () => {
+  const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
+  const names = Array.from({ length: 60 }, (_, at) => `object${at}`);
+  const memory = async () => (await worker.call('probe', 'usage')).memoryBytes;
+  const round = async () => {
+    // Ten at a time have streams; an object without one gives its memory back.
+    for (let at = 0; at < names.length; at += 10) {
+      const group = names.slice(at, at + 10);
+      const streams = await Promise.all(group.map((name) => open(`${worker.origin}/test/${name}/hub?path=events`)));
+      for (const stream of streams) {
+        assert.match(await stream.next(), /^retry:/);
+        stream.close();
+      }
+      await until(async () => (await Promise.all(group.map((name) => worker.call(name, 'isIdle')))).every(Boolean), 'objects are idle');
+    }
+    return Promise.all(names.map((name) => worker.call(name, 'instance')));
+  };
+  let instances = await round();
+  const taken = [];
+  for (let times = 0; times < 2; times++) {
+    // workerd evicts an object that nobody asks for ten seconds; asking would keep it.
+    await new Promise((resolve) => setTimeout(resolve, 13_000));
+    const rebuilt = await round();
+    assert.ok(rebuilt.every((instance, at) => instance !== instances[at]), 'every object was evicted');
+    instances = rebuilt;
+    taken.push(await memory());
+  }
+  assert.equal(taken[1], taken[0]);
+  assert.ok(taken[0] < 16 << 20, `${taken[0]} bytes for ten objects of 1 MiB at a time`);
+  await worker.stop();
+});
+
+test('a trap: streams end, and the next request finds everything again', async () => {
+  // The engine's module, with a way to have it trap.
+  const trapping = {
+    name: 'trapping',
+    setup({ onLoad }) {
+      onLoad({ filter: /js\/load\/hub\.workerd\.js$/ }, ({ path }) => ({
+        contents: `${readFileSync(path, 'utf8')}
+          import { Hub } from '../wasm/hub.js';
+          const transmit = Hub.prototype.transmit;
+          globalThis.trapNext = false;
+          Hub.prototype.transmit = function (...given) {
+            if (globalThis.trapNext) { globalThis.trapNext = false; throw new WebAssembly.RuntimeError('unreachable'); }
+            return transmit.apply(this, given);
+          };`,
+      }));
+    },
+  };
+  const worker = await startWorker({ token: TOKEN, plugins: [trapping] });
+  const { origin } = worker;
+  const stream = await open(`${origin}/sse/events?topic=t`);
+  const last = idOf(await stream.next());
+  await worker.call('hub', 'trap');
+  await publish(origin, { to: { topic: 't' }, data: 'lost?' });
+  await assert.rejects(async () => {
+    while ((await stream.next()) !== null);
+    throw new Error('the stream ended');
+  });
+  const resumed = await open(`${origin}/sse/events?topic=t`, { 'last-event-id': last });
+  assert.match(await resumed.event(), /^data:lost\?\n/);
+  resumed.close();
+  await worker.stop();
 });
 
 test('a workerd that is killed in mid-stream loses and repeats nothing', async () => {
