@@ -18,6 +18,16 @@ impl ConnId {
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
+
+    /// The id as a number, for callers that cannot hold this type: generation, then slot, 32 bits each.
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// The id that [`to_bits`](Self::to_bits) gave as this number. Any other number is an id that is stale.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
 }
 
 /// One client that is known to the engine, like [`ConnId`] for clients.
@@ -28,6 +38,9 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
+    /// The key of no client.
+    pub const NONE: Self = Self { slot: u32::MAX, generation: u32::MAX };
+
     /// The slot: below the client limit, and unique among known clients.
     pub const fn slot(self) -> usize {
         self.slot as usize
@@ -35,6 +48,11 @@ impl ClientKey {
 
     pub(crate) const fn to_bytes(self) -> [u8; 8] {
         ((self.slot as u64) << 32 | self.generation as u64).to_be_bytes()
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        let bits = u64::from_be_bytes(bytes);
+        Self { slot: (bits >> 32) as u32, generation: bits as u32 }
     }
 }
 

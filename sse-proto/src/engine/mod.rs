@@ -11,6 +11,7 @@ mod log;
 mod memory;
 mod notice;
 mod publish;
+mod restore;
 mod tasks;
 mod work;
 
@@ -27,6 +28,7 @@ pub use self::memory::Memory;
 use self::memory::Settings;
 use self::notice::{Notice, TaskNotice};
 pub use self::publish::{MAX_EVENT_ID, PublishError, Target};
+pub use self::restore::{Audience, KeptClient, KeptFrame, KeptTask};
 use self::tasks::Tasks;
 pub use self::tasks::{TaskError, TaskState};
 pub use self::work::Outcome;

@@ -167,6 +167,11 @@ impl<K> List<K> {
         slot(self.first)
     }
 
+    /// The last slot.
+    pub(crate) fn last(&self) -> Option<u32> {
+        slot(self.last)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
     }

@@ -1,0 +1,19 @@
+//! Writes the JavaScript glue of a wasm file: `sse-wasm-bindgen FILE.wasm FOLDER NAME`.
+//!
+//! What `wasm-bindgen --target web` does, in the one version that fits the crate. The result runs on every host: each entry of
+//! `js/wasm/` hands it the compiled module in the way its host has one.
+
+use std::env;
+use std::error::Error;
+
+use wasm_bindgen_cli_support::Bindgen;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [wasm, folder, name] = arguments.as_slice() else {
+        return Err("three arguments are needed: the wasm file, the folder for the result, and its name".into());
+    };
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(wasm).out_name(name).web(true)?.typescript(false).omit_default_module_path(true);
+    Ok(bindgen.generate(folder)?)
+}

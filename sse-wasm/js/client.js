@@ -1,0 +1,2 @@
+export { SseError } from './errors.js';
+export { events } from './events.js';

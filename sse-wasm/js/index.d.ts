@@ -1,0 +1,2 @@
+export { SseError } from './errors.js';
+export { events, type EventsOptions, type SseEvent } from './events.js';

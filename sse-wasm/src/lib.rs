@@ -1,0 +1,33 @@
+//! `sse-proto` for JavaScript hosts.
+//!
+//! Conversions only: numbers and strings in, copies out. Never a view of wasm memory, never a call to JavaScript from inside a
+//! method that changes something; times are milliseconds, ids of connections are numbers. `js/` is what people import, and says
+//! what all of it is for.
+//!
+//! Two artifacts are built from this crate, one for each feature: `hub` is the engine and the encoder, `decoder` all that a client
+//! needs.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
+
+#[cfg(feature = "hub")]
+pub mod config;
+#[cfg(feature = "decoder")]
+pub mod decode;
+#[cfg(feature = "hub")]
+pub mod encode;
+#[cfg(feature = "hub")]
+mod error;
+#[cfg(feature = "hub")]
+pub mod hub;
+
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// The host rebuilds what panicked: a trap is all it needs to know.
+#[cfg(target_arch = "wasm32")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
