@@ -78,7 +78,8 @@ fn limits_above_the_capacity_are_refused_by_name() {
         Engine::<Tiny>::new(Config { limits, ..Config::default() }, Epoch(1), [1, 2]).map(|_| ())
     };
     assert_eq!(config(|_| {}), Ok(()));
-    let changes: [(&str, fn(&mut Limits)); 15] = [
+    type Change = (&'static str, fn(&mut Limits));
+    let changes: [Change; 15] = [
         ("connections", |l| l.connections += 1),
         ("clients", |l| l.clients += 1),
         ("issued_ids", |l| l.issued_ids += 1),

@@ -145,16 +145,16 @@ impl<S: Storage> Log<S> {
         Some(entry)
     }
 
-    /// Appends `frame`, for which room was made, under `sequence`: at least the last one given out here.
+    /// Appends `frame` of `len` bytes, for which room was made, under `sequence`: at least the last one given out here.
     pub(super) fn append(
         &mut self,
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
         frame: &impl Encode,
+        len: usize,
         completes_task: bool,
     ) {
-        let len = self.frame_len(sequence, frame);
         let list = members.len() * MEMBER;
         let Some(place) = self.place(list + len) else {
             return;
@@ -307,7 +307,7 @@ pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64
         let body = line(out, 0, b"id:", id.as_str().as_bytes());
         return frame.encode_body(&mut out[body..]);
     }
-    let body = frame.body_len();
+    let body = out.len() - sequence.map_or(0, numbered_id_len);
     frame.encode_body(&mut out[..body]);
     let Some(sequence) = sequence else { return };
     let at = put(out, body - 1, b"id:");

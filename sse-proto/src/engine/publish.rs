@@ -89,9 +89,9 @@ impl<S: Storage> Engine<S> {
             Target::Clients(members) => members,
             _ => &[],
         };
-        self.check_frame(sequence, frame, members.len())?;
+        let len = self.check_frame(sequence, frame, members.len())?;
         let scope = self.scope(target)?;
-        self.append(sequence, scope, members, frame, false);
+        self.append(sequence, scope, members, frame, len, false);
         match target {
             Target::All => {
                 for slot in 0..self.directory.connections.used_slots() {
@@ -126,19 +126,20 @@ impl<S: Storage> Engine<S> {
         self.log.observe(sequence);
     }
 
+    /// Appends `frame`, which takes `len` bytes, and lets go of as many of the oldest as that needs.
     pub(super) fn append(
         &mut self,
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
         frame: &impl Encode,
+        len: usize,
         completes_task: bool,
     ) {
-        let len = self.log.frame_len(sequence, frame);
         while let Some(entry) = self.log.make_room(len, members.len()) {
             self.let_go(entry);
         }
-        self.log.append(sequence, scope, members, frame, completes_task);
+        self.log.append(sequence, scope, members, frame, len, completes_task);
     }
 
     pub(super) fn mark_client(&mut self, client: u32, sequence: u64) {
@@ -149,7 +150,8 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    pub(super) fn check_frame(&self, sequence: u64, frame: &impl Encode, members: usize) -> Result<(), PublishError> {
+    /// The length of the frame, if it may be published.
+    pub(super) fn check_frame(&self, sequence: u64, frame: &impl Encode, members: usize) -> Result<usize, PublishError> {
         if frame.id().is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong);
         }
@@ -157,7 +159,7 @@ impl<S: Storage> Engine<S> {
         if len > limit || !self.log.fits(len, members) {
             return Err(PublishError::TooLarge { len, limit });
         }
-        Ok(())
+        Ok(len)
     }
 
     /// The scope for a target; a label is held for the frame that will name it.

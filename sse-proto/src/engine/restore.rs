@@ -238,9 +238,9 @@ impl<S: Storage> Engine<S> {
             Audience::Client(client) => Target::Client(client),
             Audience::Clients => Target::Clients(members),
         };
-        self.check_frame(kept.sequence, kept, members.len())?;
+        let len = self.check_frame(kept.sequence, kept, members.len())?;
         let scope = self.scope(target)?;
-        self.append(kept.sequence, scope, members, kept, kept.completes_task);
+        self.append(kept.sequence, scope, members, kept, len, kept.completes_task);
         Ok(())
     }
 }

@@ -176,7 +176,8 @@ impl<S: Storage> Engine<S> {
             detail,
         });
         let scope = Scope::Client(self.directory.client_key(slot));
-        self.append(sequence, scope, &[], &notice, state.has_ended());
+        let len = self.log.frame_len(sequence, &notice);
+        self.append(sequence, scope, &[], &notice, len, state.has_ended());
         self.mark_client(slot, sequence);
     }
 }

@@ -389,6 +389,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// A map from slots to hashes knows the same, after every step; what is gone leaves nothing behind.
         #[test]
         fn an_index_is_a_map(steps in steps()) {
