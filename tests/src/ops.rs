@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use proptest::prelude::{Strategy, any};
-use sse_proto::{Age, Config, Dialect, Greeting, IdForm, Limits, Overrun};
+use sse_proto::{Age, Config, Dialect, Greeting, IdForm, Limits, MAX_EVENT_ID, Overrun};
 
 /// Client ids that registrations use.
 pub const IDS: [&str; 8] =
@@ -44,8 +44,12 @@ pub const DATA: [&str; 8] = [
      and fifty-six bytes: more than the smallest frame may have. more than two hundred and fifty-six bytes: \
      more than the smallest frame may have.",
 ];
-/// Ids that applications give.
-pub const OWN_IDS: [&str; 6] = ["own-1", "own-2", " own", "", "00000007-3", "x-1"];
+/// Ids that applications give; the last one is longer than any may be.
+pub const OWN_IDS: [&str; 7] = ["own-1", "own-2", " own", "", "00000007-3", "x-1", LONG_ID];
+const LONG_ID: &str = match core::str::from_utf8(&[b'x'; MAX_EVENT_ID + 1]) {
+    Ok(id) => id,
+    Err(_) => "",
+};
 
 /// One step of a run. Numbers named `client` and `conn` pick among those that are known at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +74,11 @@ pub enum Op {
     Wait {
         millis: u64,
     },
-    /// The clock steps back, and forward again with the next step.
+    /// Time passes, and the next verb is the first to tell.
+    Later {
+        millis: u64,
+    },
+    /// The clock steps back, and forward again with the next [`Wait`](Self::Wait): verbs in between tell the earlier time.
     StepBack {
         millis: u64,
     },
@@ -82,6 +90,10 @@ pub enum Op {
         target: To,
         event: What,
         skip: u64,
+    },
+    /// More events than one look at the log passes, if the log holds so many.
+    Burst {
+        target: To,
     },
     Listen {
         client: u8,
@@ -221,7 +233,8 @@ impl Op {
                     _ => u64::from(b) * 1_000,
                 },
             },
-            95..=97 => Self::StepBack { millis: u64::from(a) * 20 },
+            95..=96 => Self::StepBack { millis: u64::from(a) * 20 },
+            97 => Self::Later { millis: u64::from(a) * u64::from(b) },
             98..=129 => Self::Register(Register {
                 id: if a < 208 { Who::Id(pick(&IDS, b)) } else { Who::Issued(b) },
                 group: pick(&GROUPS, c),
@@ -276,7 +289,8 @@ impl Op {
                 failed: e & 6 == 6,
                 skip,
             },
-            251 => Self::Observe { skip: u64::from(a) % 4 },
+            251 if a < 128 => Self::Observe { skip: u64::from(a) % 4 },
+            251 => Self::Burst { target: [To::All, To::Topic(pick(&TOPICS, b)), To::Client(b)][usize::from(c) % 3] },
             252..=254 => Self::Sweep,
             255 if a < 32 => Self::Drain { min_retry: u32::from(b), max_retry: u32::from(c) * 2 },
             255 => Self::Sweep,
@@ -330,9 +344,15 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
             ..names
         },
     };
-    let (log_bytes, log_entries, frame_bytes) =
-        [(64 * 1024, 256, 1024), (512, 64, 256), (1024, 4, 512), (777, 9, 300), (2048, 1, 256), (600, 2, 300)]
-            [usize::from(b) % 6];
+    let (log_bytes, log_entries, frame_bytes) = [
+        (64 * 1024, 256, 1024),
+        (512, 64, 256),
+        (1024, 4, 512),
+        (777, 9, 300),
+        (2048, 1, 256),
+        (600, 2, 300),
+        (64 * 1024, 2_000, 1024),
+    ][usize::from(b) % 7];
     Config {
         limits: Limits { log_bytes, log_entries, frame_bytes, ..tables },
         heartbeat: (c % 4 > 0).then(|| duration([1, 500, 1_000, 15_000], c)),
@@ -344,6 +364,7 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
         overrun: if g & 2 == 0 { Overrun::Close } else { Overrun::Skip },
         id_form: if h & 1 == 0 { IdForm::Short } else { IdForm::Secure },
         retry: (h & 2 == 0).then_some(1_000),
+        heartbeat_comment: if h & 4 == 0 { "heartbeat" } else { "" },
         ..Config::default()
     }
 }

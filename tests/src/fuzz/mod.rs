@@ -5,9 +5,15 @@
 //! in `fuzz/corpus/`; a test says which of them is missing.
 
 pub mod client;
+#[cfg(feature = "net")]
+pub mod config;
 pub mod decode;
 pub mod decode_chunks;
 pub mod encode_decode;
+pub mod engine;
+#[cfg(feature = "net")]
+pub mod requests;
+pub mod resume;
 
 /// What a target does with an input.
 pub type Run = fn(&[u8]);
@@ -18,6 +24,12 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("decode", decode::run),
     ("decode_chunks", decode_chunks::run),
     ("encode_decode", encode_decode::run),
+    ("engine", engine::run),
+    #[cfg(feature = "net")]
+    ("config", config::run),
+    #[cfg(feature = "net")]
+    ("requests", requests::run),
+    ("resume", resume::run),
 ];
 
 /// Makes choices out of bytes, from front to back. Used up, it gives zeros, so every input means something.

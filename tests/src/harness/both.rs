@@ -29,7 +29,7 @@ type Tables<
     Tasks<TASKS>,
     DetailBytes<1024>,
     LogBytes<{ 64 * 1024 }>,
-    LogEntries<256>,
+    LogEntries<2_000>,
     FrameBytes<1024>,
     TextBytes<40>,
 >;

@@ -32,6 +32,7 @@ impl Harness {
                 }
             }
             Op::Wait { millis } => self.wait(millis),
+            Op::Later { millis } => self.later(millis),
             Op::StepBack { millis } => self.step_back(millis),
             Op::Register(ref register) => self.apply_register(register),
             Op::Disconnect { conn } => {
@@ -40,6 +41,14 @@ impl Harness {
                 }
             }
             Op::Publish { target, event, skip } => self.apply_publish(target, event, skip),
+            Op::Burst { target } if self.engine.config().limits.log_entries > BURST => {
+                let event = What { data: Some("x"), ..What::default() };
+                self.in_burst = true;
+                (0..BURST).for_each(|_| self.apply_publish(target, event, 0));
+                self.in_burst = false;
+                self.check();
+            }
+            Op::Burst { .. } => {}
             Op::Listen { client, topic } => {
                 if let Some(client) = self.pick_client(client) {
                     let _ = self.listen(client, topic);
@@ -94,6 +103,11 @@ impl Harness {
             Op::Sweep => self.sweep(),
             Op::Drain { min_retry, max_retry } => self.drain(min_retry, max_retry),
         }
+    }
+
+    /// Time passes, and nobody tells.
+    fn later(&mut self, millis: u64) {
+        self.clock(self.clock.max(self.model.now()) + millis);
     }
 
     fn next_sequence(&self, skip: u64) -> u64 {
@@ -192,3 +206,6 @@ impl Harness {
         let _ = self.publish_at(sequence, target, &event);
     }
 }
+
+/// More frames than one look at the log passes.
+const BURST: u32 = 600;

@@ -172,7 +172,7 @@ enum Notice {
 pub enum Next {
     /// A notice: all of this, in one slice.
     Notice(Vec<u8>),
-    /// Whole frames, but for the first, which may have been begun. Some of them suffice.
+    /// Whole frames, but for the first, which may have been begun. Some of them suffice if there is no slice for more.
     Frames(Vec<Vec<u8>>),
     /// A farewell to be written, with a reconnection time in this range.
     Farewell(u32, u32),
@@ -369,6 +369,26 @@ impl Model {
     /// Whether a connection was sent all it is to get.
     pub fn is_idle(&self, conn: ConnId) -> bool {
         self.connections[&conn].phase == Phase::Idle
+    }
+
+    /// Whose connection it is.
+    pub fn client_of(&self, conn: ConnId) -> ClientKey {
+        self.connections[&conn].client
+    }
+
+    /// Whether a client is registered, or was given up and has connections.
+    pub fn is_known(&self, key: ClientKey) -> bool {
+        self.clients.iter().any(|client| client.key == Some(key))
+    }
+
+    /// From where the connection that waits the longest stands, round the ring of bytes to the end of the newest frame.
+    pub fn backlog(&self) -> usize {
+        let ready = self.connections.values().filter(|c| matches!(c.phase, Phase::Ready | Phase::Closing(_)));
+        let position = ready.min_by_key(|c| c.turn).map(|c| c.position);
+        let next = position.and_then(|position| self.kept().iter().find(|frame| frame.sequence >= position));
+        let (Some(next), Some(newest)) = (next, self.kept().last()) else { return 0 };
+        let (start, end) = (next.place.end - next.bytes.len(), newest.place.end);
+        if start < end { end - start } else { end + self.config.limits.log_bytes as usize - start }
     }
 
     // ---- the end

@@ -4,7 +4,7 @@ use sse_proto::wire::Event;
 use sse_proto::{CloseReason, ConnId, GapReason, Greeting, Overrun, Stale};
 
 use super::text::{encode_body, field, task_body};
-use super::{Client, Connection, Model, Next, Notice, Phase, Sending, Task};
+use super::{Client, Connection, Model, Next, Notice, Phase, Sending, Task, WALK};
 
 impl Model {
     /// What `transmit` should give.
@@ -66,9 +66,12 @@ impl Model {
             }
         }
         let connection = &self.connections[&conn];
+        // One look at the log passes so many frames, whoever they are for.
+        let first = self.history[self.kept_from..].iter().position(|frame| frame.sequence >= connection.position);
+        let end = self.kept_from + first.unwrap_or(0) + WALK;
         let mut frames: Vec<_> = connection
             .queue
-            .iter()
+            .range(..end)
             .filter(|&(&index, &live)| live && self.history[index].sequence <= connection.until)
             .filter(|&(&index, _)| self.history[index].sequence >= connection.position)
             .map(|(&index, _)| self.history[index].bytes.clone())

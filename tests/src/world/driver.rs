@@ -55,7 +55,7 @@ impl<H: Home> World<'_, H> {
                 let has = key.and_then(|key| self.known.get(&key)).map_or(0, |known| known.connections);
                 let usage = hub.usage();
                 let just = match error {
-                    RegisterError::Draining => self.draining,
+                    RegisterError::Draining => self.draining.is_some(),
                     RegisterError::Full(Full::Connections) => self.open_count == limits.connections,
                     RegisterError::Full(Full::ConnectionsOfClient) => !plan.replace && has == limits.connections_per_client,
                     RegisterError::Full(Full::Clients) => {
@@ -95,7 +95,7 @@ impl<H: Home> World<'_, H> {
             reading: false,
             head_at: 0,
             buffer: Vec::new(),
-            whole: true,
+            last: [0; 2],
             since: self.told,
         });
         self.count("connections");
@@ -183,7 +183,9 @@ impl<H: Home> World<'_, H> {
                         assert!(link.full || link.dead, "{conn:?} could have taken more");
                         assert!(took_nothing_for >= stall, "{conn:?} took something {took_nothing_for} ms ago");
                     }
-                    CloseReason::Drained => assert!(self.draining && link.whole, "{conn:?} ends within a frame"),
+                    CloseReason::Drained => {
+                        assert!(self.draining.is_some() && link.last == *b"\n\n", "{conn:?} ends within a frame")
+                    }
                     _ => {}
                 }
                 self.count(match reason {
@@ -242,7 +244,9 @@ impl<H: Home> World<'_, H> {
         }
         let wrote = !sink.is_empty();
         if wrote {
-            link.whole = sink.ends_with(b"\n\n");
+            for &byte in &sink[sink.len().saturating_sub(2)..] {
+                link.last = [link.last[1], byte];
+            }
             link.buffer.extend_from_slice(&sink);
         }
         sink.clear();

@@ -54,7 +54,8 @@ struct World<'p, H> {
     hub: Option<H>,
     /// How many hubs there were before.
     life: u32,
-    draining: bool,
+    /// Since when the hub says goodbye.
+    draining: Option<u64>,
     /// What the hub's clock shows is the world's time and this.
     skew: i64,
     /// The latest time the hub was told.
@@ -124,7 +125,9 @@ enum Due {
         page: u32,
     },
     HubAlarm,
-    HubDown {
+    /// The hub was drained, and is to go.
+    Drained {
+        since: u64,
         down: u32,
     },
     HubUp,
@@ -172,7 +175,7 @@ impl<'p, H: Home> World<'p, H> {
             ticket: 0,
             hub: None,
             life: 0,
-            draining: false,
+            draining: None,
             skew: 0,
             told: 0,
             alarm: u64::MAX,
@@ -230,7 +233,10 @@ impl<'p, H: Home> World<'p, H> {
             Due::Gone { link } => self.gone(link),
             Due::PageAlarm { page } => self.page_alarm(page),
             Due::HubAlarm => self.hub_alarm(),
-            Due::HubDown { down } => self.hub_down(down),
+            Due::Drained { since, down } => {
+                self.check_drained(since);
+                self.hub_down(down);
+            }
             Due::HubUp => self.hub_up(),
         }
     }
@@ -264,7 +270,7 @@ impl<'p, H: Home> World<'p, H> {
         self.note(|| format!("a hub comes up, epoch {epoch}"));
         self.truth.begin(self.life);
         self.hub = Some(H::open(self.plan.config.clone(), Epoch(self.life)));
-        (self.told, self.alarm, self.draining) = (0, u64::MAX, false);
+        (self.told, self.alarm, self.draining) = (0, u64::MAX, None);
     }
 
     fn hub_down(&mut self, down: u32) {
@@ -297,6 +303,16 @@ impl<'p, H: Home> World<'p, H> {
         }
         self.open_count = 0;
         self.later(u64::from(down), Due::HubUp);
+    }
+
+    /// Whoever took what it was given has heard the farewell.
+    fn check_drained(&self, since: u64) {
+        if self.draining != Some(since) || self.paused_until > self.now {
+            return;
+        }
+        let mut open = self.open.iter().flatten().map(|&link| &self.links[link as usize]);
+        let left = open.find(|link| !link.full && !link.dead);
+        assert!(left.is_none(), "drained, and still open: {left:?}");
     }
 
     // ---- pages

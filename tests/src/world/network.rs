@@ -27,8 +27,8 @@ pub(super) struct Link {
     pub(super) head_at: u64,
     /// Written by the hub and not read by the page.
     pub(super) buffer: Vec<u8>,
-    /// Everything the hub wrote ends here with a blank line.
-    pub(super) whole: bool,
+    /// The last two bytes that the hub wrote.
+    pub(super) last: [u8; 2],
     /// By the hub's clock: since when it is as it is.
     pub(super) since: u64,
 }

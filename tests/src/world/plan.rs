@@ -80,6 +80,10 @@ pub enum Step {
     Clients([u32; 3], What),
     /// A comment to all, which no page sees.
     Comment,
+    /// So many comments for nobody: more than one look at the log passes.
+    Burst {
+        count: u32,
+    },
     Listen {
         client: u32,
         loose: u8,
@@ -207,7 +211,14 @@ impl Plan {
             times.iter_mut().for_each(|at| *at -= *at % (span / 8));
         }
         times.sort_unstable();
-        let steps = times.into_iter().map(|at| (at, step(&mut dice, calm, client_count, pages.len() as u32))).collect();
+        let mut steps: Vec<_> =
+            times.into_iter().map(|at| (at, step(&mut dice, calm, client_count, pages.len() as u32))).collect();
+        if dice.one_in(8) {
+            // The last there is to hear lies further behind than one look at the log reaches.
+            let page = dice.below(pages.len() as u64) as u32;
+            let last = [Step::Cut { page, hub_notices: 0 }, Step::Burst { count: 700 }, Step::All(what(&mut dice))];
+            steps.extend(last.map(|step| (span, step)));
+        }
         let config = small_config(&mut dice, calm, span, client_count, pages.len() as u32, count as u32);
         Self {
             seed,
@@ -272,6 +283,7 @@ impl Plan {
         add(each / 50, &mut |dice| Step::Reload { page: dice.below(each) as u32 });
         add(each / 100, &mut |dice| Step::Unregister { client: dice.below(each) as u32, end_streams: dice.one_in(2) });
         add(each / 100, &mut |_| Step::Allocate);
+        add(20, &mut |_| Step::Burst { count: 700 });
         add(2, &mut |dice| Step::ClockJump { millis: dice.between(1_000, 7_200_000) });
         add(2, &mut |dice| Step::ClockBack { millis: dice.between(1_000, 1_800_000) });
         add(1, &mut |_| Step::Crash { down: 60_000 });
@@ -387,7 +399,7 @@ fn step(dice: &mut Dice, calm: bool, clients: u32, pages: u32) -> Step {
         60..=71 => cut(dice, u64::from(pages)),
         72..=75 => Step::HalfOpen { page },
         76..=79 => Step::Stall { page, millis: dice.pick(&[500, 5_000, 60_000]) },
-        80..=82 => Step::Pace { page, bytes: dice.between(1, 40) as u32, every: dice.pick(&[1, 20]) },
+        80..=82 => Step::Pace { page, bytes: dice.between(1, 40) as u32, every: dice.pick(&[1, 20, 700]) },
         83..=86 => Step::Reload { page },
         87..=88 if !calm => Step::Crash { down: dice.pick(&[0, 100, 5_000]) },
         89 if !calm => Step::Drain { spread: 2_000, down: 1_000 },

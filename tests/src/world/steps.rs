@@ -31,9 +31,9 @@ impl<H: Home> World<'_, H> {
             _ if self.hub.is_none() => {}
             Step::Drain { spread, down } => {
                 let now = self.clock();
-                self.draining = true;
+                self.draining = Some(self.now);
                 self.hub().drain(now, 0, spread);
-                self.later(10_000, Due::HubDown { down });
+                self.later(10_000, Due::Drained { since: self.now, down });
             }
             Step::All(what) => self.publish_for(0, Target::All, what),
             Step::Group(number, what) => self.publish_for(self.truth.group(number), Target::Group(&group(number)), what),
@@ -79,6 +79,13 @@ impl<H: Home> World<'_, H> {
                 let now = self.clock();
                 let event = Event { comment: Some("nothing"), ..Event::default() };
                 self.hub().publish(now, 0, Target::All, &event).expect("it can be published");
+            }
+            Step::Burst { count } => {
+                let event = Event { comment: Some("nothing"), ..Event::default() };
+                for _ in 0..count {
+                    let now = self.clock();
+                    self.hub().publish(now, 0, Target::Clients(&[]), &event).expect("it can be published");
+                }
             }
             Step::Allocate => {
                 let now = self.clock();
