@@ -50,6 +50,21 @@ impl Config {
         id_form: IdForm::Secure,
         retry: Some(1000),
     };
+
+    /// What an engine has that has not begun.
+    pub(crate) const NOTHING: Self = Self {
+        limits: Limits::NOTHING,
+        heartbeat: None,
+        heartbeat_comment: "",
+        write_stall: None,
+        dormant_after: Duration::ZERO,
+        sweep_every: Duration::ZERO,
+        issued_id_ttl: Duration::ZERO,
+        age: Age::SinceLeft,
+        overrun: Overrun::Close,
+        id_form: IdForm::Secure,
+        retry: None,
+    };
 }
 
 impl Default for Config {
@@ -133,6 +148,35 @@ impl Limits {
         log_bytes: 16 * 1024 * 1024,
         log_entries: 65_536,
     };
+
+    /// The name of a limit that is above the one in `most`.
+    const fn first_above(&self, most: &Self) -> Option<&'static str> {
+        let all = [
+            ("connections", self.connections, most.connections),
+            ("clients", self.clients, most.clients),
+            ("issued_ids", self.issued_ids, most.issued_ids),
+            ("connections_per_client", self.connections_per_client, most.connections_per_client),
+            ("groups", self.groups, most.groups),
+            ("topics", self.topics, most.topics),
+            ("topics_per_client", self.topics_per_client, most.topics_per_client),
+            ("subscriptions", self.subscriptions, most.subscriptions),
+            ("tasks_per_client", self.tasks_per_client, most.tasks_per_client),
+            ("tasks", self.tasks, most.tasks),
+            ("name_bytes", self.name_bytes, most.name_bytes),
+            ("topic_bytes", self.topic_bytes, most.topic_bytes),
+            ("frame_bytes", self.frame_bytes, most.frame_bytes),
+            ("log_bytes", self.log_bytes, most.log_bytes),
+            ("log_entries", self.log_entries, most.log_entries),
+        ];
+        let mut at = 0;
+        while at < all.len() {
+            if all[at].1 > all[at].2 {
+                return Some(all[at].0);
+            }
+            at += 1;
+        }
+        None
+    }
 }
 
 impl Default for Limits {
@@ -235,52 +279,6 @@ impl Config {
             return Err(ConfigError { limit, must_be: "within the capacity of the storage" });
         }
         self.check()
-    }
-
-    /// What an engine has that has not begun.
-    pub(crate) const NOTHING: Self = Self {
-        limits: Limits::NOTHING,
-        heartbeat: None,
-        heartbeat_comment: "",
-        write_stall: None,
-        dormant_after: Duration::ZERO,
-        sweep_every: Duration::ZERO,
-        issued_id_ttl: Duration::ZERO,
-        age: Age::SinceLeft,
-        overrun: Overrun::Close,
-        id_form: IdForm::Secure,
-        retry: None,
-    };
-}
-
-impl Limits {
-    /// The name of a limit that is above the one in `most`.
-    const fn first_above(&self, most: &Self) -> Option<&'static str> {
-        let all = [
-            ("connections", self.connections, most.connections),
-            ("clients", self.clients, most.clients),
-            ("issued_ids", self.issued_ids, most.issued_ids),
-            ("connections_per_client", self.connections_per_client, most.connections_per_client),
-            ("groups", self.groups, most.groups),
-            ("topics", self.topics, most.topics),
-            ("topics_per_client", self.topics_per_client, most.topics_per_client),
-            ("subscriptions", self.subscriptions, most.subscriptions),
-            ("tasks_per_client", self.tasks_per_client, most.tasks_per_client),
-            ("tasks", self.tasks, most.tasks),
-            ("name_bytes", self.name_bytes, most.name_bytes),
-            ("topic_bytes", self.topic_bytes, most.topic_bytes),
-            ("frame_bytes", self.frame_bytes, most.frame_bytes),
-            ("log_bytes", self.log_bytes, most.log_bytes),
-            ("log_entries", self.log_entries, most.log_entries),
-        ];
-        let mut at = 0;
-        while at < all.len() {
-            if all[at].1 > all[at].2 {
-                return Some(all[at].0);
-            }
-            at += 1;
-        }
-        None
     }
 }
 

@@ -266,6 +266,20 @@ fn publishing_to_more_names_than_there_is_room_for_makes_history_give_way() {
     engine.publish(NOW, Target::Topic("t2"), &Event::data("x")).unwrap();
 }
 
+/// As many labels as those who are here need, and one for each frame: history keeps nobody out.
+#[test]
+fn with_a_label_for_each_frame_history_keeps_nobody_out() {
+    let mut engine = tiny();
+    for topic in ["t1", "t2", "t3"] {
+        engine.publish(NOW, Target::Topic(topic), &Event::data("x")).unwrap();
+    }
+    assert_eq!(engine.usage().topics, 2);
+    // The default group and two user names.
+    for id in ["a_1", "b_1"] {
+        register(&mut engine, id).unwrap();
+    }
+}
+
 #[test]
 fn tasks_say_what_there_is_no_room_for() {
     let mut engine = tiny();

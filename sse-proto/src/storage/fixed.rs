@@ -59,8 +59,8 @@ pub enum Connections<const N: usize> {}
 /// Clients, with a connection or without, and issued ids.
 #[derive(Debug)]
 pub enum Clients<const N: usize> {}
-/// Groups, user names and topics together, with those that only frames in the log name. The default group is one; `clients + groups +
-/// topics` is enough for every limit to be reached.
+/// Groups, user names and topics together, the default group among them. `clients + groups + topics` is enough for every limit to be
+/// reached. What only frames in the log name counts until they leave: with `LogEntries` more, nobody is refused for the sake of history.
 #[derive(Debug)]
 pub enum Labels<const N: usize> {}
 /// Topics of all clients, counted for each client.

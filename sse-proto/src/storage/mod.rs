@@ -12,14 +12,14 @@ mod put;
 mod scratch;
 pub(crate) mod slab;
 
+use core::fmt::Debug;
+
 #[cfg(feature = "alloc")]
 pub use heap::{Heap, MemoryBounds};
 #[cfg(feature = "alloc")]
 pub use scratch::HeapScratch;
 pub use scratch::{FixedScratch, Scratch};
 pub(crate) use scratch::{Full, Slot};
-
-use core::fmt::Debug;
 
 use crate::config::Limits;
 

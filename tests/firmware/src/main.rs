@@ -1,4 +1,4 @@
-//! A house with a lamp and a heater that publish events, on a microcontroller with 16 KiB of memory and no allocator.
+//! A house whose lamp and thermometer publish events, on a microcontroller with 16 KiB of memory and no allocator.
 //!
 //! The engine is a static; pages are clients of the same chip, as far as their bytes go: what the engine writes is decoded by the
 //! client machine, which also remembers what to resume with. Time is simulated. Everything that goes over a wire is printed, and
