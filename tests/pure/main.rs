@@ -8,4 +8,5 @@ mod encode;
 mod engine;
 mod engine_stories;
 mod fuzz;
+mod interpreted;
 mod worlds;
