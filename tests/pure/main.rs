@@ -9,4 +9,5 @@ mod engine;
 mod engine_stories;
 mod fixed;
 mod fuzz;
+mod interpreted;
 mod worlds;

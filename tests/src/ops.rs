@@ -365,7 +365,6 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
         id_form: if h & 1 == 0 { IdForm::Short } else { IdForm::Secure },
         retry: (h & 2 == 0).then_some(1_000),
         heartbeat_comment: if h & 4 == 0 { "heartbeat" } else { "" },
-        ..Config::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Simulated worlds for as long as there is time: see `sse_tests::world`.
 //!
 //! ```text
-//! worlds                    a day of 100,000 pages, and a few thousand small worlds
+//! worlds                    a day of 100,000 pages, and a thousand small worlds
 //! worlds small FIRST LAST   the small worlds with these seeds
 //! worlds day SEED [PAGES]   a day of so many pages
 //! worlds replay SEED        a small world again: if it fails, what it takes and what happens; else what happens
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let number = |word: &str| word.parse::<u64>().ok();
     let passed = match words[..] {
-        [] => small(10_001, 12_000) && day(CROWD, 1),
+        [] => small(10_001, 11_000) && day(CROWD, 1),
         ["small", first, last] => match (number(first), number(last)) {
             (Some(first), Some(last)) => small(first, last),
             _ => return usage(),

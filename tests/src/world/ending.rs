@@ -37,6 +37,12 @@ impl<H: Home> World<'_, H> {
         for page in &mut self.pages {
             (page.pace, page.stalled_until) = ((u32::MAX, 0), 0);
         }
+        // Who read slowly or not at all reads now.
+        for link in 0..self.links.len() as u32 {
+            if self.links[link as usize].reading {
+                self.later(self.plan.latency, Due::Read { link });
+            }
+        }
         self.turn();
     }
 

@@ -296,7 +296,7 @@ impl<'p, H: Home> World<'p, H> {
             link.buffer = Vec::new();
             self.hear(number, &bytes);
             // One in four is not told: its machine went, not its program.
-            if chance(self.plan.seed, u64::from(number), 4) % 4 > 0 {
+            if !chance(self.plan.seed, u64::from(number), 4).is_multiple_of(4) {
                 let latency = self.latency(u64::from(number), 5);
                 self.later(latency, Due::Breaks { page, attempt });
             }
