@@ -116,7 +116,6 @@ impl Hub {
     /// # Errors
     ///
     /// The key cannot be one, or a limit is reached.
-    #[expect(clippy::needless_pass_by_value, reason = "what wasm-bindgen converts to")]
     pub fn notify(&mut self, now: f64, key: &str, user_names: Option<Vec<String>>, bare: bool) -> Result<f64, JsValue> {
         error::topic("key", key, self.engine.config().limits.topic_bytes)?;
         let payload = if bare { Payload::Bare(key) } else { Payload::Notify(key) };
