@@ -222,7 +222,10 @@ fn restored(lost: &Engine<Heap>) -> Engine<Heap> {
         engine.restore_frame(&KeptFrame { audience, ..kept }, &members).unwrap();
     }
     assert_eq!(engine.last_event_id(), lost.last_event_id());
-    let frames = |engine: &Engine<Heap>| engine.kept_frames(0).map(|kept| kept.lines.to_vec()).collect::<Vec<_>>();
+    let frames = |engine: &Engine<Heap>| {
+        let told = engine.kept_frames(0).map(|kept| (kept.sequence, kept.lines.to_vec(), kept.completes_task));
+        told.collect::<Vec<_>>()
+    };
     assert_eq!(frames(&engine), frames(lost));
     engine
 }
