@@ -30,7 +30,9 @@
 //! assert_eq!(size_of::<Engine<Lamp>>(), size_of::<Memory<Lamp>>());
 //! ```
 
+use core::fmt;
 use core::marker::PhantomData;
+use core::ops::Deref;
 
 use heapless::{Deque, String, Vec};
 
@@ -130,8 +132,8 @@ impl<
         log_entries: count(LOG_ENTRIES),
     };
 
-    type Text = String<TEXT_BYTES>;
-    type Detail = String<DETAIL_BYTES>;
+    type Text = Text<TEXT_BYTES>;
+    type Detail = Text<DETAIL_BYTES>;
     type Connections<T> = Rows<T, CONNECTIONS>;
     type Clients<T> = Rows<T, CLIENTS>;
     type ClientIndex = SlotIndex<CLIENTS>;
@@ -150,13 +152,43 @@ const fn count(capacity: usize) -> u32 {
     if capacity < u32::MAX as usize { capacity as u32 } else { u32::MAX }
 }
 
-impl<const N: usize> parts::Text for String<N> {
+/// A string of at most `N` bytes, in place.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text<const N: usize>(String<N>);
+
+impl<const N: usize> parts::Text for Text<N> {
     fn copy_of(text: &str) -> Option<Self> {
-        Self::try_from(text).ok()
+        String::try_from(text).ok().map(Self)
     }
 
     fn as_str(&self) -> &str {
-        self
+        &self.0
+    }
+}
+
+impl<const N: usize> AsRef<str> for Text<N> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const N: usize> Deref for Text<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
     }
 }
 
