@@ -1,2 +1,4 @@
+export { SseDecoderStream } from './decoder-stream.js';
+export { SseEncoderStream, encodeEvent } from './encoder-stream.js';
 export { SseError } from './errors.js';
 export { events } from './events.js';

@@ -3,6 +3,8 @@
 //! What `wasm-bindgen --target web` does, in the one version that fits the crate. The result runs on every host: each entry of
 //! `js/wasm/` hands it the compiled module in the way its host has one.
 
+mod trim;
+
 use std::env;
 use std::error::Error;
 
@@ -14,6 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("three arguments are needed: the wasm file, the folder for the result, and its name".into());
     };
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(wasm).out_name(name).web(true)?.typescript(false).omit_default_module_path(true);
-    Ok(bindgen.generate(folder)?)
+    bindgen.input_path(wasm).out_name(name).demangle(false).web(true)?.typescript(false).omit_default_module_path(true);
+    let mut output = bindgen.generate_output()?;
+    trim::trim(output.wasm_mut())?;
+    Ok(output.emit(folder)?)
 }
