@@ -36,6 +36,9 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
+    /// The key of no client.
+    pub const NONE: Self = Self { slot: u32::MAX, generation: u32::MAX };
+
     /// The slot: below the client limit, and unique among known clients.
     pub const fn slot(self) -> usize {
         self.slot as usize
@@ -43,6 +46,11 @@ impl ClientKey {
 
     pub(crate) const fn to_bytes(self) -> [u8; 8] {
         ((self.slot as u64) << 32 | self.generation as u64).to_be_bytes()
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        let bits = u64::from_be_bytes(bytes);
+        Self { slot: (bits >> 32) as u32, generation: bits as u32 }
     }
 }
 

@@ -1,1 +1,3 @@
-export {};
+export { SseError } from './errors.js';
+export { SseHubObject } from './worker/object.js';
+export { createWorker } from './worker/worker.js';

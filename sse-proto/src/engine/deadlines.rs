@@ -155,6 +155,13 @@ impl Deadlines {
         self.arm(clients, slot, |deadlines| &mut deadlines.dormant);
     }
 
+    /// A client's age counts from `since`, or from when that of the one before counts, if that is later.
+    pub(super) fn arm_dormant_since<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32, since: Instant) {
+        let before = self.dormant.last().map_or(since, |last| clients.at(last).since);
+        self.arm_dormant(clients, slot);
+        clients.at_mut(slot).since = since.max(before).min(self.now);
+    }
+
     /// Starts counting how long an issued id has been unused.
     pub(super) fn arm_issued<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32) {
         self.arm(clients, slot, |deadlines| &mut deadlines.issued);

@@ -401,11 +401,17 @@ impl<S: Storage> Directory<S> {
 
     /// The texts of the topics `client` listens to, in the order it began.
     pub(super) fn topics_of(&self, client: &Client<S>) -> impl Iterator<Item = &str> {
+        self.subscriptions_of(client).map(|(topic, _)| topic)
+    }
+
+    /// The topics of a client, and the first sequence number it listens to each from.
+    pub(super) fn subscriptions_of(&self, client: &Client<S>) -> impl Iterator<Item = (&str, u64)> {
         let mut at = client.topics.first();
         core::iter::from_fn(move || {
             let slot = at?;
             at = next::<TopicsOf, _, _>(&self.subscriptions, slot);
-            Some(self.labels.at(self.subscriptions.at(slot).topic).text.as_str())
+            let subscription = self.subscriptions.at(slot);
+            Some((self.label_text(subscription.topic), subscription.from))
         })
     }
 
@@ -418,6 +424,10 @@ impl<S: Storage> Directory<S> {
 
     pub(super) fn label_text(&self, label: u32) -> &str {
         self.labels.at(label).text.as_str()
+    }
+
+    pub(super) fn label_at(&self, label: u32) -> (LabelKind, &str) {
+        (self.labels.at(label).kind, self.label_text(label))
     }
 
     /// The label of that kind and text, new if need be. Nobody stands under a new one yet: whoever asked puts someone there, or

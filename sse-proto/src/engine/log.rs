@@ -101,6 +101,11 @@ impl<S: Storage> Log<S> {
         self.last_sequence = self.last_sequence.max(sequence);
     }
 
+    /// Frames up to `evicted` had left a log that this one, which is empty, goes on for.
+    pub(super) fn restore_position(&mut self, evicted: u64) {
+        self.evicted = evicted;
+    }
+
     /// Whether a frame of `len` bytes for `members` listed clients can ever be held.
     pub(super) fn fits(&self, len: usize, members: usize) -> bool {
         members.checked_mul(MEMBER).and_then(|list| list.checked_add(len)).is_some_and(|total| total <= self.capacity)
@@ -225,6 +230,27 @@ impl<S: Storage> Log<S> {
     /// Whether `next` begins where `entry` ends.
     pub(super) fn adjoin(entry: &Entry, next: &Entry) -> bool {
         entry.start + entry.len == next.start
+    }
+
+    /// A frame's own id, and its lines but for the one with its id.
+    pub(super) fn parts(&self, entry: &Entry) -> (Option<&[u8]>, &[u8]) {
+        let frame = self.run(entry, 0, entry);
+        match entry.own_id {
+            None => (None, &frame[..frame.len() - numbered_id_len(entry.sequence) - 1]),
+            Some(_) => {
+                let id = self.own_id(entry);
+                let line = "id:".len() + usize::from(id.first() == Some(&b' ')) + id.len() + 1;
+                (Some(id), &frame[line..frame.len() - 1])
+            }
+        }
+    }
+
+    /// The clients in the list in front of a frame.
+    pub(super) fn members(&self, entry: &Entry) -> impl Iterator<Item = ClientKey> {
+        let members = if let Scope::Clients { members } = entry.scope { members as usize } else { 0 };
+        let start = entry.start as usize;
+        let (list, _) = self.bytes.bytes()[start - members * MEMBER..start].as_chunks::<MEMBER>();
+        list.iter().map(|cell| ClientKey::from_bytes(*cell))
     }
 
     /// Whether `client` is in the list in front of the frame. O(log n).

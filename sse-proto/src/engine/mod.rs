@@ -10,6 +10,7 @@ mod inspect;
 mod log;
 mod notice;
 mod publish;
+mod restore;
 mod tasks;
 mod work;
 
@@ -24,6 +25,7 @@ pub use self::inspect::{ClientInfo, RowSizes, TaskInfo};
 use self::log::Log;
 use self::notice::{Notice, TaskNotice};
 pub use self::publish::{MAX_EVENT_ID, PublishError, Target};
+pub use self::restore::{Audience, KeptClient, KeptFrame, KeptTask};
 use self::tasks::Tasks;
 pub use self::tasks::{TaskError, TaskState};
 pub use self::work::Outcome;

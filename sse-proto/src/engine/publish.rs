@@ -149,7 +149,7 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    fn check_frame(&self, sequence: u64, frame: &impl Encode, members: usize) -> Result<(), PublishError> {
+    pub(super) fn check_frame(&self, sequence: u64, frame: &impl Encode, members: usize) -> Result<(), PublishError> {
         if frame.id().is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong);
         }
@@ -161,7 +161,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// The scope for a target; a label is held for the frame that will name it.
-    fn scope(&mut self, target: Target<'_>) -> Result<Scope, PublishError> {
+    pub(super) fn scope(&mut self, target: Target<'_>) -> Result<Scope, PublishError> {
         let limits = &self.config.limits;
         let (kind, text, limit) = match target {
             Target::All => return Ok(Scope::All),

@@ -152,6 +152,11 @@ impl<K> List<K> {
         some(self.first)
     }
 
+    /// The last slot.
+    pub(crate) fn last(&self) -> Option<u32> {
+        some(self.last)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.first == NONE
     }

@@ -2,6 +2,7 @@
 //! waits until [`poll_timeout`](Hub::poll_timeout) or until something happens. What `sse-runtime` does for a shard, for a host that has
 //! one thread: one engine, so one order.
 
+mod keep;
 mod publish;
 mod register;
 mod work;
@@ -13,6 +14,7 @@ use sse_proto::{ClientKey, CloseReason, ConnId, Engine, Epoch, EventId, GapReaso
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use self::keep::Unkept;
 use self::publish::Publication;
 use crate::config::Options;
 use crate::error::Failure;
@@ -31,10 +33,22 @@ pub struct Hub {
     /// The last chunk that was handed out, and whether JavaScript has it.
     chunk: Vec<u8>,
     scratch: Vec<u8>,
-    /// In which order clients registered first, by slot.
-    members: Vec<Option<(ClientKey, u64)>>,
+    /// By slot of the client.
+    members: Vec<Option<Member>>,
     newcomers: u64,
+    unkept: Unkept,
     said: Said,
+}
+
+/// What the engine does not know of a client.
+struct Member {
+    key: ClientKey,
+    group: String,
+    id: String,
+    /// It was the how-manieth that registered.
+    ordinal: u64,
+    /// The last sequence number before it came.
+    born: u64,
 }
 
 /// What the last output or registration was about.
@@ -84,6 +98,7 @@ impl Hub {
             scratch: Vec::new(),
             members: Vec::new(),
             newcomers: 0,
+            unkept: Unkept::default(),
             said: Said::default(),
         })
     }
@@ -100,7 +115,8 @@ impl Hub {
                 self.said.conn = handle(conn);
                 WRITE
             }
-            Output::Close { conn, reason, last, .. } => {
+            Output::Close { conn, client, reason, last } => {
+                self.touch(client);
                 self.said = Said { conn: handle(conn), reason: close_reason(reason), last, ..Said::default() };
                 CLOSE
             }
@@ -108,7 +124,8 @@ impl Hub {
                 self.said = Said { conn: handle(conn), reason: gap_reason(reason), ..Said::default() };
                 GAP
             }
-            Output::Expired { id, .. } => {
+            Output::Expired { client, id } => {
+                self.touch(client);
                 self.said.id = id.into();
                 EXPIRED
             }
@@ -149,6 +166,11 @@ impl Hub {
                 break;
             }
         }
+        if let Ok(client) = self.engine.client_of(conn)
+            && self.engine.tasks(client).next().is_some()
+        {
+            self.touch(client);
+        }
         if self.scratch.is_empty() {
             return NOTHING;
         }
@@ -169,7 +191,10 @@ impl Hub {
     pub fn handle_disconnect(&mut self, now: f64, conn: f64) -> u32 {
         match self.engine.handle_disconnect(instant(now), conn_id(conn)) {
             Err(_) => 0,
-            Ok(left) => 1 + u32::from(left.last),
+            Ok(left) => {
+                self.touch(left.client);
+                1 + u32::from(left.last)
+            }
         }
     }
 

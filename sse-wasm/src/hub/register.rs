@@ -9,7 +9,7 @@ use sse_proto::{ClientId, ClientKey, Dialect, Greeting, IdForm, Registration, Re
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::{Hub, Said, conn_id, gap_reason, handle, instant};
+use super::{Hub, Member, Said, conn_id, gap_reason, handle, instant};
 use crate::error::{self, Failure};
 
 /// Bits of what [`Hub::register`] takes as `how`.
@@ -94,8 +94,9 @@ impl Hub {
         let registered = self.engine.register(instant(now), &registration).map_err(Failure::from)?;
         if !registered.returning {
             self.newcomers += 1;
-            self.join(registered.client, self.newcomers);
+            self.join(registered.client, self.newcomers, self.engine.last_event_id().sequence, group, id);
         }
+        self.unkept.touch(group, id);
         let conn = handle(registered.conn);
         let reason = registered.gap.map_or("", gap_reason);
         self.said = Said { conn, reason, returning: registered.returning, ..Said::default() };
@@ -110,6 +111,7 @@ impl Hub {
 
     /// Gives up a client; true if it was registered.
     pub fn unregister(&mut self, now: f64, group: &str, id: &str, end_streams: bool) -> bool {
+        self.unkept.touch(group, id);
         let key = self.engine.find(group, id);
         key.is_some_and(|key| self.engine.unregister(instant(now), key, end_streams).is_ok())
     }
@@ -117,6 +119,7 @@ impl Hub {
     /// Gives up every client.
     pub fn clear(&mut self, now: f64, end_streams: bool) {
         self.engine.clear(instant(now), end_streams);
+        self.unkept.clear();
     }
 
     /// A client listens to a topic; true unless it did already.
@@ -126,6 +129,7 @@ impl Hub {
     /// The client is not registered, the topic cannot be one, or a limit is reached.
     pub fn listen(&mut self, now: f64, group: &str, id: &str, topic: &str) -> Result<bool, JsValue> {
         let key = self.client(group, id)?;
+        self.unkept.touch(group, id);
         Ok(self.engine.listen(instant(now), key, topic).map_err(Failure::from)?)
     }
 
@@ -136,6 +140,7 @@ impl Hub {
     /// `unknown-client`.
     pub fn unlisten(&mut self, now: f64, group: &str, id: &str, topic: &str) -> Result<bool, JsValue> {
         let key = self.client(group, id)?;
+        self.unkept.touch(group, id);
         Ok(self.engine.unlisten(instant(now), key, topic).map_err(|_| error::unknown_client())?)
     }
 
@@ -143,7 +148,7 @@ impl Hub {
     /// streams, number of topics, and the topics, of each.
     pub fn clients(&self) -> Vec<String> {
         let mut clients: Vec<_> = self.engine.clients().collect();
-        clients.sort_by_key(|info| self.ordinal(info.key));
+        clients.sort_by_key(|info| self.member(info.key).map(|member| member.ordinal));
         let mut rows = Vec::new();
         for info in clients {
             let topics: Vec<_> = self.engine.topics(info.key).map(String::from).collect();
@@ -173,17 +178,16 @@ impl Hub {
         self.engine.find(group, id).ok_or_else(error::unknown_client)
     }
 
-    /// `client` is the `ordinal`th that came.
-    pub(super) fn join(&mut self, client: ClientKey, ordinal: u64) {
-        if self.members.len() <= client.slot() {
-            self.members.resize(client.slot() + 1, None);
+    /// `client` is the `ordinal`th that came, after the event `born`.
+    pub(super) fn join(&mut self, key: ClientKey, ordinal: u64, born: u64, group: &str, id: &str) {
+        if self.members.len() <= key.slot() {
+            self.members.resize_with(key.slot() + 1, || None);
         }
-        self.members[client.slot()] = Some((client, ordinal));
+        self.members[key.slot()] = Some(Member { key, group: group.into(), id: id.into(), ordinal, born });
     }
 
-    pub(super) fn ordinal(&self, client: ClientKey) -> u64 {
-        let member = self.members.get(client.slot()).copied().flatten();
-        member.filter(|(key, _)| *key == client).map_or(0, |(_, ordinal)| ordinal)
+    pub(super) fn member(&self, client: ClientKey) -> Option<&Member> {
+        self.members.get(client.slot())?.as_ref().filter(|member| member.key == client)
     }
 }
 

@@ -12,6 +12,16 @@ use crate::error;
 
 #[wasm_bindgen]
 impl Hub {
+    /// Whether `task` can be the name of one.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-name` or `too-long`.
+    #[wasm_bindgen(js_name = checkTask)]
+    pub fn check_task(&self, task: &str) -> Result<(), JsValue> {
+        Ok(error::name("task", task, self.engine.config().limits.name_bytes)?)
+    }
+
     /// A client waits for `task` from now on.
     ///
     /// # Errors
@@ -19,8 +29,8 @@ impl Hub {
     /// `unknown-client`, `task-pending`, or a limit is reached.
     pub fn submit(&mut self, now: f64, group: &str, id: &str, task: &str) -> Result<(), JsValue> {
         let limits = self.engine.config().limits;
-        error::name("task", task, limits.name_bytes)?;
         let key = self.client(group, id)?;
+        self.unkept.touch(group, id);
         let submitted = self.engine.submit(instant(now), key, task);
         Ok(submitted.map_err(|error| error::task(error, limits.frame_bytes))?)
     }
@@ -32,6 +42,7 @@ impl Hub {
     /// `unknown-client`, `unknown-task`, `task-ended`, or the progress is too large.
     pub fn progress(&mut self, now: f64, group: &str, id: &str, task: &str, progress: &str) -> Result<(), JsValue> {
         let key = self.client(group, id)?;
+        self.unkept.touch(group, id);
         let sequence = self.engine.last_event_id().sequence + 1;
         let told = self.engine.progress_at(instant(now), sequence, key, task, progress);
         Ok(told.map_err(|error| error::task(error, self.engine.config().limits.frame_bytes))?)
@@ -91,6 +102,7 @@ impl Hub {
         }
         let has_ended = |key| self.engine.tasks(key).any(|known| known.name == task && known.state.has_ended());
         let owner = owner.filter(|&key| !anyway || !has_ended(key));
+        self.unkept.touch(group, id);
         let sequence = self.engine.last_event_id().sequence + 1;
         let ended = self.engine.complete_at(instant(now), sequence, owner, group, name, task, outcome);
         Ok(ended.map_err(|error| error::task(error, limits.frame_bytes))?)

@@ -1,0 +1,262 @@
+//! What outlives a process: clients and frames, told one by one, and taken in again by another engine of the same epoch.
+//!
+//! Where they are kept is the caller's business. Connections are not kept, and ids that nobody registered yet neither: who holds
+//! one comes back with it. An engine that is restored goes on where the other one stopped: `Last-Event-ID`s mean what they meant.
+//!
+//! ```
+//! use sse_proto::wire::Event;
+//! use sse_proto::{ClientId, Config, Engine, Epoch, Heap, Instant, Registration, Target};
+//!
+//! let now = Instant::from_millis(1_000);
+//! let mut lost = Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap();
+//! lost.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
+//! lost.publish(now, Target::All, &Event::data("hello")).unwrap();
+//!
+//! let mut found = Engine::<Heap>::new(Config::default(), Epoch(1), [8, 8]).unwrap();
+//! found.restore_client(now, &lost.kept_client("", "bob_1").unwrap()).unwrap();
+//! found.restore_position(lost.evicted(), lost.last_event_id().sequence);
+//! for frame in lost.kept_frames(0) {
+//!     found.restore_frame(&frame, &[]).unwrap();
+//! }
+//! assert_eq!(found.last_event_id(), lost.last_event_id());
+//! assert!(found.find("", "bob_1").is_some());
+//! ```
+
+use super::directory::{LabelKind, Standing};
+use super::log::Scope;
+use super::publish::{PublishError, Target};
+use super::tasks::{TaskError, TaskState};
+use super::{Dialect, Engine, ListenError, RegisterError, Stale};
+use crate::id::{ClientId, ClientKey};
+use crate::storage::Storage;
+use crate::storage::parts::Text;
+use crate::time::Instant;
+use crate::wire::{Encode, IdField};
+
+/// A client as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptClient<'a> {
+    /// Its key in the engine that it was kept from.
+    pub key: ClientKey,
+    /// Its group.
+    pub group: &'a str,
+    /// Its id.
+    pub id: ClientId<'a>,
+    /// How it wants to be told of tasks.
+    pub dialect: Dialect,
+    /// When it registered last.
+    pub registered: Instant,
+    /// From when its age counts; `None` while it does not.
+    pub since: Option<Instant>,
+}
+
+/// A task as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptTask<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How far it is.
+    pub state: TaskState,
+    /// What was told of it last.
+    pub detail: Option<&'a str>,
+    /// The sequence number of its completion; 0 before.
+    pub sequence: u64,
+    /// When it ended.
+    pub ended: Instant,
+    /// Its completion was handed to a connection whole.
+    pub sent: bool,
+}
+
+/// A frame of the log as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptFrame<'a> {
+    /// Its sequence number. Several frames may share one, and are kept together.
+    pub sequence: u64,
+    /// Who it is for.
+    pub audience: Audience<'a>,
+    /// The id that the application gave it.
+    pub id: Option<IdField<'a>>,
+    /// The lines of the frame but for the one with its id.
+    pub lines: &'a [u8],
+    /// It tells a client that a task of its ended.
+    pub completes_task: bool,
+}
+
+/// Who a kept frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience<'a> {
+    /// Every client.
+    All,
+    /// A group.
+    Group(&'a str),
+    /// Who listens to a topic.
+    Topic(&'a str),
+    /// A user name.
+    UserName(&'a str),
+    /// One client.
+    Client(ClientKey),
+    /// Those that [`Engine::kept_members`] tells.
+    Clients,
+}
+
+impl<S: Storage> Engine<S> {
+    /// A registered client, to be kept; `None` when nothing need be kept of it. O(1).
+    pub fn kept_client(&self, group: &str, id: &str) -> Option<KeptClient<'_>> {
+        let key = self.find(group, id)?;
+        let client = self.directory.clients.at(key.slot);
+        if client.standing == Standing::Passing && client.task_count == 0 {
+            return None;
+        }
+        Some(KeptClient {
+            key,
+            group: self.directory.label_text(client.group),
+            id: ClientId::new(client.id.as_str()).ok()?,
+            dialect: client.dialect,
+            registered: client.registered,
+            since: client.timed.then_some(client.since),
+        })
+    }
+
+    /// The topics of a client, and the first sequence number that it listens to each from, in the order it began.
+    pub fn kept_topics(&self, client: ClientKey) -> impl Iterator<Item = (&str, u64)> {
+        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        client.into_iter().flat_map(|client| self.directory.subscriptions_of(client))
+    }
+
+    /// The tasks of a client, in the order they were submitted.
+    pub fn kept_tasks(&self, client: ClientKey) -> impl Iterator<Item = KeptTask<'_>> {
+        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        client.into_iter().flat_map(|client| self.tasks.of(client)).map(|slot| {
+            let task = self.tasks.at(slot);
+            KeptTask {
+                name: task.name.as_str(),
+                state: task.state,
+                detail: task.detail.as_ref().map(Text::as_str),
+                sequence: task.sequence,
+                ended: task.ended,
+                sent: task.sent,
+            }
+        })
+    }
+
+    /// The frames with a sequence number above `after`, oldest first. Those for a single connection are not told: they are not for
+    /// who comes back.
+    pub fn kept_frames(&self, after: u64) -> impl Iterator<Item = KeptFrame<'_>> {
+        let first = self.log.locate(after + 1);
+        (first..self.log.len()).filter_map(|index| {
+            let entry = self.log.entry(index)?;
+            let audience = match entry.scope {
+                Scope::All => Audience::All,
+                Scope::Label(label) => {
+                    let (kind, text) = self.directory.label_at(label);
+                    match kind {
+                        LabelKind::Group => Audience::Group(text),
+                        LabelKind::Topic => Audience::Topic(text),
+                        LabelKind::UserName => Audience::UserName(text),
+                    }
+                }
+                Scope::Client(key) => Audience::Client(key),
+                Scope::Clients { .. } => Audience::Clients,
+                Scope::Connection(_) => return None,
+            };
+            let (id, lines) = self.log.parts(entry);
+            let id = id.and_then(|id| IdField::new(core::str::from_utf8(id).ok()?).ok());
+            Some(KeptFrame { sequence: entry.sequence, audience, id, lines, completes_task: entry.completes_task })
+        })
+    }
+
+    /// The clients in the list of the frame with that sequence number.
+    pub fn kept_members(&self, sequence: u64) -> impl Iterator<Item = ClientKey> {
+        let entry = self.log.entry(self.log.locate(sequence)).filter(|entry| entry.sequence == sequence);
+        entry.into_iter().flat_map(|entry| self.log.members(entry))
+    }
+
+    /// The highest sequence number whose frame has left the log; 0 when none has.
+    pub fn evicted(&self) -> u64 {
+        self.log.evicted()
+    }
+
+    /// Takes in a client that is not known here. Clients are restored in the order of `since`, those without one last.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`]; nothing was changed.
+    pub fn restore_client(&mut self, now: Instant, kept: &KeptClient<'_>) -> Result<ClientKey, RegisterError> {
+        self.deadlines.advance(now);
+        let slot = self.directory.add_client(kept.group, kept.id, Standing::Registered, kept.registered);
+        let slot = slot.map_err(RegisterError::Full)?;
+        self.directory.clients.at_mut(slot).dialect = kept.dialect;
+        self.deadlines.arm_dormant_since(&mut self.directory.clients, slot, kept.since.unwrap_or(now));
+        Ok(self.directory.client_key(slot))
+    }
+
+    /// A client that was restored listens to `topic` for sequence numbers from `from` on.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`]; nothing was changed.
+    pub fn restore_topic(&mut self, client: ClientKey, topic: &str, from: u64) -> Result<(), ListenError> {
+        let slot = self.client(client).map_err(|Stale| ListenError::UnknownClient)?;
+        self.directory.listen(slot, topic, from).map(drop).map_err(ListenError::Full)
+    }
+
+    /// A client that was restored waits for a task.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskError`]; nothing was changed.
+    pub fn restore_task(&mut self, client: ClientKey, kept: &KeptTask<'_>) -> Result<(), TaskError> {
+        let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
+        let detail = match kept.detail {
+            Some(detail) => Some(S::Value::copy_of(detail).ok_or(TaskError::TooLarge)?),
+            None => None,
+        };
+        let row = self.tasks.submit(self.directory.clients.at_mut(slot), kept.name)?;
+        let row = self.tasks.at_mut(row);
+        (row.state, row.detail, row.sequence) = (kept.state, detail, kept.sequence);
+        (row.ended, row.sent) = (kept.ended, kept.sent);
+        Ok(())
+    }
+
+    /// Where an empty log goes on: sequence numbers up to `last` were given out, and frames up to `evicted` had left.
+    pub fn restore_position(&mut self, evicted: u64, last: u64) {
+        self.log.restore_position(evicted);
+        self.log.observe(last);
+    }
+
+    /// Takes in a frame, oldest first. `members` are those it lists, by their keys here, as is the client it is for.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing was changed.
+    pub fn restore_frame(&mut self, kept: &KeptFrame<'_>, members: &[ClientKey]) -> Result<(), PublishError> {
+        let target = match kept.audience {
+            Audience::All => Target::All,
+            Audience::Group(group) => Target::Group(group),
+            Audience::Topic(topic) => Target::Topic(topic),
+            Audience::UserName(name) => Target::UserName(name),
+            Audience::Client(client) => Target::Client(client),
+            Audience::Clients => Target::Clients(members),
+        };
+        self.check_frame(kept.sequence, kept, members.len())?;
+        let scope = self.scope(target)?;
+        self.append(kept.sequence, scope, members, kept, kept.completes_task);
+        Ok(())
+    }
+}
+
+impl Encode for KeptFrame<'_> {
+    fn id(&self) -> Option<IdField<'_>> {
+        self.id
+    }
+
+    fn body_len(&self) -> usize {
+        self.lines.len() + 1
+    }
+
+    fn encode_body(&self, out: &mut [u8]) {
+        let (lines, end) = out.split_at_mut(self.lines.len());
+        lines.copy_from_slice(self.lines);
+        end[0] = b'\n';
+    }
+}

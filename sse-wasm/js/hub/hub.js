@@ -1,0 +1,474 @@
+// The hub: one engine, the streams that hang on it, and the time it waits for.
+//
+// It decides nothing about Server-Sent Events: it tells the engine what the application wants and what happened, and does what
+// the engine says. Streams are outlets: see streams.js for web streams and node.js for Node's responses.
+import * as wasm from '#hub';
+
+import { SseError, call } from '../errors.js';
+import { clientOf, eventOf, targetOf } from './values.js';
+import { engineOptions } from './options.js';
+import { Tasks } from './tasks.js';
+
+/** Streams written before other work has its turn. */
+const OUTPUTS = 512;
+/** Comings and goings within this time are told as one, in milliseconds. */
+const COALESCE = 20;
+/** What setTimeout takes at most. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Bits of what the engine's `register` takes as `how`. */
+const GREETINGS = { connected: 0, registered: 1, none: 2 };
+const MANAGER_DIALECT = 4;
+const REPLACE = 8;
+const PASSING = 16;
+
+const WRITE = 1;
+const CLOSE = 2;
+const GAP = 3;
+const EXPIRED = 4;
+
+const NEW_CHUNK = 2;
+
+/** One open stream, as the hub and its outlet share it. */
+class Connection {
+  constructor(handle, client, outlet, metadata) {
+    this.handle = handle;
+    this.group = client.group;
+    this.id = client.id;
+    this.outlet = outlet;
+    this.metadata = metadata;
+    /** The outlet takes more: it says so itself, by setting this and calling {@link EngineHub.fill}. */
+    this.wants = false;
+  }
+}
+
+export class EngineHub {
+  #engine;
+  #connections = new Map();
+  #tasks;
+  #host;
+  #callbacks;
+  #announced;
+  #bare;
+  #chunk = null;
+  #timer;
+  #dueAt = -1;
+  #scheduled = false;
+  #changed = false;
+  #quiet = false;
+  #closed = false;
+
+  /** `host` brings what the engine lacks: time and entropy, and for Durable Objects a timer and storage of their own. */
+  constructor(options = {}, host = webHost) {
+    this.#host = host;
+    /** After how long a peer that takes nothing is given up, in milliseconds. */
+    this.writeStall = options.writeStall ?? 30_000;
+    this.#callbacks = options;
+    this.#announced = options.listenersChanged === undefined ? 'listeners-changed' : options.listenersChanged;
+    this.#bare = options.payloads === 'legacy';
+    this.#tasks = new Tasks(this, options.tasks ?? {}, options.runningTasks ?? 1024);
+    this.#engine = makeEngine(options, host);
+    host.restore?.(this.#engine);
+  }
+
+  /** Whether registrations are taken. */
+  get isOpen() {
+    return !this.#closed;
+  }
+
+  get lastEventId() {
+    return this.#engine.lastEventId();
+  }
+
+  get usage() {
+    const [connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes] = this.#engine.usage();
+    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes };
+  }
+
+  // ---- who receives
+
+  allocateId(name, group = '') {
+    this.#checkOpen();
+    return this.#verb((engine, now) => engine.allocateId(now, group, name, this.#host.entropy(32)));
+  }
+
+  newId(name) {
+    return call(() => this.#engine.newId(name, this.#host.entropy(64)));
+  }
+
+  /** Opens a stream whose bytes go into `outlet`. The client is registered when this returns. */
+  open(registration, outlet) {
+    this.#checkOpen();
+    const client = clientOf(registration.client ?? this.newId(registration.name));
+    const how =
+      GREETINGS[registration.greeting ?? 'connected'] |
+      (registration.dialect === 'manager' ? MANAGER_DIALECT : 0) |
+      (registration.replace ? REPLACE : 0) |
+      (registration.passing ? PASSING : 0);
+    const { topics = [], lastEventId } = registration;
+    const handle = this.#verb((engine, now) => engine.register(now, client.group, client.id, topics, lastEventId, how));
+    const gap = this.#engine.saidReason() || null;
+    const returning = this.#engine.saidReturning();
+    const connection = new Connection(handle, client, outlet, registration.metadata);
+    this.#connections.set(handle, connection);
+    if (!returning) this.#comeOrGo();
+    this.#tell('onConnect', { connection, client, returning, gap });
+    return connection;
+  }
+
+  isRegistered(client) {
+    const { group, id } = clientOf(client);
+    return this.#engine.isRegistered(group, id);
+  }
+
+  unregister(client, { endStreams = false } = {}) {
+    const { group, id } = clientOf(client);
+    const known = this.#verb((engine, now) => engine.unregister(now, group, id, endStreams));
+    this.#comeOrGo();
+    return known;
+  }
+
+  clear({ endStreams = false } = {}) {
+    this.#verb((engine, now) => engine.clear(now, endStreams));
+    this.#comeOrGo();
+  }
+
+  sweep() {
+    this.#verb((engine, now) => engine.sweep(now));
+  }
+
+  listen(client, topic) {
+    const { group, id } = clientOf(client);
+    return this.#verb((engine, now) => engine.listen(now, group, id, topic));
+  }
+
+  unlisten(client, topic) {
+    const { group, id } = clientOf(client);
+    return this.#verb((engine, now) => engine.unlisten(now, group, id, topic));
+  }
+
+  clients() {
+    const rows = this.#engine.clients();
+    const clients = [];
+    for (let at = 0; at < rows.length; ) {
+      const [group, id, name, registered, streams, topics] = rows.slice(at, at + 6);
+      at += 6 + Number(topics);
+      const listens = rows.slice(at - Number(topics), at);
+      clients.push({ group, id, name, registered: Number(registered), streams: Number(streams), topics: listens });
+    }
+    return clients;
+  }
+
+  /** The open streams of a client, or all there are. */
+  connections(client) {
+    if (client === undefined) return [...this.#connections.values()];
+    const { group, id } = clientOf(client);
+    return Array.from(this.#engine.streams(group, id), (handle) => this.#connections.get(handle));
+  }
+
+  // ---- what they receive
+
+  publish(target, event) {
+    return this.publishAll([{ to: target, event }])[0];
+  }
+
+  publishAll(publications) {
+    if (this.#closed) throw closed();
+    try {
+      publications.forEach(({ to, event }, index) => blame(index, '', () => this.#prepare(to, event)));
+      const unknown = this.#engine.firstUnknown();
+      if (unknown >= 0) {
+        throw Object.assign(new SseError('unknown-client', 'no client is registered under this id; register first'), { index: unknown });
+      }
+    } catch (error) {
+      this.#engine.discard();
+      throw error;
+    }
+    const last = blame(undefined, 'to', () => this.#verb((engine, now) => engine.publish(now)));
+    const first = last - publications.length + 1;
+    return publications.map(({ event }, index) => event?.id ?? this.#engine.eventId(first + index));
+  }
+
+  notify(key, { names } = {}) {
+    const number = this.#verb((engine, now) => engine.notify(now, key, names, this.#bare));
+    return this.#engine.eventId(number);
+  }
+
+  notifyAdHoc(client) {
+    const { group, id } = clientOf(client);
+    const number = this.#verb((engine, now) => engine.notifyAdHoc(now, group, id, this.#bare));
+    return this.#engine.eventId(number);
+  }
+
+  // ---- tasks
+
+  submitTask(client, task, params = null) {
+    call(() => this.#engine.checkTask(task));
+    this.#tasks.submit(clientOf(client), task, params, (submit) => this.#verb(submit));
+  }
+
+  /** `json` is sent as it is. */
+  progressJson(client, task, json) {
+    const { group, id } = clientOf(client);
+    this.#verb((engine, now) => engine.progress(now, group, id, task, json));
+  }
+
+  progress(client, task, progress) {
+    this.progressJson(client, task, JSON.stringify(progress) ?? 'null');
+  }
+
+  completeJson(client, task, json) {
+    const { group, id } = clientOf(client);
+    this.#verb((engine, now) => engine.complete(now, group, id, task, false, json));
+  }
+
+  complete(client, task, result) {
+    this.completeJson(client, task, result === null ? undefined : JSON.stringify(result));
+  }
+
+  fail(client, task, reason = '') {
+    const { group, id } = clientOf(client);
+    this.#verb((engine, now) => engine.complete(now, group, id, task, true, String(reason)));
+  }
+
+  notifyCompletions(client, task) {
+    const { group, id } = clientOf(client);
+    this.#verb((engine, now) => engine.notifyCompletions(now, group, id, task));
+  }
+
+  /** Each with `detail` as the JSON it came as; the reason of a failure is text. */
+  tasks(client) {
+    const { group, id } = clientOf(client);
+    const rows = call(() => this.#engine.tasksOf(group, id));
+    return Array.from({ length: rows.length / 3 }, (_, index) => {
+      const [task, status, detail] = rows.slice(3 * index, 3 * index + 3);
+      return { task, status, detail };
+    });
+  }
+
+  // ---- the end
+
+  /** Ends all streams, each after what waits for it, and refuses registrations from now on. */
+  close() {
+    this.#closed = true;
+    this.#verb((engine, now) => engine.drain(now, 0, 0));
+  }
+
+  async [Symbol.asyncDispose]() {
+    this.close();
+  }
+
+  /**
+   * Gives the engine's memory back; nothing can be done with this hub any more. Streams that are open fail, so that their clients
+   * come back.
+   */
+  free() {
+    const engine = this.#engine;
+    this.#engine = null;
+    this.#closed = true;
+    this.#host.wakeAt(-1, this.#timer, null);
+    for (const connection of this.#connections.values()) connection.outlet.end('broken');
+    this.#connections.clear();
+    engine?.free();
+  }
+
+  // ---- streams
+
+  /** The outlet takes more: gives it what there is. Synchronous; the outlet is asked again for each chunk. */
+  fill(connection) {
+    this.#host.flush?.(this.#engine);
+    this.#give(connection);
+    this.#arm();
+  }
+
+  #give(connection) {
+    while (connection.wants && this.#connections.has(connection.handle)) {
+      const made = this.#engine.transmit(this.#host.now(), connection.handle);
+      if (made === 0) break;
+      if (made === NEW_CHUNK) this.#chunk = this.#engine.chunk();
+      connection.wants = false;
+      // All streams that have the same to say share a chunk: outlets do not change it.
+      connection.outlet.write(this.#chunk, connection);
+    }
+  }
+
+  /** The peer is gone. Whoever finds out first says so; the others change nothing. */
+  left(connection) {
+    if (!this.#connections.delete(connection.handle)) return;
+    const last = this.#engine.handleDisconnect(this.#host.now(), connection.handle) === 2;
+    this.#gone(connection, last, null);
+    this.#turn();
+  }
+
+  /** Ends a stream at once, as if its peer had left. */
+  end(connection) {
+    if (!this.#connections.has(connection.handle)) return;
+    this.left(connection);
+    connection.outlet.end('ended');
+  }
+
+  /** It is time. Early, late, or twice: the engine knows what is due. */
+  wake() {
+    if (!this.#engine) return;
+    this.#dueAt = -1;
+    this.#engine.handleTimeout(this.#host.now());
+    this.#turn();
+  }
+
+  // ---- between engine and outlets
+
+  /** Something the application wants; what follows from it is done once the caller has finished. */
+  #verb(operation) {
+    try {
+      return call(() => operation(this.#engine, this.#host.now()));
+    } finally {
+      this.#turn();
+    }
+  }
+
+  /** Several publications in a row leave in one chunk. */
+  #turn() {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => this.#drain());
+  }
+
+  #drain() {
+    this.#scheduled = false;
+    if (!this.#engine) return;
+    try {
+      this.#carryOutAll();
+    } catch (error) {
+      if (!this.#host.broken) throw error;
+      this.#host.broken(error);
+    }
+  }
+
+  #carryOutAll() {
+    if (this.#changed && !this.#quiet) this.#announce();
+    // What will be sent is written down first, where it is written down.
+    this.#host.flush?.(this.#engine);
+    for (let outputs = 0; ; outputs++) {
+      if (outputs === OUTPUTS) {
+        this.#scheduled = true;
+        this.#host.soon(() => this.#drain());
+        return;
+      }
+      const output = this.#engine.pollOutput();
+      if (output === 0) break;
+      this.#carryOut(output);
+    }
+    this.#host.flush?.(this.#engine);
+    this.#arm();
+    if (this.#connections.size === 0) this.#host.emptied?.();
+  }
+
+  #carryOut(output) {
+    if (output === WRITE) {
+      const connection = this.#connections.get(this.#engine.saidConn());
+      if (connection) this.#give(connection);
+    } else if (output === CLOSE) {
+      const connection = this.#connections.get(this.#engine.saidConn());
+      const [reason, last] = [this.#engine.saidReason(), this.#engine.saidLast()];
+      if (!connection) return;
+      this.#connections.delete(connection.handle);
+      connection.outlet.end(reason);
+      this.#gone(connection, last, reason);
+    } else if (output === GAP) {
+      const connection = this.#connections.get(this.#engine.saidConn());
+      if (connection) this.#tell('onGap', { connection, reason: this.#engine.saidReason() });
+    } else if (output === EXPIRED) {
+      this.#comeOrGo();
+      this.#tell('onExpire', { id: this.#engine.saidId() });
+    }
+  }
+
+  #gone(connection, last, reason) {
+    const { group, id } = connection;
+    if (last && !this.#engine.isRegistered(group, id)) this.#comeOrGo();
+    this.#tell('onDisconnect', { connection, client: { group, id }, last, reason });
+  }
+
+  #prepare(to, event) {
+    const { kind, name, group, handles } = targetOf(to);
+    const { event: type, data, id, retry, comment } = eventOf(event);
+    if (handles) this.#engine.prepareForStreams(handles, type, data, id, retry, comment);
+    else this.#engine.prepare(kind, name, group, type, data, id, retry, comment);
+  }
+
+  #comeOrGo() {
+    if (!this.#announced) return;
+    this.#changed = true;
+    this.#turn();
+  }
+
+  #announce() {
+    this.#changed = false;
+    this.#quiet = true;
+    this.#host.later(COALESCE, () => {
+      this.#quiet = false;
+      if (this.#changed && this.#engine) this.#turn();
+    });
+    if (this.#engine.hasListeners(this.#announced)) {
+      call(() => this.#engine.notify(this.#host.now(), this.#announced, undefined, this.#bare));
+    }
+  }
+
+  #tell(what, told) {
+    this.#callbacks[what]?.(told);
+  }
+
+  #checkOpen() {
+    if (this.#closed) throw closed();
+  }
+
+  #arm() {
+    const at = this.#engine.pollTimeout();
+    if (at === this.#dueAt) return;
+    this.#dueAt = at;
+    this.#timer = this.#host.wakeAt(at, this.#timer, () => this.wake());
+  }
+}
+
+/** What every host has: a clock, entropy, and timers that keep no process alive. */
+export const webHost = {
+  now: () => Date.now(),
+  entropy: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  soon: (work) => setTimeout(work, 0),
+  later(delay, work) {
+    setTimeout(work, delay).unref?.();
+  },
+  /** Calls `wake` at `at`, and no longer at what `timer` stands for. A negative time is never. */
+  wakeAt(at, timer, wake) {
+    clearTimeout(timer);
+    if (at < 0) return undefined;
+    const next = setTimeout(wake, Math.min(Math.max(at - Date.now(), 0), LONGEST_TIMER));
+    next.unref?.();
+    return next;
+  },
+};
+
+function makeEngine(options, host) {
+  const chosen = engineOptions(options);
+  try {
+    const epoch = host.epoch?.() ?? new DataView(host.entropy(4).buffer).getUint32(0);
+    return call(() => new wasm.Hub(chosen, epoch, host.entropy(16)));
+  } finally {
+    chosen.free();
+  }
+}
+
+function closed() {
+  return new SseError('closed', 'the hub is closed');
+}
+
+/** Says which of several publications is to blame. */
+function blame(index, fallback, operation) {
+  try {
+    return call(operation);
+  } catch (error) {
+    if (error instanceof SseError) error.index = index ?? Number(error.field || 0);
+    if (error instanceof SseError && index === undefined) error.field = fallback;
+    throw error;
+  }
+}

@@ -1,0 +1,144 @@
+import { DurableObject } from 'cloudflare:workers';
+
+import { Hub } from '../hub.js';
+import { Admitted } from '../hub/guard.js';
+import { webHost } from '../hub/hub.js';
+import { Store } from './storage.js';
+
+/** How long an engine that nobody needs is kept, in milliseconds. */
+const LINGER = 1000;
+/** What an engine of an object is made with, where nothing else is said: an object shares 128 MB with others. */
+const LIMITS = { connections: 10_000, clients: 20_000, topics: 20_000, logBytes: 1 << 20, logEntries: 16_384 };
+
+/**
+ * A hub in a Durable Object, with everything in its storage: it may be evicted, killed and started anew at any time.
+ *
+ * The engine exists while it is needed. It is restored from storage for the first request, and freed when the last stream is
+ * gone: all objects of a class share one memory.
+ */
+export class SseHubObject extends DurableObject {
+  /** Options of the hub, for classes that extend this one. */
+  static options = {};
+
+  #store;
+  #hub = null;
+  #requests = 0;
+  #alarmAt = null;
+  #lingering;
+
+  constructor(context, environment) {
+    super(context, environment);
+    this.#store = new Store(context.storage);
+  }
+
+  /** The hub, restored if need be. Hold it no longer than a call takes. */
+  get hub() {
+    if (!this.#hub) {
+      const options = { ...this.options(), prefix: '/' };
+      const limits = { ...LIMITS, ...options.limits };
+      this.#hub = new Hub({ ...options, limits }, this.#host(), new Admitted());
+    }
+    return this.#hub;
+  }
+
+  /** Options of the hub, for classes that need `this.env` to tell them. */
+  options() {
+    return this.constructor.options;
+  }
+
+  async fetch(request) {
+    this.#requests += 1;
+    try {
+      return await this.hub.handle(request);
+    } catch (error) {
+      this.#broken(error);
+      return new Response('{"error":"the hub broke down and starts anew; try again"}', {
+        status: 503,
+        headers: { 'content-type': 'application/json', 'retry-after': '1' },
+      });
+    } finally {
+      this.#requests -= 1;
+      this.#linger();
+    }
+  }
+
+  /** It may come early and twice: the engine knows what is due. */
+  async alarm() {
+    this.#alarmAt = null;
+    this.hub.wake();
+  }
+
+  // ---- for other Workers, by RPC
+
+  async publish(to, event) {
+    return this.hub.publish(to, event);
+  }
+
+  async publishAll(publications) {
+    return this.hub.publishAll(publications);
+  }
+
+  async notify(key, options) {
+    return this.hub.notify(key, options);
+  }
+
+  async progress(client, task, progress) {
+    this.hub.progress(client, task, progress);
+  }
+
+  async complete(client, task, result) {
+    this.hub.complete(client, task, result);
+  }
+
+  async fail(client, task, reason) {
+    this.hub.fail(client, task, reason);
+  }
+
+  async clients() {
+    return this.hub.clients();
+  }
+
+  async usage() {
+    return this.hub.usage;
+  }
+
+  #host() {
+    return {
+      ...webHost,
+      epoch: () => this.#store.epoch(new DataView(webHost.entropy(4).buffer).getUint32(0)),
+      restore: (engine) => this.#store.restore(engine, Date.now()),
+      flush: (engine) => this.#store.flush(engine),
+      broken: (error) => this.#broken(error),
+      emptied: () => this.#linger(),
+      wakeAt: (at) => this.#wakeAt(at),
+    };
+  }
+
+  /** An alarm that is set already wakes the engine early; then it is set anew. */
+  #wakeAt(at) {
+    if (at < 0 || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
+    this.#alarmAt = Math.max(at, Date.now() + 1);
+    this.ctx.storage.setAlarm(this.#alarmAt);
+  }
+
+  #linger() {
+    clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => {
+      if (this.#requests > 0 || this.#hub === null || this.#hub.usage.connections > 0) return;
+      this.#hub.free();
+      this.#hub = null;
+    }, LINGER);
+  }
+
+  /** A trap leaves an engine that cannot be used, or freed. What it knew is in storage. */
+  #broken(error) {
+    console.error('the engine broke down and is built anew', error);
+    const hub = this.#hub;
+    this.#hub = null;
+    try {
+      hub?.free();
+    } catch {
+      // Its memory is lost with it.
+    }
+  }
+}

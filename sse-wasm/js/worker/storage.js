@@ -1,0 +1,73 @@
+// A hub's clients and frames in the SQLite storage of a Durable Object.
+//
+// Records are written before anything of them is sent, all of one turn together: workerd commits what is written without an await
+// in between as one.
+
+/** What one object keeps. */
+export class Store {
+  #sql;
+  #evicted = 0;
+
+  constructor(storage) {
+    this.#sql = storage.sql;
+    this.#sql.exec('CREATE TABLE IF NOT EXISTS sse_clients (grp TEXT, id TEXT, since REAL, record BLOB, PRIMARY KEY (grp, id))');
+    this.#sql.exec('CREATE TABLE IF NOT EXISTS sse_frames (until INTEGER PRIMARY KEY, record BLOB)');
+    this.#sql.exec('CREATE TABLE IF NOT EXISTS sse_facts (name TEXT PRIMARY KEY, value REAL)');
+  }
+
+  /** The epoch that all lives of this object share: made once. */
+  epoch(made) {
+    const kept = this.#fact('epoch');
+    if (kept !== undefined) return kept;
+    this.#note('epoch', made);
+    return made;
+  }
+
+  /** Gives an empty engine what was kept, and asks it for changes from now on. */
+  restore(engine, now) {
+    for (const [record] of this.#sql.exec('SELECT record FROM sse_clients ORDER BY since, rowid').raw()) {
+      engine.restoreClient(now, new Uint8Array(record));
+    }
+    this.#evicted = this.#fact('evicted') ?? 0;
+    engine.restorePosition(this.#evicted, this.#fact('last') ?? 0);
+    for (const [record] of this.#sql.exec('SELECT record FROM sse_frames ORDER BY until').raw()) {
+      engine.restoreFrames(new Uint8Array(record));
+    }
+    engine.keep();
+  }
+
+  /** Writes down what changed. */
+  flush(engine) {
+    if (!engine.hasChanges()) return;
+    if (engine.takeCleared()) this.#sql.exec('DELETE FROM sse_clients');
+    const changed = engine.takeClients();
+    for (let at = 0; at < changed.length; at += 2) this.#keepClient(engine, changed[at], changed[at + 1]);
+    for (let record = engine.takeFrames(); record; record = engine.takeFrames()) {
+      this.#sql.exec('INSERT INTO sse_frames VALUES (?, ?)', engine.keptUntil(), record);
+    }
+    this.#note('last', engine.keptUntil());
+    const evicted = engine.evicted();
+    if (evicted === this.#evicted) return;
+    this.#evicted = evicted;
+    this.#note('evicted', evicted);
+    this.#sql.exec('DELETE FROM sse_frames WHERE until <= ?', evicted);
+  }
+
+  #keepClient(engine, group, id) {
+    const record = engine.clientRecord(group, id);
+    if (record) {
+      const words = 'INSERT INTO sse_clients VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET since = ?3, record = ?4';
+      this.#sql.exec(words, group, id, engine.agesSince(group, id), record);
+    } else {
+      this.#sql.exec('DELETE FROM sse_clients WHERE grp = ? AND id = ?', group, id);
+    }
+  }
+
+  #fact(name) {
+    return [...this.#sql.exec('SELECT value FROM sse_facts WHERE name = ?', name)][0]?.value;
+  }
+
+  #note(name, value) {
+    this.#sql.exec('INSERT INTO sse_facts VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2', name, value);
+  }
+}
