@@ -1,2 +1,4 @@
+export { SseDecoderStream } from './decoder-stream.js';
 export { SseError } from './errors.js';
+export { EventSource, EventSourceErrorEvent } from './event-source.js';
 export { events } from './events.js';

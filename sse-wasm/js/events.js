@@ -111,8 +111,7 @@ export class Decoding {
   #report;
 
   constructor({ maxLine, maxEvent, lastEventId, onComment, onRetry } = {}) {
-    const options = Object.entries({ maxLine, maxEvent, lastEventId }).filter(([, value]) => value !== undefined);
-    this.#follower = new Follower({ ...Object.fromEntries(options), reconnect: false });
+    this.#follower = new Follower({ maxLine, maxEvent, lastEventId, reconnect: false });
     const { source } = this.#follower;
     if (source.poll() !== CONNECT) throw new Error('the machine does not connect');
     source.respond(now(), 200, 'text/event-stream', '', -1);

@@ -75,9 +75,8 @@ export class Follower {
   #id = '';
 
   constructor(options) {
-    const { jitter, lastEventId = '', ...others } = { ...DEFAULTS, ...options };
-    const numbers = Object.keys(DEFAULTS).map((name) => (name === 'jitter' ? jitter * 100 : others[name]));
-    for (const [index, name] of Object.keys(DEFAULTS).entries()) numbers[index] = numberOf(name, numbers[index]);
+    const { lastEventId = '' } = options;
+    const numbers = Object.entries(DEFAULTS).map(([name, value]) => numberOf(name, options[name] ?? value));
     const entropy = crypto.getRandomValues(new Uint32Array(2));
     this.source = new Source(new Float64Array([...numbers, now(), entropy[0] * 2 ** 21 + (entropy[1] >>> 11)]));
     if (!this.source.setLastEventId(String(lastEventId))) {
@@ -117,8 +116,12 @@ export class Follower {
       const kind = item & 7;
       const length = item >>> LENGTH_SHIFT;
       if (kind >= RETRY) {
-        if (kind === RETRY) report?.retry?.(words[++word]);
-        else report?.lost?.(new SseError(...LOST[length]), events);
+        if (kind === RETRY) {
+          word += 1;
+          report?.retry?.(words[word]);
+        } else {
+          report?.lost?.(new SseError(...LOST[length]), events);
+        }
         continue;
       }
       let text;
@@ -156,10 +159,11 @@ export function bytesOf(chunk) {
 function numberOf(name, value) {
   if (typeof value === 'boolean') return Number(value);
   if (typeof value !== 'number' || Number.isNaN(value)) throw new SseError('invalid-option', `the option ${name} must be a number`, name);
-  if (name.startsWith('max') && !(value >= 1 && value <= MAX_TEXT)) {
-    throw new SseError('invalid-option', `the option ${name} must be between 1 and ${MAX_TEXT} bytes`, name);
+  if (name.startsWith('max') && !(value >= 0 && value <= MAX_TEXT)) {
+    throw new SseError('invalid-option', `the option ${name} must be between 0 and ${MAX_TEXT} bytes`, name);
   }
-  return value === Infinity ? NEVER : value;
+  if (value === Infinity) return NEVER;
+  return name === 'jitter' ? value * 100 : value;
 }
 
 // What grows wasm memory leaves the views of it empty.

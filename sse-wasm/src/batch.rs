@@ -106,8 +106,7 @@ impl Batch {
         let mut rest = text;
         while !rest.is_empty() {
             // Most of it is ASCII often, and that can be widened many at a time.
-            let ascii = rest.bytes().position(|byte| byte >= 0x80).unwrap_or(rest.len());
-            let (plain, others) = rest.split_at(ascii);
+            let (plain, others) = rest.split_at(ascii_prefix(rest.as_bytes()));
             self.wide.extend(plain.bytes().map(u16::from));
             let end = others.find(|char: char| char.is_ascii()).unwrap_or(others.len());
             let (others, after) = others.split_at(end);
@@ -116,6 +115,11 @@ impl Batch {
         }
         self.words.push(kind | WIDE | ((self.wide.len() - begin) as u32) << LENGTH_SHIFT);
     }
+}
+
+fn ascii_prefix(bytes: &[u8]) -> usize {
+    let blocks = bytes.chunks(16).take_while(|block| block.is_ascii()).map(<[u8]>::len).sum();
+    blocks + bytes[blocks..].iter().take_while(|byte| byte.is_ascii()).count()
 }
 
 /// Words before the first item.
