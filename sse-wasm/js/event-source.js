@@ -14,6 +14,9 @@ const FAR = 2 ** 31 - 1;
 /** As many events wait for who iterates before no more is read from the connection. */
 const WAITING_EVENTS = 256;
 
+/** What `fetch` can ask for. Another attempt at anything else would end the same. */
+const SCHEMES = /^(https?|blob|data):/;
+
 /** What happened to a connection, by the machine's numbers. */
 const INTERRUPTIONS = [
   ['ended', 'the server ended the stream'],
@@ -191,6 +194,7 @@ export class EventSource extends EventTarget {
   }
 
   #init(signal) {
+    if (!SCHEMES.test(this.#url)) throw new TypeError(`an event stream cannot be asked for at ${this.#url}`);
     const { body, ...request } = this.#request;
     const headers = new Headers(request.headers);
     if (!headers.has('accept')) headers.set('accept', 'text/event-stream');
