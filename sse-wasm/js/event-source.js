@@ -1,12 +1,9 @@
 import { SseError } from './errors.js';
+import { CLOSED, CONNECTING, OPEN, likeEventSource, resolve } from './like-event-source.js';
 import { Queue } from './queue.js';
 import {
   CLOSE, CONNECT, DEADLINE, DELAY, ENDED, FAILED, Follower, NOTHING, OPENED, TIME_PASSED, UNSENDABLE, WAITING, bytesOf, now,
 } from './source.js';
-
-const CONNECTING = 0;
-const OPEN = 1;
-const CLOSED = 2;
 
 /** Longer than this no timer of a host runs; it is set again then. */
 const FAR = 2 ** 31 - 1;
@@ -288,57 +285,12 @@ export class EventSource extends EventTarget {
   }
 }
 
-for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSED })) {
-  for (const target of [EventSource, EventSource.prototype]) Object.defineProperty(target, name, { value, enumerable: true });
-}
-
-/** The handlers of each source, `onopen` and the others: by type, what was set and what listens for it. */
-const handlers = new WeakMap();
-
-for (const type of ['open', 'message', 'error']) {
-  Object.defineProperty(EventSource.prototype, `on${type}`, {
-    enumerable: true,
-    configurable: true,
-    get() {
-      return handlers.get(this)?.[type]?.handler ?? null;
-    },
-    set(value) {
-      if (!handlers.has(this)) handlers.set(this, {});
-      const own = handlers.get(this);
-      const handler = typeof value === 'function' ? value : null;
-      if (handler === null) {
-        if (own[type]) this.removeEventListener(type, own[type].listener);
-        delete own[type];
-      } else if (own[type]) {
-        own[type].handler = handler;
-      } else {
-        own[type] = { handler, listener: (event) => own[type]?.handler.call(this, event) };
-        this.addEventListener(type, own[type].listener);
-      }
-    },
-  });
-}
-
-for (const dispose of [Symbol.dispose, Symbol.asyncDispose]) {
-  if (!dispose) continue;
-  EventSource.prototype[dispose] = function () {
-    this.close();
-  };
-}
+likeEventSource(EventSource);
 
 function told(table, kind, output) {
   const [code, message] = table[kind & 15];
   const status = output >>> 16 || undefined;
   return { code, message: status ? `${message} ${status}` : message, status };
-}
-
-function resolve(url) {
-  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-  try {
-    return new URL(url, base).href;
-  } catch {
-    throw new DOMException(`"${url}" is not a URL`, 'SyntaxError');
-  }
 }
 
 /** Text as the bytes of its UTF-8, one character each: what headers are made of. */

@@ -1,13 +1,20 @@
-/** What waits for who iterates: an async iterator that is put into from elsewhere. */
+import { SseError } from './errors.js';
+
+/**
+ * What waits for who iterates: an async iterator that is put into from elsewhere. With a `limit`, who lets more than that wait is told so
+ * by an error.
+ */
 export class Queue {
   #items = [];
   #asked = [];
   #ended = false;
   #error;
+  #limit;
   #onTaken;
   #onLeft;
 
-  constructor({ onTaken, onLeft } = {}) {
+  constructor({ limit = Infinity, onTaken, onLeft } = {}) {
+    this.#limit = limit;
     this.#onTaken = onTaken;
     this.#onLeft = onLeft;
   }
@@ -21,7 +28,8 @@ export class Queue {
     if (this.#ended) return;
     const asked = this.#asked.shift();
     if (asked) asked.resolve({ done: false, value });
-    else this.#items.push(value);
+    else if (this.#items.length < this.#limit) this.#items.push(value);
+    else this.#overrun();
   }
 
   /** Nothing more comes; what waits is still to be had, and then the error, if there is one. */
@@ -53,6 +61,11 @@ export class Queue {
 
   [Symbol.asyncIterator]() {
     return this;
+  }
+
+  #overrun() {
+    this.end(new SseError('too-slow', `more than ${this.#limit} messages wait to be taken`));
+    this.#onLeft?.(this);
   }
 
   #last() {
