@@ -9,9 +9,9 @@ import { listen } from '../../support/listen.js';
  * `{ status, headers, body, hold }`. In the body, `{name}` stands for the header of the request (`-` without one, UTF-8 read as such),
  * `{method}`, `{sent}` (its body) and `{cookie}` likewise. `hold` keeps the answer open.
  *
- * `requests(token)` are those so far, `open(token)` the answers that are still under way.
+ * `files` and `routes` answer what is asked for by other paths. `requests(token)` are those so far, `open(token)` the answers that are still under way.
  */
-export async function startServer({ files = () => undefined } = {}) {
+export async function startServer({ files = () => undefined, routes = {} } = {}) {
   const played = new Map();
   const server = http.createServer(async (request, response) => {
     const url = new URL(request.url, 'http://localhost');
@@ -23,6 +23,7 @@ export async function startServer({ files = () => undefined } = {}) {
         'access-control-allow-methods': 'GET, POST', 'access-control-allow-headers': 'last-event-id, x-test, content-type',
       }).end();
     }
+    if (routes[url.pathname]) return void routes[url.pathname](request, response);
     if (url.pathname !== '/play') return void response.writeHead(404).end();
     const token = url.searchParams.get('token');
     const own = played.get(token) ?? { requests: [], open: new Set() };
