@@ -82,7 +82,9 @@ export class EngineHub {
 
   get usage() {
     const [connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes] = this.#engine.usage();
-    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes };
+    // Of all hubs that share this memory: those of one process or isolate.
+    const memoryBytes = wasm.initSync().memory.buffer.byteLength;
+    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes, memoryBytes };
   }
 
   // ---- who receives
@@ -305,6 +307,11 @@ export class EngineHub {
     if (!this.#connections.has(connection.handle)) return;
     this.left(connection);
     connection.outlet.end('ended');
+  }
+
+  /** When {@link wake} is due; negative for never. */
+  get dueAt() {
+    return this.#engine.pollTimeout();
   }
 
   /** It is time. Early, late, or twice: the engine knows what is due. */
