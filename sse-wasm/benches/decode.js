@@ -21,6 +21,10 @@ const TARGETS = { llm: { 16384: 1.5, 1400: 1.5 }, 'data-x': { 16384: 1, 1400: 1 
 /** In chunks of 64 bytes only so much of a corpus is decoded: the host's streams take a microsecond and more for each. */
 const SMALL = 16 << 10;
 
+/** In milliseconds. */
+const SAMPLE = 0.3;
+const WARM_UP = 200;
+
 const WAYS = {
   events: { ours: (chunks) => count(events(stream(chunks))), theirs: (chunks) => count(parsed(chunks)) },
   transform: { ours: (chunks) => count(stream(chunks).pipeThrough(new SseDecoderStream())), theirs: (chunks) => count(parsed(chunks)) },
@@ -35,11 +39,15 @@ for (const [name, corpus] of Object.entries(corpora())) {
     const chunks = cut(size < 1000 ? corpus.bytes.subarray(0, SMALL) : corpus.bytes, size);
     const wanted = await WAYS.calls.theirs(chunks);
     const runs = Object.entries(WAYS).map(([way, { ours, theirs }]) => ({ way, ours: sampler(ours), theirs: sampler(theirs) }));
-    for (let round = -3; round < ROUNDS; round++) {
+    for (const { ours, theirs } of runs) {
+      await ours.warmUp(chunks, wanted);
+      await theirs.warmUp(chunks, wanted);
+    }
+    for (let round = 0; round < ROUNDS; round++) {
       globalThis.gc?.();
       for (const { ours, theirs } of runs) {
-        await ours.sample(chunks, wanted, round >= 0);
-        await theirs.sample(chunks, wanted, round >= 0);
+        await ours.sample(chunks, wanted);
+        await theirs.sample(chunks, wanted);
       }
     }
     for (const { way, ours, theirs } of runs) report(name, size, way, ours.speed(), theirs.speed());
@@ -59,21 +67,29 @@ function mb(speed) {
   return (speed / 1e6).toFixed(1).padStart(9);
 }
 
-/** Runs one way again and again and keeps how long it took; a sample is long enough for the clock. */
+/**
+ * Runs one way again and again and keeps how long it took. A sample is short, so that on a busy machine many are not interrupted and the
+ * median is one of those.
+ */
 function sampler(run) {
   const speeds = [];
+  async function spend(millis, chunks, wanted) {
+    let [took, times] = [0, 0];
+    while (took < millis) {
+      const begin = performance.now();
+      const found = await run(chunks);
+      took += performance.now() - begin;
+      times += 1;
+      if (found !== wanted) throw new Error(`${found} events instead of ${wanted}`);
+    }
+    return took / times;
+  }
   return {
-    async sample(chunks, wanted, counts) {
+    /** Until the host has compiled what it runs for good. */
+    warmUp: (chunks, wanted) => spend(WARM_UP, chunks, wanted),
+    async sample(chunks, wanted) {
       const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-      let [took, times] = [0, 0];
-      while (took < 3) {
-        const begin = performance.now();
-        const found = await run(chunks);
-        took += performance.now() - begin;
-        times += 1;
-        if (found !== wanted) throw new Error(`${found} events instead of ${wanted}`);
-      }
-      if (counts) speeds.push((bytes * times * 1000) / took);
+      speeds.push((bytes * 1000) / await spend(SAMPLE, chunks, wanted));
     },
     speed: () => speeds.sort((a, b) => a - b)[speeds.length >> 1],
   };
