@@ -220,7 +220,7 @@ export class EventSource extends EventTarget {
       const { done, value } = await reader.read();
       if (done || connection !== this.#connection) return;
       const events = [];
-      this.#follower.decode(bytesOf(value), events, this.#report);
+      this.#follower.decode(now(), bytesOf(value), events, this.#report);
       for (const event of events) {
         this.#dispatch(event);
         if (connection !== this.#connection) return;

@@ -90,9 +90,8 @@ export class Follower {
     return this.#id;
   }
 
-  /** Decodes a chunk: events to `events`, anything else to the `report`, where it is wanted. */
-  decode(chunk, events, report) {
-    const at = now();
+  /** Decodes a chunk that came at this time: events to `events`, anything else to the `report`, where it is wanted. */
+  decode(at, chunk, events, report) {
     for (let begin = 0; begin < chunk.length; begin += PIECE) {
       const piece = chunk.length <= PIECE ? chunk : chunk.subarray(begin, begin + PIECE);
       view();
