@@ -35,7 +35,9 @@ export async function startServer({ files = () => undefined, routes = {} } = {})
     response.on('close', () => own.open.delete(response));
     const script = JSON.parse(url.searchParams.get('script'));
     const answer = script[Math.min(own.requests.length, script.length) - 1];
-    response.writeHead(answer.status ?? 200, { 'content-type': 'text/event-stream', ...answer.headers });
+    // Chromium takes what ends the body of a 205, which may have none, for the answer to its next request.
+    const alone = answer.status === 205 ? { connection: 'close' } : {};
+    response.writeHead(answer.status ?? 200, { 'content-type': 'text/event-stream', ...alone, ...answer.headers });
     response.flushHeaders();
     const body = (answer.body ?? '').replace(/\{([a-z-]+)\}/g, (_, name) => {
       if (name === 'method') return request.method;
