@@ -110,6 +110,28 @@ test('tabs that have the connection close, one after another, while events come:
   assert.deepEqual([log.open, log.opened, tabs.length], [1, 6, 5]);
 });
 
+test('what a leader repeats that was told less than others is given once', async () => {
+  await Promise.all([open(), open()]);
+  await allOpen();
+  for (const data of ['a', 'b', 'c']) log.publish(data);
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 3), 'both saw them');
+  // As a tab would that was told of the first one only, and now has the connection.
+  const behind = await chromium.open(server.origin);
+  await behind.evaluate(() => {
+    const channel = new BroadcastChannel(`sse:${new URL('/log', location)}`);
+    const tell = (data, lastEventId, own) => {
+      channel.postMessage({ kind: 'event', term: 'another', own, event: { type: 'message', data, lastEventId, origin: location.origin } });
+    };
+    tell('b', '2', true);
+    tell('c', '3', true);
+    tell('without an id of its own', '3', false);
+    tell('d', '4', true);
+  });
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).includes('d')), 'what was new came');
+  for (const tab of tabs) assert.deepEqual(await seenBy(tab), ['a', 'b', 'c', 'without an id of its own', 'd']);
+  await behind.close();
+});
+
 test('a cut connection is made again by the tab that has it; every tab is told', async () => {
   await Promise.all([open(), open(), open()]);
   await allOpen();
