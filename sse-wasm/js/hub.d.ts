@@ -249,7 +249,7 @@ export declare class Hub {
 
   /** Publishes an event; its id. */
   publish(to: Target, event: HubEvent): string;
-  /** Publishes events in order and under consecutive numbers, or none of them; their ids. */
+  /** Publishes events in order and under consecutive numbers, none of them if one cannot be; their ids. */
   publishAll(publications: readonly { to: Target; event: HubEvent }[]): string[];
   /** System M's `notify^KEY` to who listens to the key, if need be only of these user names. */
   notify(key: string, options?: { names?: readonly string[] }): string;

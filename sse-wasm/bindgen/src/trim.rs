@@ -1,15 +1,16 @@
 //! Takes out of a wasm file what only panics need.
 //!
 //! The crate's panic handler is a trap. But before it comes to that, messages are formatted that nobody reads; that code, the messages
-//! and the places in source files are a third of the decoder, and no stable compiler leaves them out.
+//! and the places in source files are a quarter of the decoder, and no stable compiler leaves them out.
 
 use std::error::Error;
 
 use walrus::ir::{self, Instr, InstrSeq, Visitor, VisitorMut, dfs_in_order, dfs_pre_order_mut};
 use walrus::{ConstExpr, DataId, DataKind, FunctionBuilder, FunctionId, FunctionKind, Module};
 
-/// Makes functions that end in a panic trap where they begin, and drops data that nothing refers to any more.
-pub(crate) fn trim(module: &mut Module) -> Result<(), Box<dyn Error>> {
+/// Makes functions that end in a panic trap where they begin, drops the places in source files and, if asked, data that nothing refers to any more: that goes by what
+/// looks like an address, so it is for modules of which every part is tested.
+pub(crate) fn trim(module: &mut Module, data: bool) -> Result<(), Box<dyn Error>> {
     let panics = |name: &str| PANICS.iter().any(|part| name.contains(part));
     let found: Vec<FunctionId> = module
         .funcs
@@ -28,8 +29,13 @@ pub(crate) fn trim(module: &mut Module) -> Result<(), Box<dyn Error>> {
         dfs_pre_order_mut(&mut ForgetArguments(&found), function, entry);
     }
     walrus::passes::gc::run(module);
-    for id in unreferenced(module) {
+    for id in places(module) {
         module.data.delete(id);
+    }
+    if data {
+        for id in unreferenced(module) {
+            module.data.delete(id);
+        }
     }
     Ok(())
 }
@@ -62,21 +68,10 @@ impl VisitorMut for ForgetArguments<'_> {
 }
 
 /// Segments whose addresses stand nowhere: not in the code, not in segments that are referred to. Whatever could be an address counts
-/// as one. Each segment is one of the compiler's objects (`--no-merge-data-segments`), and addresses are of an object and within it.
+/// as one. Each segment is one of the compiler's objects (`--no-merge-data-segments`), and addresses are of an object, within it or, where
+/// an index is never 0, somewhat before it.
 fn unreferenced(module: &Module) -> Vec<DataId> {
-    let mut objects: Vec<(u32, DataId, &[u8])> = module
-        .data
-        .iter()
-        .filter_map(|data| match data.kind {
-            DataKind::Active { offset: ConstExpr::Value(ir::Value::I32(at)), .. } => {
-                Some((at as u32, data.id(), data.value.as_slice()))
-            }
-            _ => None,
-        })
-        .collect();
-    objects.sort_by_key(|object| object.0);
-    let places: Vec<DataId> = objects.iter().filter(|object| is_place(object.2, &objects)).map(|object| object.1).collect();
-    objects.retain(|object| !places.contains(&object.1));
+    let objects = objects(module);
     let mut code = Addresses(Vec::new());
     for (_, function) in module.funcs.iter_local() {
         dfs_in_order(&mut code, function, function.entry_block());
@@ -87,24 +82,44 @@ fn unreferenced(module: &Module) -> Vec<DataId> {
         // An object ends where the next one begins; its end is also an address of it.
         for index in 0..objects.len() {
             let (at, _, bytes) = objects[index];
-            if kept[index] || address < at || address > at + bytes.len() as u32 {
+            if kept[index] || address < at.saturating_sub(BEFORE) || address > at + bytes.len() as u32 {
                 continue;
             }
             kept[index] = true;
             wanted.extend(bytes.windows(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])));
         }
     }
-    let others = objects.iter().zip(kept).filter(|(_, kept)| !kept).map(|((_, id, _), _)| *id);
-    others.chain(places).collect()
+    objects.iter().zip(kept).filter(|(_, kept)| !kept).map(|((_, id, _), _)| *id).collect()
 }
 
-/// Whether an object is a place in a source file: address and length of the name of a file, line and column. Functions hand places on to
-/// those that panic, and only these would read them.
-fn is_place(bytes: &[u8], objects: &[(u32, DataId, &[u8])]) -> bool {
-    let Ok(words) = <[u8; 16]>::try_from(bytes) else { return false };
-    let word = |index: usize| u32::from_le_bytes([words[index], words[index + 1], words[index + 2], words[index + 3]]);
-    let (name, len) = (word(0), word(4) as usize);
-    objects.iter().any(|(at, _, bytes)| *at == name && bytes.get(..len).is_some_and(|name| name.ends_with(b".rs")))
+/// As far before an object its address may be said to be: indices of tables begin with a letter or the like.
+const BEFORE: u32 = 256;
+
+/// Places in source files: address and length of the name of a file, line and column. Functions hand them on to those that panic, and only
+/// these would read them.
+fn places(module: &Module) -> Vec<DataId> {
+    let objects = objects(module);
+    let is_place = |bytes: &[u8]| {
+        let Ok(bytes) = <[u8; 16]>::try_from(bytes) else { return false };
+        let word = |index: usize| u32::from_le_bytes([bytes[index], bytes[index + 1], bytes[index + 2], bytes[index + 3]]);
+        let (name, len) = (word(0), word(4) as usize);
+        objects.iter().any(|(at, _, bytes)| *at == name && bytes.get(..len).is_some_and(|name| name.ends_with(b".rs")))
+    };
+    objects.iter().filter(|(_, _, bytes)| is_place(bytes)).map(|(_, id, _)| *id).collect()
+}
+
+/// The compiler's objects: where they are, and their bytes.
+fn objects(module: &Module) -> Vec<(u32, DataId, &[u8])> {
+    module
+        .data
+        .iter()
+        .filter_map(|data| match data.kind {
+            DataKind::Active { offset: ConstExpr::Value(ir::Value::I32(at)), .. } => {
+                Some((at as u32, data.id(), data.value.as_slice()))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// Every number of the code that may be an address: constants, and what is added to an address when memory is used.
@@ -123,11 +138,13 @@ impl Visitor<'_> for Addresses {
 }
 
 /// What stands in the mangled names of functions that do not return.
-const PANICS: [&str; 9] = [
-    "4core9panicking",
+const PANICS: [&str; 11] = [
+    "9panicking",
     "slice_index_fail",
     "slice_error_fail",
     "len_mismatch_fail",
+    "unwrap_failed",
+    "expect_failed",
     "rust_begin_unwind",
     "alloc_error_handler",
     "handle_alloc_error",

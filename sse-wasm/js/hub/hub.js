@@ -153,12 +153,13 @@ export class EngineHub {
     const rows = this.#engine.clients();
     const clients = [];
     for (let at = 0; at < rows.length; ) {
-      const [group, id, name, registered, streams, topics] = rows.slice(at, at + 6);
-      at += 6 + Number(topics);
+      const [group, id, name, ordinal, registered, streams, topics] = rows.slice(at, at + 7);
+      at += 7 + Number(topics);
       const listens = rows.slice(at - Number(topics), at);
-      clients.push({ group, id, name, registered: Number(registered), streams: Number(streams), topics: listens });
+      const client = { group, id, name, registered: Number(registered), streams: Number(streams), topics: listens };
+      clients.push([Number(ordinal), client]);
     }
-    return clients;
+    return clients.sort(([a], [b]) => a - b).map(([, client]) => client);
   }
 
   /** The open streams of a client, or all there are. */

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use sse_proto::manager::Payload;
@@ -115,7 +116,6 @@ impl Hub {
     /// # Errors
     ///
     /// The key cannot be one, or a limit is reached.
-    #[expect(clippy::needless_pass_by_value, reason = "what wasm-bindgen converts to")]
     pub fn notify(&mut self, now: f64, key: &str, user_names: Option<Vec<String>>, bare: bool) -> Result<f64, JsValue> {
         error::topic("key", key, self.engine.config().limits.topic_bytes)?;
         let payload = if bare { Payload::Bare(key) } else { Payload::Notify(key) };
@@ -130,7 +130,7 @@ impl Hub {
                 Target::Clients(&chosen)
             }
         };
-        let published = self.engine.publish(instant(now), target, &payload).map_err(Failure::from)?;
+        let published = self.engine.publish(instant(now), target, &framed(&payload)).map_err(Failure::from)?;
         Ok(published.sequence as f64)
     }
 
@@ -153,7 +153,7 @@ impl Hub {
             true => Payload::Bare("ad-hoc"),
             false => Payload::Completed { timestamp: now, id, task: "ad-hoc", failure: None },
         };
-        let published = self.engine.publish(now, Target::Client(key), &payload).map_err(Failure::from)?;
+        let published = self.engine.publish(now, Target::Client(key), &framed(&payload)).map_err(Failure::from)?;
         Ok(published.sequence as f64)
     }
 }
@@ -220,4 +220,9 @@ impl Hub {
             other => other.into(),
         })
     }
+}
+
+/// As all other publications, so that publishing exists once.
+fn framed(payload: &Payload<'_>) -> Frame<Vec<u8>> {
+    Frame::new(payload, |len| vec![0; len])
 }

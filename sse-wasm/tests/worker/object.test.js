@@ -190,6 +190,24 @@ describe('many peers of one object', () => {
   });
 });
 
+test('a group of its own has an object of its own', async () => {
+  const worker = await startWorker({ token: TOKEN });
+  const base = `${worker.origin}/groups/`;
+  const send = (body, path = 'publish') => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const [red, blue, none] = await Promise.all(['?group=red', '?group=blue', ''].map((query) => open(`${base}events${query}`)));
+  for (const stream of [red, blue, none]) await stream.next();
+  const answers = await Promise.all([{ to: { group: 'red' }, data: 'r' }, { to: { group: 'blue' }, data: 'b' }, { to: 'all', data: 'n' }].map((event) => send(event)));
+  for (const answer of answers) assert.equal(answer.status, 200);
+  for (const [stream, data] of [[red, 'r'], [blue, 'b'], [none, 'n']]) assert.match(await stream.next(), new RegExp(`^data:${data}\n`));
+  for (const name of ['group:red', 'group:blue', 'hub']) assert.equal((await worker.call(name, 'usage')).connections, 1, name);
+  const mixed = await send([{ to: { group: 'red' }, data: 'r' }, { to: 'all', data: 'n' }]);
+  assert.equal(mixed.status, 400);
+  assert.equal((await mixed.json()).field, 'to');
+  assert.equal((await send('not an event')).status, 400);
+  for (const stream of [red, blue, none]) stream.close();
+  await worker.stop();
+});
+
 test('60 objects, evicted and rebuilt, take no more memory each time', async () => {
   const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
   const names = Array.from({ length: 60 }, (_, at) => `object${at}`);
