@@ -1,53 +1,155 @@
-import { StreamDecoder } from '#decoder';
-
 import { SseError } from './errors.js';
-
-const EVENT = 0;
-const COMMENT = 1;
-const RETRY = 2;
-const ID = 3;
-
-const MESSAGES = {
-  'line-too-long': 'the peer sent a line longer than the limit',
-  'event-too-long': 'the peer sent an event with more data than the limit',
-  'buffer-full': 'the event does not fit the decoder’s memory',
-};
+import { CONNECT, Follower, NOTHING, bytesOf, now } from './source.js';
 
 /** The events of a response, one after the other. */
-export async function* events(response, options = {}) {
-  const decoder = new StreamDecoder(options.maxLine ?? 16 << 20, options.maxEvent ?? 16 << 20);
-  try {
-    for await (const chunk of response.body ?? response) {
-      for (const item of itemsOf(decoder, chunk)) {
-        if (item.kind === EVENT) yield item.event;
-        if (item.error) throw item.error;
+export function events(source, options = {}) {
+  return new Events(readerOf(source), options);
+}
+
+class Events {
+  #reader;
+  #decoding;
+  #ready = [];
+  #taken = 0;
+  #last = Promise.resolve();
+  #signal;
+  #aborted;
+
+  constructor(reader, options) {
+    this.#reader = reader;
+    this.#decoding = new Decoding(options);
+    const { signal } = options;
+    if (!signal) return;
+    this.#signal = signal;
+    this.#aborted = () => this.#end(signal.reason).catch(() => {});
+    if (signal.aborted) this.#aborted();
+    else signal.addEventListener('abort', this.#aborted, { once: true });
+  }
+
+  next() {
+    const ready = this.#ready;
+    if (this.#taken < ready.length) return Promise.resolve({ done: false, value: ready[this.#taken++] });
+    // Those who do not wait for an answer before they ask again are served in order.
+    const next = this.#last.then(() => this.#next());
+    this.#last = next.catch(() => {});
+    return next;
+  }
+
+  async return(value) {
+    await this.#end();
+    return { done: true, value };
+  }
+
+  async throw(error) {
+    await this.#end(error);
+    throw error;
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  async #next() {
+    while (this.#taken === this.#ready.length) {
+      this.#signal?.throwIfAborted();
+      if (!this.#reader) return { done: true, value: undefined };
+      const lost = this.#decoding.error;
+      if (lost) {
+        await this.#end(lost);
+        throw lost;
       }
+      const { done, value } = await this.#read();
+      this.#signal?.throwIfAborted();
+      if (!this.#reader || done) {
+        this.#leave();
+        return { done: true, value: undefined };
+      }
+      this.#taken = 0;
+      this.#ready = this.#decoding.decode(value);
     }
-  } finally {
-    decoder.free();
+    return { done: false, value: this.#ready[this.#taken++] };
+  }
+
+  async #read() {
+    try {
+      return await this.#reader.read();
+    } catch (error) {
+      this.#leave();
+      throw this.#signal?.aborted ? this.#signal.reason : error;
+    }
+  }
+
+  async #end(reason) {
+    const reader = this.#reader;
+    this.#leave();
+    await reader?.cancel(reason);
+  }
+
+  #leave() {
+    this.#reader = undefined;
+    this.#decoding.free();
+    this.#ready = [];
+    this.#taken = 0;
+    this.#signal?.removeEventListener('abort', this.#aborted);
   }
 }
 
-/** What a chunk completed. */
-export function itemsOf(decoder, chunk) {
-  const count = decoder.feed(chunk);
-  if (count === 0) return [];
-  const numbers = decoder.items();
-  const texts = decoder.texts();
-  const items = [];
-  let at = 0;
-  const text = (length) => texts.slice(at, (at += length));
-  for (let index = 0; index < 4 * count; index += 4) {
-    const kind = numbers[index];
-    if (kind === RETRY) {
-      items.push({ kind, retry: numbers[index + 1] });
-      continue;
-    }
-    const [first, second, third] = [text(numbers[index + 1]), text(numbers[index + 2]), text(numbers[index + 3])];
-    if (kind === EVENT) items.push({ kind, event: { type: first, data: second, lastEventId: third } });
-    else if (kind === COMMENT) items.push({ kind, comment: first });
-    else if (kind === ID) items.push({ kind, lastEventId: first });
-    else items.push({ kind, error: new SseError(first, MESSAGES[first]) });
+// A `for await` that is left asks for it.
+const { asyncDispose } = Symbol;
+if (asyncDispose) {
+  Events.prototype[asyncDispose] = async function () {
+    await this.return();
+  };
+}
+
+/** Decodes one stream that is open from the beginning. The first event over the limits is its last. */
+export class Decoding {
+  /** Why it is over; what was decoded before is still to be had. */
+  error;
+  #cut;
+  #follower;
+  #report;
+
+  constructor({ maxLine, maxEvent, lastEventId, onComment, onRetry } = {}) {
+    this.#follower = new Follower({ maxLine, maxEvent, lastEventId, reconnect: false });
+    const { source } = this.#follower;
+    if (source.poll() !== CONNECT) throw new Error('the machine does not connect');
+    source.respond(now(), 200, 'text/event-stream', '', -1);
+    while (source.poll() !== NOTHING);
+    this.#report = {
+      comment: onComment,
+      retry: onRetry,
+      lost: (error, found) => {
+        this.error ??= error;
+        this.#cut ??= found.length;
+      },
+    };
   }
-  return items;
+
+  get lastEventId() {
+    return this.#follower.lastEventId;
+  }
+
+  /** The events that a chunk completed. */
+  decode(chunk) {
+    const found = [];
+    if (this.error) return found;
+    // Nothing in it depends on the time.
+    this.#follower.decode(0, bytesOf(chunk), found, this.#report);
+    if (this.error) found.length = this.#cut;
+    return found;
+  }
+
+  free() {
+    this.#follower.free();
+  }
+}
+
+function readerOf(source) {
+  const body = source?.body === undefined ? source : source.body;
+  if (body === null) return { read: async () => ({ done: true }), cancel: async () => {} };
+  if (typeof body?.getReader === 'function') return body.getReader();
+  const iterator = body?.[Symbol.asyncIterator]?.();
+  if (!iterator) throw new SseError('invalid-source', 'events() takes a Response, a ReadableStream or an async iterable of bytes');
+  return { read: () => iterator.next(), cancel: async () => { await iterator.return?.(); } };
 }

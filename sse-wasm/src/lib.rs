@@ -10,20 +10,22 @@
 
 extern crate alloc;
 
+#[cfg(feature = "decoder")]
+pub mod batch;
 #[cfg(feature = "hub")]
 pub mod config;
-#[cfg(feature = "decoder")]
-pub mod decode;
 #[cfg(feature = "hub")]
 pub mod encode;
 #[cfg(feature = "hub")]
 mod error;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "decoder")]
+pub mod source;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 /// The host rebuilds what panicked: a trap is all it needs to know.
 #[cfg(target_arch = "wasm32")]

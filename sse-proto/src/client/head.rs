@@ -35,9 +35,12 @@ impl<L> Head<'_, L> {
 /// assert_eq!(retry_after("Fri, 31 Dec 1999 23:59:59 GMT"), None);
 /// ```
 pub fn retry_after(value: &str) -> Option<Duration> {
-    let value = value.trim_matches(OPTIONAL_WHITESPACE);
-    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
+    let digits = value.as_bytes().trim_ascii();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let next = |seconds: u64, digit: &u8| seconds.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    Some(Duration::from_secs(digits.iter().fold(0, next)))
 }
 
 /// What to do with a response.
@@ -68,8 +71,6 @@ impl Verdict {
 
 /// Parameters are allowed and not looked at: an event stream is UTF-8 whatever they say.
 fn is_event_stream(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default();
-    essence.trim_matches(OPTIONAL_WHITESPACE).eq_ignore_ascii_case("text/event-stream")
+    let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
-
-const OPTIONAL_WHITESPACE: [char; 2] = [' ', '\t'];

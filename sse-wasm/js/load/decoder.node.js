@@ -2,6 +2,6 @@ import { readFileSync } from 'node:fs';
 
 import { initSync } from '../wasm/decoder.js';
 
-initSync({ module: new WebAssembly.Module(readFileSync(new URL('../wasm/decoder.wasm', import.meta.url))) });
+export const { memory } = initSync({ module: new WebAssembly.Module(readFileSync(new URL('../wasm/decoder.wasm', import.meta.url))) });
 
 export * from '../wasm/decoder.js';

@@ -1,6 +1,6 @@
 import { initSync } from '../wasm/decoder.js';
 
 const response = fetch(new URL('../wasm/decoder.wasm', import.meta.url));
-initSync({ module: await WebAssembly.compileStreaming(response) });
+export const { memory } = initSync({ module: await WebAssembly.compileStreaming(response) });
 
 export * from '../wasm/decoder.js';

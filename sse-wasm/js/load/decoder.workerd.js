@@ -1,6 +1,6 @@
 import module from '../wasm/decoder.wasm';
 import { initSync } from '../wasm/decoder.js';
 
-initSync({ module });
+export const { memory } = initSync({ module });
 
 export * from '../wasm/decoder.js';
