@@ -32,6 +32,8 @@ pub struct Config {
     pub id_form: IdForm,
     /// Reconnection time told with each greeting, in milliseconds; `None` leaves the client's own. Default 1,000.
     pub retry: Option<u32>,
+    /// Which ids stand in frames. Default [`EventIds::Numbered`].
+    pub event_ids: EventIds,
 }
 
 impl Default for Config {
@@ -48,6 +50,7 @@ impl Default for Config {
             overrun: Overrun::Close,
             id_form: IdForm::Secure,
             retry: Some(1000),
+            event_ids: EventIds::Numbered,
         }
     }
 }
@@ -127,6 +130,16 @@ pub enum Overrun {
     Close,
     /// It is told of the gap and goes on with the oldest frame there is. In mid-frame it is closed all the same.
     Skip,
+}
+
+/// Which ids stand in frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventIds {
+    /// The application's; an event without one carries its number, and notices carry positions: who was cut off can resume.
+    #[default]
+    Numbered,
+    /// The application's alone, as systems M, S and G: only after an event that had one can a client resume.
+    Given,
 }
 
 impl Config {

@@ -28,11 +28,11 @@ pub mod wire;
 #[cfg(not(feature = "std"))]
 use portable as simd;
 
-pub use config::{Age, Config, ConfigError, Limits, Overrun};
+pub use config::{Age, Config, ConfigError, EventIds, Limits, Overrun};
 pub use engine::{
-    Audience, ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, KeptClient, KeptFrame, KeptTask, Left,
-    ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registered, Registration, Resume, RowSizes, Stale,
-    Target, TaskError, TaskInfo, TaskState, Usage,
+    Audience, ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, KeptClient, KeptFrame, KeptTask,
+    Left, ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registered, Registration, Resume, RowSizes,
+    Stale, Target, TaskError, TaskInfo, TaskState, Usage,
 };
 pub use id::{ClientId, ClientKey, ConnId, Epoch, EventId, IdForm, NameError, check_name, check_topic};
 pub use storage::Storage;
