@@ -182,6 +182,7 @@ export async function observe(manager, clock) {
     }
     see('M17', `the ${round} that grows old is swept`, !manager.isRegistered(`${round}_1`));
   }
+  manager.unregisterAllListeners();
 
   await close(await register('old_1'));
   clock.tick(HOUR);

@@ -139,8 +139,8 @@ const differences = {
 let facade;
 let original;
 before(async () => {
-  facade = await withClock(require('sse-wasm/compat/server-event-mgr'));
   original = await withClock(require('@aphorica/server-event-mgr'));
+  facade = await withClock(require('sse-wasm/compat/server-event-mgr'));
 });
 
 async function withClock(manager) {
