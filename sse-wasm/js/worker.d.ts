@@ -1,1 +1,61 @@
-export {};
+import { DurableObject } from 'cloudflare:workers';
+
+import type { Auth, ClientInfo, ClientRef, Hub, HubEvent, HubOptions, Target, Usage } from './hub.js';
+
+export { SseError } from './errors.js';
+export type * from './hub.js';
+
+/**
+ * A hub in a Durable Object: use it as it is, or extend it. It needs SQLite storage (`new_sqlite_classes`) and the compatibility flag
+ * `enable_request_signal`.
+ *
+ * Clients, topics, tasks and the history are in its storage, and written there before anything of them is sent: eviction, a reset
+ * or a crash loses nothing that a `Last-Event-ID` could ask for. Whoever has the binding may do everything: guard in front of it,
+ * as {@link createWorker} does. Objects may share one memory; the engine's is given back one second after it was needed last.
+ */
+export declare class SseHubObject<Env = unknown> extends DurableObject<Env> {
+  /** Options of the hub. `prefix` and `auth` are the Worker's. */
+  static options: Omit<HubOptions, 'prefix' | 'auth'>;
+  /** The same, for classes that need `this.env` to tell them. */
+  options(): Omit<HubOptions, 'prefix' | 'auth'>;
+  /** The hub, restored from storage if need be. Do not hold it: it is freed when the last stream is gone. */
+  readonly hub: Hub;
+  /** Whether the engine is in memory now. */
+  readonly isAwake: boolean;
+
+  fetch(request: Request): Promise<Response>;
+  alarm(): Promise<void>;
+
+  // By RPC, from other Workers:
+  publish(to: Target, event: HubEvent): Promise<string>;
+  publishAll(publications: readonly { to: Target; event: HubEvent }[]): Promise<string[]>;
+  notify(key: string, options?: { names?: readonly string[] }): Promise<string>;
+  progress(client: ClientRef, task: string, progress: unknown): Promise<void>;
+  complete(client: ClientRef, task: string, result?: unknown): Promise<void>;
+  fail(client: ClientRef, task: string, reason?: string): Promise<void>;
+  clients(): Promise<ClientInfo[]>;
+  usage(): Promise<Usage>;
+}
+
+/** What a Worker in front of hub objects is made with. */
+export interface WorkerOptions<Env = any> {
+  /** What every route begins with. Default `/sse/`. */
+  prefix?: string;
+  /** Who may do what, or a function that tells it from the environment, where secrets are. */
+  auth?: Auth | ((env: Env) => Auth);
+  /** The name of the Durable Object binding. Default `SSE_HUB`. */
+  binding?: string;
+  /**
+   * One object for everything, or one for each group or topic that a request names: `group` and `topic` of `events`, `to` of `publish`, the key
+   * of `notify`. What names none goes to the object `hub`, and so do system M's routes; `to: "all"` and user names reach the clients of that
+   * object only. A request that is for several is refused. Default `none`.
+   */
+  shardBy?: 'none' | 'group' | 'topic';
+  /** Bytes of a body that is read to find its object. Default 1 MiB. */
+  maxBody?: number;
+}
+
+/** A Worker's default export: guards, finds the object, forwards. */
+export declare function createWorker<Env = any>(options?: WorkerOptions<Env>): {
+  fetch(request: Request, env: Env): Promise<Response>;
+};

@@ -7,7 +7,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, Config, Engine, Epoch, Heap, Instant, Limits, Outcome, Output, Overrun, Registration, Resume, Target,
+    Audience, ClientId, Config, Engine, Epoch, EventId, Heap, Instant, KeptFrame, Limits, Outcome, Output, Overrun,
+    Registration, Resume, Target,
 };
 use sse_tests::harness::Harness;
 use sse_tests::ops;
@@ -114,6 +115,8 @@ enum Moment {
     /// Its peer takes so many bytes.
     Take(usize),
     Cut,
+    /// The engine ends, and another one goes on with what was kept of it.
+    Restart,
 }
 
 fn life() -> impl Strategy<Value = Life> {
@@ -122,6 +125,7 @@ fn life() -> impl Strategy<Value = Life> {
         2 => Just(Moment::Complete),
         6 => (0_usize..120).prop_map(Moment::Take),
         2 => Just(Moment::Cut),
+        1 => Just(Moment::Restart),
     ];
     (
         prop_oneof![1_u32..6, Just(64)],
@@ -145,7 +149,7 @@ impl Life {
         let mut engine = Engine::<Heap>::new(config, Epoch(7), [1, 2]).unwrap();
         let now = Instant::from_millis(1_000);
         let mut page = Page::default();
-        let client = page.connect(&mut engine);
+        let mut client = page.connect(&mut engine);
         // The first acknowledgement arrives: from here on there is an id to come back with.
         page.take(&mut engine, usize::MAX);
         let (mut published, mut mine, mut completed) = (0_u32, Vec::new(), Vec::new());
@@ -174,6 +178,10 @@ impl Life {
                     }
                     page.connect(&mut engine);
                 }
+                Moment::Restart => {
+                    engine = restored(&engine);
+                    client = page.connect(&mut engine);
+                }
             }
         }
         // At last it is given all there is.
@@ -182,6 +190,44 @@ impl Life {
         }
         page.check(&mine, &completed);
     }
+}
+
+/// Another engine, with all that can be kept of `lost`.
+fn restored(lost: &Engine<Heap>) -> Engine<Heap> {
+    let now = Instant::from_millis(1_000);
+    let EventId { epoch, sequence } = lost.last_event_id();
+    let mut engine = Engine::<Heap>::new(lost.config().clone(), epoch, [3, 4]).unwrap();
+    let mut keys = BTreeMap::new();
+    for info in lost.clients() {
+        let kept = lost.kept_client(info.group, info.id).unwrap();
+        let key = engine.restore_client(now, &kept).unwrap();
+        keys.insert(kept.key, key);
+        for (topic, from) in lost.kept_topics(kept.key) {
+            engine.restore_topic(key, topic, from).unwrap();
+        }
+        for task in lost.kept_tasks(kept.key) {
+            engine.restore_task(key, &task).unwrap();
+        }
+    }
+    engine.restore_position(lost.evicted(), sequence);
+    for kept in lost.kept_frames(0) {
+        let members: Vec<_> = lost.kept_members(kept.sequence).filter_map(|key| keys.get(&key).copied()).collect();
+        let audience = match kept.audience {
+            Audience::Client(key) => match keys.get(&key) {
+                Some(&key) => Audience::Client(key),
+                None => continue,
+            },
+            other => other,
+        };
+        engine.restore_frame(&KeptFrame { audience, ..kept }, &members).unwrap();
+    }
+    assert_eq!(engine.last_event_id(), lost.last_event_id());
+    let frames = |engine: &Engine<Heap>| {
+        let told = engine.kept_frames(0).map(|kept| (kept.sequence, kept.lines.to_vec(), kept.completes_task));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(frames(&engine), frames(lost));
+    engine
 }
 
 /// What an EventSource makes of its streams.

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Age, ClientId, CloseReason, Config, ConnId, Dialect, Engine, Epoch, EventIds, Full, GapReason, Greeting, Heap, IdError,
-    IdForm, Instant, Limits, Outcome, Output, Overrun, PublishError, RegisterError, Registered, Registration, Resume, Stale,
-    Target, TaskError,
+    Age, Audience, ClientId, CloseReason, Config, ConnId, Dialect, Engine, Epoch, EventIds, Full, GapReason, Greeting, Heap,
+    IdError, IdForm, Instant, KeptFrame, Limits, Outcome, Output, Overrun, PublishError, RegisterError, Registered,
+    Registration, Resume, Stale, Target, TaskError,
 };
 use sse_tests::harness::Harness;
 
@@ -1156,4 +1156,73 @@ fn who_knew_an_emptied_table_finds_nobody_new_in_it() {
         }
         assert_eq!(hub.engine().usage().clients, 0);
     }
+}
+
+#[test]
+fn what_is_kept_of_an_engine_is_what_another_goes_on_with() {
+    let new = |key| Engine::<Heap>::new(Config { retry: None, ..Config::default() }, Epoch(1), [key, key]).unwrap();
+    let (mut lost, now) = (new(7), Instant::from_millis(1_000));
+    let bob = lost.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
+    lost.listen(now, bob.client, "news").unwrap();
+    for task in ["told", "job"] {
+        lost.submit(now, bob.client, task).unwrap();
+    }
+    lost.complete_at(now, 1, Some(bob.client), "", "bob", "told", Outcome::Completed(Some("7"))).unwrap();
+    assert!(written(&mut lost, bob.conn).contains("event:completed\n"));
+    let passing = Registration { passing: true, ..Registration::new(ClientId::new("passing_1").unwrap()) };
+    let passing = lost.register(now, &passing).unwrap();
+    assert!(lost.kept_client("", "passing_1").is_none(), "it is forgotten with its stream");
+    let own =
+        Event { id: Some(IdField::new(" own").unwrap()), event: Some(EventName::new("e").unwrap()), ..Event::data("a\nb") };
+    lost.publish(now, Target::Topic("news"), &own).unwrap();
+    lost.publish(now, Target::Clients(&[bob.client]), &Event::comment("chosen")).unwrap();
+    lost.publish(now, Target::Connection(bob.conn), &Event::data("for this connection")).unwrap();
+    lost.handle_disconnect(now, passing.conn).unwrap();
+    lost.handle_disconnect(Instant::from_millis(2_000), bob.conn).unwrap();
+
+    let mut found = new(8);
+    let kept = lost.kept_client("", "bob_1").unwrap();
+    assert_eq!(kept.since, Some(Instant::from_millis(2_000)));
+    let client = found.restore_client(Instant::from_millis(9_000), &kept).unwrap();
+    assert_eq!(found.restore_client(now, &kept), Ok(client), "once is enough");
+    for (topic, from) in lost.kept_topics(kept.key) {
+        assert_eq!((topic, from), ("news", 1), "it listens from the next event on");
+        found.restore_topic(client, topic, from).unwrap();
+    }
+    for task in lost.kept_tasks(kept.key) {
+        found.restore_task(client, &task).unwrap();
+    }
+    found.restore_position(lost.evicted(), lost.last_event_id().sequence);
+    for frame in lost.kept_frames(0) {
+        let members: Vec<_> = lost.kept_members(frame.sequence).map(|_| client).collect();
+        let audience = if let Audience::Client(_) = frame.audience { Audience::Client(client) } else { frame.audience };
+        found.restore_frame(&KeptFrame { audience, ..frame }, &members).unwrap();
+    }
+    assert_eq!(found.last_event_id(), lost.last_event_id());
+    assert_eq!(found.kept_frames(0).count(), 3, "what was for one connection is for nobody who comes back");
+    assert_eq!(found.kept_tasks(client).collect::<Vec<_>>(), lost.kept_tasks(kept.key).collect::<Vec<_>>());
+    assert_eq!(found.kept_tasks(client).map(|task| task.sent).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(found.kept_topics(client).collect::<Vec<_>>(), [("news", 1)]);
+    let back = Registration { resume: Resume::Earliest, ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    let conn = found.register(Instant::from_millis(9_000), &back).unwrap().conn;
+    let wire = written(&mut found, conn);
+    assert!(wire.ends_with("id:  own\nevent:e\ndata:a\ndata:b\n\n:chosen\nid:00000001-3\n\n"), "{wire:?}");
+}
+
+/// Everything that waits for `conn`, taken at once.
+fn written(engine: &mut Engine<Heap>, conn: ConnId) -> String {
+    let mut wire = Vec::new();
+    while engine.poll_output().is_some() {
+        loop {
+            let mut slices = [&b""[..]; 4];
+            let filled = engine.transmit(conn, &mut slices).unwrap();
+            let written = slices[..filled].concat();
+            engine.handle_written(Instant::from_millis(1_000), conn, written.len()).unwrap();
+            wire.extend_from_slice(&written);
+            if written.is_empty() {
+                break;
+            }
+        }
+    }
+    String::from_utf8(wire).unwrap()
 }

@@ -176,13 +176,17 @@ impl<S: Storage> Engine<S> {
         self.log.evicted()
     }
 
-    /// Takes in a client that is not known here. Clients are restored in the order of `since`, those without one last.
+    /// Takes in a client; one that is known here stays as it is. Clients are restored in the order of `since`, those without one
+    /// last.
     ///
     /// # Errors
     ///
     /// [`RegisterError`]; nothing was changed.
     pub fn restore_client(&mut self, now: Instant, kept: &KeptClient<'_>) -> Result<ClientKey, RegisterError> {
         self.deadlines.advance(now);
+        if let Some(key) = self.find(kept.group, kept.id.as_str()) {
+            return Ok(key);
+        }
         let slot = self.directory.add_client(kept.group, kept.id, Standing::Registered, kept.registered);
         let slot = slot.map_err(RegisterError::Full)?;
         self.directory.clients.at_mut(slot).dialect = kept.dialect;

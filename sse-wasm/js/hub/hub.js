@@ -82,7 +82,9 @@ export class EngineHub {
 
   get usage() {
     const [connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes] = this.#engine.usage();
-    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes };
+    // Of all hubs that share this memory: those of one process or isolate.
+    const memoryBytes = wasm.initSync().memory.buffer.byteLength;
+    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes, memoryBytes };
   }
 
   // ---- who receives
@@ -151,12 +153,13 @@ export class EngineHub {
     const rows = this.#engine.clients();
     const clients = [];
     for (let at = 0; at < rows.length; ) {
-      const [group, id, name, registered, streams, topics] = rows.slice(at, at + 6);
-      at += 6 + Number(topics);
+      const [group, id, name, ordinal, registered, streams, topics] = rows.slice(at, at + 7);
+      at += 7 + Number(topics);
       const listens = rows.slice(at - Number(topics), at);
-      clients.push({ group, id, name, registered: Number(registered), streams: Number(streams), topics: listens });
+      const client = { group, id, name, registered: Number(registered), streams: Number(streams), topics: listens };
+      clients.push([Number(ordinal), client]);
     }
-    return clients;
+    return clients.sort(([a], [b]) => a - b).map(([, client]) => client);
   }
 
   /** The open streams of a client, or all there are. */
@@ -319,6 +322,11 @@ export class EngineHub {
   /** Ends a stream once it was given what was published until now; nothing that is published later is for it. */
   finish(connection) {
     this.#verb((engine, now) => engine.finish(now, connection.handle));
+  }
+
+  /** When {@link wake} is due; negative for never. */
+  get dueAt() {
+    return this.#engine.pollTimeout();
   }
 
   /** It is time. Early, late, or twice: the engine knows what is due. */

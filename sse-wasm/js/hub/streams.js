@@ -8,7 +8,10 @@ import { SseError } from '../errors.js';
 export function streamOf(hub, registration, signal) {
   let controller;
   let connection;
-  const left = () => hub.left(connection);
+  const left = () => {
+    hub.left(connection);
+    outlet.end('left');
+  };
   const outlet = {
     write(chunk) {
       try {

@@ -7,6 +7,8 @@ import { Store } from './storage.js';
 
 /** How long an engine that nobody needs is kept, in milliseconds. */
 const LINGER = 1000;
+/** How much too early an alarm comes at most, in milliseconds, with room to spare. */
+const EARLY = 50;
 /** What an engine of an object is made with, where nothing else is said: an object shares 128 MB with others. */
 const LIMITS = { connections: 10_000, clients: 20_000, topics: 20_000, logBytes: 1 << 20, logEntries: 16_384 };
 
@@ -24,6 +26,8 @@ export class SseHubObject extends DurableObject {
   #hub = null;
   #requests = 0;
   #alarmAt = null;
+  /** While this instance sleeps: when something is due. */
+  #sleepsUntil = null;
   #lingering;
 
   constructor(context, environment) {
@@ -34,11 +38,17 @@ export class SseHubObject extends DurableObject {
   /** The hub, restored if need be. Hold it no longer than a call takes. */
   get hub() {
     if (!this.#hub) {
+      this.#sleepsUntil = null;
       const options = { ...this.options(), prefix: '/' };
       const limits = { ...LIMITS, ...options.limits };
       this.#hub = new Hub({ ...options, limits }, this.#host(), new Admitted());
     }
     return this.#hub;
+  }
+
+  /** Whether the engine is in memory now. */
+  get isAwake() {
+    return this.#hub !== null;
   }
 
   /** Options of the hub, for classes that need `this.env` to tell them. */
@@ -64,6 +74,8 @@ export class SseHubObject extends DurableObject {
 
   /** It may come early and twice: the engine knows what is due. */
   async alarm() {
+    // Set before it fell asleep, and for nothing.
+    if (this.#sleepsUntil > Date.now() + EARLY) return this.#setAlarm(this.#sleepsUntil);
     this.#alarmAt = null;
     this.hub.wake();
   }
@@ -117,17 +129,30 @@ export class SseHubObject extends DurableObject {
   /** An alarm that is set already wakes the engine early; then it is set anew. */
   #wakeAt(at) {
     if (at < 0 || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
-    this.#alarmAt = Math.max(at, Date.now() + 1);
-    this.ctx.storage.setAlarm(this.#alarmAt);
+    this.#setAlarm(Math.max(at, Date.now() + 1));
+  }
+
+  #setAlarm(at) {
+    this.#alarmAt = at < Infinity ? at : null;
+    if (at < Infinity) this.ctx.storage.setAlarm(at);
+    else this.ctx.storage.deleteAlarm();
   }
 
   #linger() {
     clearTimeout(this.#lingering);
     this.#lingering = setTimeout(() => {
       if (this.#requests > 0 || this.#hub === null || this.#hub.usage.connections > 0) return;
-      this.#hub.free();
-      this.#hub = null;
+      this.#sleep();
     }, LINGER);
+  }
+
+  /** Gives the engine's memory back until there is a request, or something is due. */
+  #sleep() {
+    const at = this.#hub.dueAt;
+    this.#hub.free();
+    this.#hub = null;
+    this.#sleepsUntil = at < 0 ? Infinity : at;
+    this.#setAlarm(this.#sleepsUntil);
   }
 
   /** A trap leaves an engine that cannot be used, or freed. What it knew is in storage. */

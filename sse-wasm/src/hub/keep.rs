@@ -5,7 +5,6 @@
 
 mod record;
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -26,7 +25,10 @@ const RECORD: usize = 256 * 1024;
 pub(super) struct Unkept {
     /// The host asks.
     is_asked: bool,
-    clients: BTreeSet<(String, String)>,
+    /// Group and id of each.
+    clients: Vec<String>,
+    /// Their slots, where they have one.
+    slots: Vec<usize>,
     /// Every client was given up, before those above changed.
     cleared: bool,
     /// Frames up to here are kept.
@@ -34,13 +36,6 @@ pub(super) struct Unkept {
 }
 
 impl Unkept {
-    /// Something of this client changed.
-    pub(super) fn touch(&mut self, group: &str, id: &str) {
-        if self.is_asked {
-            self.clients.insert((group.into(), id.into()));
-        }
-    }
-
     /// Every client is gone.
     pub(super) fn clear(&mut self) {
         self.clients.clear();
@@ -58,7 +53,7 @@ impl Hub {
     /// Whether there is something to write down.
     #[wasm_bindgen(js_name = hasChanges)]
     pub fn has_changes(&self) -> bool {
-        let Unkept { is_asked, clients, cleared, until } = &self.unkept;
+        let Unkept { is_asked, clients, cleared, until, .. } = &self.unkept;
         *is_asked && (*cleared || !clients.is_empty() || *until != self.engine.last_event_id().sequence)
     }
 
@@ -71,7 +66,12 @@ impl Hub {
     /// Group and id of each client that changed; asked once.
     #[wasm_bindgen(js_name = takeClients)]
     pub fn take_clients(&mut self) -> Vec<String> {
-        core::mem::take(&mut self.unkept.clients).into_iter().flat_map(|(group, id)| [group, id]).collect()
+        for slot in core::mem::take(&mut self.unkept.slots) {
+            if let Some(Some(member)) = self.members.get_mut(slot) {
+                member.is_unkept = false;
+            }
+        }
+        core::mem::take(&mut self.unkept.clients)
     }
 
     /// The record of a client; none when there is nothing to keep of it.
@@ -170,9 +170,13 @@ impl Hub {
 }
 
 impl Hub {
+    /// Something of this client changed, or it is gone.
     pub(super) fn touch(&mut self, client: ClientKey) {
-        if let Some(member) = self.members.get(client.slot()).and_then(Option::as_ref).filter(|member| member.key == client) {
-            self.unkept.touch(&member.group, &member.id);
+        let member = self.members.get_mut(client.slot()).and_then(Option::as_mut);
+        if let Some(member) = member.filter(|member| self.unkept.is_asked && member.key == client && !member.is_unkept) {
+            member.is_unkept = true;
+            self.unkept.slots.push(client.slot());
+            self.unkept.clients.extend([member.group.clone(), member.id.clone()]);
         }
     }
 
@@ -204,14 +208,8 @@ impl Hub {
         let dialect = if record.number()? == 1 { Dialect::Manager } else { Dialect::Named };
         let registered = Instant::from_millis(record.number()?);
         let since = record.option(Reader::number)?.map(Instant::from_millis);
-        let kept = KeptClient {
-            key: ClientKey::NONE,
-            group,
-            id: ClientId::new(id).map_err(|_| Broken)?,
-            dialect,
-            registered,
-            since,
-        };
+        let kept =
+            KeptClient { key: ClientKey::NONE, group, id: ClientId::new(id).map_err(|_| Broken)?, dialect, registered, since };
         let client = self.engine.restore_client(now, &kept)?;
         self.newcomers = self.newcomers.max(ordinal);
         self.join(client, ordinal, born, group, id);

@@ -49,6 +49,8 @@ struct Member {
     ordinal: u64,
     /// The last sequence number before it came.
     born: u64,
+    /// The host will be told that it changed.
+    is_unkept: bool,
 }
 
 /// What the last output or registration was about.

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use sse_proto::manager::Payload;
@@ -137,7 +138,7 @@ impl Hub {
                 Target::Clients(&chosen)
             }
         };
-        let published = self.engine.publish(instant(now), target, &payload).map_err(Failure::from)?;
+        let published = self.engine.publish(instant(now), target, &framed(&payload)).map_err(Failure::from)?;
         Ok(published.sequence as f64)
     }
 
@@ -160,7 +161,7 @@ impl Hub {
             true => Payload::Bare("ad-hoc"),
             false => Payload::Completed { timestamp: now, id, task: "ad-hoc", failure: None },
         };
-        let published = self.engine.publish(now, Target::Client(key), &payload).map_err(Failure::from)?;
+        let published = self.engine.publish(now, Target::Client(key), &framed(&payload)).map_err(Failure::from)?;
         Ok(published.sequence as f64)
     }
 }
@@ -227,4 +228,9 @@ impl Hub {
             other => other.into(),
         })
     }
+}
+
+/// As all other publications, so that publishing exists once.
+fn framed(payload: &Payload<'_>) -> Frame<Vec<u8>> {
+    Frame::new(payload, |len| vec![0; len])
 }

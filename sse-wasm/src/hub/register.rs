@@ -98,7 +98,7 @@ impl Hub {
             self.newcomers += 1;
             self.join(registered.client, self.newcomers, self.engine.last_event_id().sequence, group, id);
         }
-        self.unkept.touch(group, id);
+        self.touch(registered.client);
         let conn = handle(registered.conn);
         let reason = registered.gap.map_or("", gap_reason);
         self.said = Said { conn, reason, returning: registered.returning, ..Said::default() };
@@ -113,9 +113,11 @@ impl Hub {
 
     /// Gives up a client; true if it was registered.
     pub fn unregister(&mut self, now: f64, group: &str, id: &str, end_streams: bool) -> bool {
-        self.unkept.touch(group, id);
-        let key = self.engine.find(group, id);
-        key.is_some_and(|key| self.engine.unregister(instant(now), key, end_streams).is_ok())
+        let Some(key) = self.engine.find(group, id) else {
+            return false;
+        };
+        self.touch(key);
+        self.engine.unregister(instant(now), key, end_streams).is_ok()
     }
 
     /// Gives up every client.
@@ -131,7 +133,7 @@ impl Hub {
     /// The client is not registered, the topic cannot be one, or a limit is reached.
     pub fn listen(&mut self, now: f64, group: &str, id: &str, topic: &str) -> Result<bool, JsValue> {
         let key = self.client(group, id)?;
-        self.unkept.touch(group, id);
+        self.touch(key);
         Ok(self.engine.listen(instant(now), key, topic).map_err(Failure::from)?)
     }
 
@@ -142,19 +144,18 @@ impl Hub {
     /// `unknown-client`.
     pub fn unlisten(&mut self, now: f64, group: &str, id: &str, topic: &str) -> Result<bool, JsValue> {
         let key = self.client(group, id)?;
-        self.unkept.touch(group, id);
+        self.touch(key);
         Ok(self.engine.unlisten(instant(now), key, topic).map_err(|_| error::unknown_client())?)
     }
 
-    /// The registered clients, in the order they first registered: group, id, user name, time of the last registration, number of
-    /// streams, number of topics, and the topics, of each.
+    /// The registered clients, in no particular order: group, id, user name, the how-manieth it was to register, time of the last
+    /// registration, number of streams, number of topics, and the topics, of each.
     pub fn clients(&self) -> Vec<String> {
-        let mut clients: Vec<_> = self.engine.clients().collect();
-        clients.sort_by_key(|info| self.member(info.key).map(|member| member.ordinal));
         let mut rows = Vec::new();
-        for info in clients {
+        for info in self.engine.clients() {
+            let ordinal = self.member(info.key).map_or(0, |member| member.ordinal);
             let topics: Vec<_> = self.engine.topics(info.key).map(String::from).collect();
-            let numbers = [info.registered.as_millis(), u64::from(info.connections), topics.len() as u64];
+            let numbers = [ordinal, info.registered.as_millis(), u64::from(info.connections), topics.len() as u64];
             rows.extend([info.group, info.id, info.user_name].map(String::from));
             rows.extend(numbers.map(|number| number.to_string()));
             rows.extend(topics);
@@ -185,7 +186,7 @@ impl Hub {
         if self.members.len() <= key.slot() {
             self.members.resize_with(key.slot() + 1, || None);
         }
-        self.members[key.slot()] = Some(Member { key, group: group.into(), id: id.into(), ordinal, born });
+        self.members[key.slot()] = Some(Member { key, group: group.into(), id: id.into(), ordinal, born, is_unkept: false });
     }
 
     pub(super) fn member(&self, client: ClientKey) -> Option<&Member> {

@@ -30,7 +30,7 @@ impl Hub {
     pub fn submit(&mut self, now: f64, group: &str, id: &str, task: &str) -> Result<(), JsValue> {
         let limits = self.engine.config().limits;
         let key = self.client(group, id)?;
-        self.unkept.touch(group, id);
+        self.touch(key);
         let submitted = self.engine.submit(instant(now), key, task);
         Ok(submitted.map_err(|error| error::task(error, limits.frame_bytes))?)
     }
@@ -42,7 +42,7 @@ impl Hub {
     /// `unknown-client`, `unknown-task`, `task-ended`, or the progress is too large.
     pub fn progress(&mut self, now: f64, group: &str, id: &str, task: &str, progress: &str) -> Result<(), JsValue> {
         let key = self.client(group, id)?;
-        self.unkept.touch(group, id);
+        self.touch(key);
         let sequence = self.engine.last_event_id().sequence + 1;
         let told = self.engine.progress_at(instant(now), sequence, key, task, progress);
         Ok(told.map_err(|error| error::task(error, self.engine.config().limits.frame_bytes))?)
@@ -102,7 +102,9 @@ impl Hub {
         }
         let has_ended = |key| self.engine.tasks(key).any(|known| known.name == task && known.state.has_ended());
         let owner = owner.filter(|&key| !anyway || !has_ended(key));
-        self.unkept.touch(group, id);
+        if let Some(owner) = owner {
+            self.touch(owner);
+        }
         let sequence = self.engine.last_event_id().sequence + 1;
         let ended = self.engine.complete_at(instant(now), sequence, owner, group, name, task, outcome);
         Ok(ended.map_err(|error| error::task(error, limits.frame_bytes))?)

@@ -28,9 +28,11 @@ export class Stream {
 
   /** The next frame that is no comment; `null` at the end of the stream. */
   async next() {
+    const deadline = Date.now() + PATIENCE;
     for (;;) {
       const frame = await this.frame();
       if (!frame?.startsWith(':')) return frame;
+      if (Date.now() > deadline) throw new Error(`nothing but heartbeats for ${PATIENCE} ms`);
     }
   }
 

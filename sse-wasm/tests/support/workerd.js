@@ -4,7 +4,9 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
-import { Miniflare } from 'miniflare';
+
+// Another one than the installed: see newest/run.js.
+const { Miniflare } = await import(process.env.MINIFLARE ?? 'miniflare');
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -47,7 +49,6 @@ export async function startWorker({ token, options = {}, persist, plugins, port 
     bindings: { TOKEN: token, OPTIONS: JSON.stringify(options) },
     host: '127.0.0.1',
     port,
-    handleRuntimeStdio: undefined,
   });
   const url = await miniflare.ready;
   const call = async (name, verb, ...args) => {

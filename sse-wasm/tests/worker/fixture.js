@@ -11,8 +11,25 @@ export class TestHub extends SseHubObject {
     this.ctx.abort('reset by a test');
   }
 
+  /** Which instance this is: another one after each reset and each eviction. */
+  #instance = crypto.randomUUID();
+
+  async instance() {
+    return this.#instance;
+  }
+
   async alarmAt() {
     return this.ctx.storage.getAlarm();
+  }
+
+  /** Whether it gave its engine back. */
+  async isIdle() {
+    return !this.isAwake;
+  }
+
+  /** The engine traps when it is asked for bytes next. */
+  async trap() {
+    globalThis.trapNext = true;
   }
 
   /** An alarm, as it comes early or twice. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -188,6 +188,90 @@ describe('many peers of one object', () => {
     await until(async () => (await usage()).connections === 0, 'who takes nothing is given up');
     socket.destroy();
   });
+});
+
+test('a group of its own has an object of its own', async () => {
+  const worker = await startWorker({ token: TOKEN });
+  const base = `${worker.origin}/groups/`;
+  const send = (body, path = 'publish') => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const [red, blue, none] = await Promise.all(['?group=red', '?group=blue', ''].map((query) => open(`${base}events${query}`)));
+  for (const stream of [red, blue, none]) await stream.next();
+  const answers = await Promise.all([{ to: { group: 'red' }, data: 'r' }, { to: { group: 'blue' }, data: 'b' }, { to: 'all', data: 'n' }].map((event) => send(event)));
+  for (const answer of answers) assert.equal(answer.status, 200);
+  for (const [stream, data] of [[red, 'r'], [blue, 'b'], [none, 'n']]) assert.match(await stream.next(), new RegExp(`^data:${data}\n`));
+  for (const name of ['group:red', 'group:blue', 'hub']) assert.equal((await worker.call(name, 'usage')).connections, 1, name);
+  const mixed = await send([{ to: { group: 'red' }, data: 'r' }, { to: 'all', data: 'n' }]);
+  assert.equal(mixed.status, 400);
+  assert.equal((await mixed.json()).field, 'to');
+  assert.equal((await send('not an event')).status, 400);
+  for (const stream of [red, blue, none]) stream.close();
+  await worker.stop();
+});
+
+test('60 objects, evicted and rebuilt, take no more memory each time', async () => {
+  const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
+  const names = Array.from({ length: 60 }, (_, at) => `object${at}`);
+  const memory = async () => (await worker.call('probe', 'usage')).memoryBytes;
+  const round = async () => {
+    // Ten at a time have streams; an object without one gives its memory back.
+    for (let at = 0; at < names.length; at += 10) {
+      const group = names.slice(at, at + 10);
+      const streams = await Promise.all(group.map((name) => open(`${worker.origin}/test/${name}/hub?path=events`)));
+      for (const stream of streams) {
+        assert.match(await stream.next(), /^retry:/);
+        stream.close();
+      }
+      await until(async () => (await Promise.all(group.map((name) => worker.call(name, 'isIdle')))).every(Boolean), 'objects are idle');
+    }
+    return Promise.all(names.map((name) => worker.call(name, 'instance')));
+  };
+  let instances = await round();
+  const taken = [];
+  for (let times = 0; times < 2; times++) {
+    // workerd evicts an object that nobody asks for ten seconds; asking would keep it.
+    await new Promise((resolve) => setTimeout(resolve, 13_000));
+    const rebuilt = await round();
+    assert.ok(rebuilt.every((instance, at) => instance !== instances[at]), 'every object was evicted');
+    instances = rebuilt;
+    taken.push(await memory());
+  }
+  // Not one engine more, of sixty that were made each time, but for one that was awake a moment longer.
+  assert.ok(taken[1] - taken[0] <= 3 << 19, `${taken}`);
+  assert.ok(taken[0] < 16 << 20, `${taken[0]} bytes for ten objects of 1 MiB at a time`);
+  await worker.stop();
+});
+
+test('a trap: streams end, and the next request finds everything again', async () => {
+  // The engine's module, with a way to have it trap.
+  const trapping = {
+    name: 'trapping',
+    setup({ onLoad }) {
+      onLoad({ filter: /js\/load\/hub\.workerd\.js$/ }, ({ path }) => ({
+        contents: `${readFileSync(path, 'utf8')}
+          import { Hub } from '../wasm/hub.js';
+          const transmit = Hub.prototype.transmit;
+          globalThis.trapNext = false;
+          Hub.prototype.transmit = function (...given) {
+            if (globalThis.trapNext) { globalThis.trapNext = false; throw new WebAssembly.RuntimeError('unreachable'); }
+            return transmit.apply(this, given);
+          };`,
+      }));
+    },
+  };
+  const worker = await startWorker({ token: TOKEN, plugins: [trapping] });
+  const { origin } = worker;
+  const stream = await open(`${origin}/sse/events?topic=t`);
+  const last = idOf(await stream.next());
+  await worker.call('hub', 'trap');
+  await publish(origin, { to: { topic: 't' }, data: 'lost?' });
+  await assert.rejects(async () => {
+    while ((await stream.next()) !== null);
+    throw new Error('the stream ended');
+  });
+  const resumed = await open(`${origin}/sse/events?topic=t`, { 'last-event-id': last });
+  assert.match(await resumed.event(), /^data:lost\?\n/);
+  resumed.close();
+  await worker.stop();
 });
 
 test('a workerd that is killed in mid-stream loses and repeats nothing', async () => {

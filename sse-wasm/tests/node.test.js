@@ -1,0 +1,233 @@
+// What createHub() promises beyond the conformance suite: back-pressure, peers that stall or vanish, the end, and other frameworks'
+// ways of calling it.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import http from 'node:http';
+import http2 from 'node:http2';
+import net from 'node:net';
+import { test } from 'node:test';
+
+import { SseError, createHub } from 'sse-wasm/node';
+
+import { listen } from './support/listen.js';
+import { open, until, within } from './support/stream.js';
+
+const OPEN = { auth: { open: true } };
+
+async function serve(hub) {
+  const server = http.createServer((request, response) => hub.node(request, response));
+  return { ...(await listen(server)), server };
+}
+
+/** A peer that asks for a stream and reads nothing more than its head. */
+async function paused(origin, path) {
+  const { hostname, port } = new URL(origin);
+  const socket = net.connect(Number(port), hostname);
+  socket.on('error', () => {});
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: ${hostname}:${port}\r\n\r\n`);
+  await once(socket, 'data');
+  socket.pause();
+  return socket;
+}
+
+test('a peer that reads nothing holds no more than its socket does, and goes on without loss', async () => {
+  const hub = createHub({ ...OPEN, limits: { logBytes: 1 << 26 } });
+  const { origin, server, stop } = await serve(hub);
+  let response;
+  server.on('request', (_, made) => (response = made));
+  const socket = await paused(origin, '/sse/events?topic=t');
+  const data = 'x'.repeat(100_000);
+  for (let event = 0; event < 300; event++) {
+    hub.publish({ topic: 't' }, `${event}:${data}`);
+    // Chunks are written as turns go by.
+    if (event % 10 === 0) await new Promise(setImmediate);
+  }
+  await new Promise(setImmediate);
+  assert.ok(response.writableLength <= 1 << 18, `${response.writableLength} bytes wait in the response`);
+  const seen = [];
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk.toString('latin1');
+    for (let mark = /data:(\d+):/.exec(text); mark; mark = /data:(\d+):/.exec(text)) {
+      seen.push(Number(mark[1]));
+      text = text.slice(mark.index + mark[0].length);
+    }
+  });
+  socket.resume();
+  await until(() => seen.length === 300, 'everything was read');
+  assert.deepEqual(seen, Array.from({ length: 300 }, (_, event) => event));
+  socket.destroy();
+  await until(() => hub.usage.connections === 0, 'the peer is gone');
+  await stop();
+});
+
+test('who takes nothing for too long is cut off', async () => {
+  const ended = [];
+  const hub = createHub({ ...OPEN, writeStall: 300, heartbeat: 100, onDisconnect: ({ reason }) => ended.push(reason) });
+  const { origin, stop } = await serve(hub);
+  const socket = await paused(origin, '/sse/events?topic=t');
+  for (let event = 0; event < 200; event++) hub.publish({ topic: 't' }, 'x'.repeat(100_000));
+  await until(() => hub.usage.connections === 0, 'the peer is given up');
+  assert.ok(['stalled', 'overrun'].includes(ended[0]), ended[0]);
+  socket.destroy();
+  await stop();
+});
+
+test('signal, cancel and close of a web stream end it once, in any order', async () => {
+  const ended = [];
+  const hub = createHub({ onDisconnect: ({ reason }) => ended.push(reason) });
+  const orders = [
+    ['abort', 'cancel'],
+    ['cancel', 'abort'],
+    ['end', 'abort', 'cancel'],
+  ];
+  for (const order of orders) {
+    const abort = new AbortController();
+    const stream = hub.stream({ topics: ['t'] }, { signal: abort.signal });
+    const [connection] = hub.connections();
+    const steps = { abort: () => abort.abort(), cancel: () => stream.cancel(), end: () => hub.end(connection) };
+    for (const step of order) await steps[step]();
+    hub.left(connection);
+    await new Promise(setImmediate);
+    assert.equal(hub.usage.connections, 0);
+  }
+  const already = hub.stream({}, { signal: AbortSignal.abort() });
+  assert.equal(hub.usage.connections, 0);
+  assert.equal((await already.getReader().read()).done, true);
+  assert.equal(ended.length, 4);
+});
+
+test('a web stream makes nothing that was not asked for', async () => {
+  const hub = createHub({ limits: { logBytes: 1 << 25 } });
+  const stream = hub.stream({ topics: ['t'] });
+  const [connection] = hub.connections();
+  for (let event = 0; event < 100; event++) hub.publish({ topic: 't' }, 'x'.repeat(100_000));
+  await new Promise(setImmediate);
+  assert.equal(connection.wants, false);
+  const reader = stream.getReader();
+  let bytes = 0;
+  while (bytes < 10_000_000) {
+    const { value } = await within(reader.read(), 'a chunk');
+    assert.ok(value.length <= 16 * 1024);
+    bytes += value.length;
+  }
+  await reader.cancel();
+});
+
+test('chunks are shared by streams with the same to say, and are no views of the engine’s memory', async () => {
+  const hub = createHub();
+  const chunks = [[], []];
+  for (const into of chunks) {
+    const connection = hub.open({ topics: ['t'], greeting: 'none' }, { write: (chunk, connection) => (into.push(chunk), (connection.wants = true)), end() {} });
+    connection.wants = true;
+    hub.fill(connection);
+  }
+  hub.publish({ topic: 't' }, 'same');
+  await new Promise(setImmediate);
+  assert.equal(chunks[0].at(-1), chunks[1].at(-1));
+  assert.equal(chunks[0].at(-1).buffer.byteLength, chunks[0].at(-1).length);
+});
+
+test('an application ends a hub: streams end after what waits for them, and browsers are told to stay away', async () => {
+  const hub = createHub(OPEN);
+  const { origin, stop } = await serve(hub);
+  const stream = await open(`${origin}/sse/events?topic=t`);
+  await stream.next();
+  hub.publish({ topic: 't' }, 'last');
+  await hub[Symbol.asyncDispose]();
+  assert.match(await stream.next(), /^data:last\n/);
+  assert.equal(await stream.next(), 'retry:0\n\n');
+  assert.equal(await stream.next(), null);
+  assert.equal((await fetch(`${origin}/sse/events`)).status, 204);
+  assert.throws(() => hub.publish('all', 'x'), (error) => error instanceof SseError && error.code === 'closed');
+  await stop();
+});
+
+test('HTTP/2, by its compatibility API', async () => {
+  const hub = createHub(OPEN);
+  const server = http2.createServer((request, response) => hub.node(request, response));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+  const streams = ['a', 'b'].map((topic) => client.request({ ':path': `/sse/events?topic=${topic}` }));
+  const texts = streams.map((stream, at) => {
+    stream.setEncoding('utf8').on('data', (part) => (texts[at] += part));
+    return '';
+  });
+  await until(() => hub.usage.connections === 2, 'both are here');
+  for (const topic of ['a', 'b']) hub.publish({ topic }, `for ${topic}`);
+  await until(() => texts[0].includes('data:for a\n') && texts[1].includes('data:for b\n'), 'both heard of it');
+  streams[0].close();
+  await until(() => hub.usage.connections === 1, 'one is gone');
+  client.destroy();
+  await until(() => hub.usage.connections === 0, 'both are gone');
+  server.close();
+});
+
+test('another prefix, what is not the hub’s goes on, and a body that was parsed before is taken', async () => {
+  const hub = createHub({ ...OPEN, prefix: '/x/y/' });
+  const server = http.createServer(async (request, response) => {
+    if (request.method === 'POST') {
+      let body = '';
+      for await (const chunk of request) body += chunk;
+      request.body = JSON.parse(body);
+    }
+    await hub.node(request, response, () => response.end('mine'));
+  });
+  const { origin, stop } = await listen(server);
+  assert.equal(await (await fetch(`${origin}/sse/events`)).text(), 'mine');
+  const stream = await open(`${origin}/x/y/events?topic=t`);
+  await stream.next();
+  const headers = { 'content-type': 'application/json' };
+  const published = await fetch(`${origin}/x/y/publish`, { method: 'POST', headers, body: '{"to":{"topic":"t"},"data":[1]}' });
+  assert.equal(await stream.next(), `data:[1]\nid:${(await published.json()).id}\n\n`);
+  stream.close();
+  await stop();
+  for (const prefix of ['sse', '/sse', 'sse/', '//', '/a b/', '/../']) {
+    assert.throws(() => createHub({ prefix }), (error) => error.code === 'invalid-option' && error.field === 'prefix', prefix);
+  }
+});
+
+test('tasks: functions, their progress, their failures', async () => {
+  const tasks = {
+    double: ({ params, progress }) => (progress({ half: true }), 2 * params),
+    fail: async () => {
+      throw new Error('out of paper');
+    },
+    huge: () => 'x'.repeat(1 << 20),
+  };
+  const hub = createHub({ tasks });
+  const frames = [];
+  const connection = hub.open({ client: 'bob_1' }, { write: (chunk, connection) => (frames.push(...new TextDecoder().decode(chunk).split(/(?<=\n\n)/)), (connection.wants = true)), end() {} });
+  connection.wants = true;
+  hub.fill(connection);
+  for (const task of Object.keys(tasks)) hub.submitTask('bob_1', task, 21);
+  await until(() => frames.length === 5, 'all ended');
+  const told = (name) => frames.filter((frame) => frame.includes(`"task":"${name}"`)).join('');
+  assert.match(told('double'), /event:progress\n.*"progress":\{"half":true\}[^]*event:completed\n.*"result":42/);
+  assert.match(told('fail'), /event:failed\n.*"reason":"out of paper"/);
+  assert.match(told('huge'), /event:failed\n.*"reason":"the result takes more than 262144 bytes as a frame"/);
+  assert.deepEqual(hub.tasks('bob_1').map(({ task, status }) => [task, status]), [['double', 'completed'], ['fail', 'failed'], ['huge', 'failed']]);
+});
+
+test('options that cannot be are named', () => {
+  for (const [options, field] of [
+    [{ limits: { connection: 1 } }, 'connection'],
+    [{ limits: { topics: 1.5 } }, 'topics'],
+    [{ limits: { frameBytes: 1 << 26 } }, 'frame_bytes'],
+    [{ heartbeat: NaN }, 'heartbeat'],
+    [{ overrun: 'wait' }, 'overrun'],
+    [{ auth: { token: 'short' } }, 'token'],
+  ]) {
+    assert.throws(() => createHub(options), (error) => error instanceof SseError && error.code === 'invalid-option' && error.field === field, field);
+  }
+});
+
+test('a hub keeps no process alive', () => {
+  const script = `import { createHub } from 'sse-wasm';
+    const hub = createHub({ heartbeat: 50 });
+    hub.open({ client: 'bob_1' }, { write() {}, end() {} });
+    hub.publish('all', 'x');`;
+  execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: import.meta.dirname, timeout: 10_000 });
+});
