@@ -64,6 +64,20 @@ test('M4: with resume, a stream goes on where it was cut', async () => {
   again.close();
 });
 
+test('M5, M19: with own handlers, a stream that comes again replaces the one before', async () => {
+  const manager = createManager();
+  const { origin, stop } = await listen(createServer((request, response) => manager.registerListener('own_1', response)));
+  stops.push(stop);
+  const first = await wire(origin);
+  assert.equal(await first.frame(), 'data:"registered^own_1"\n\n');
+  manager.addListenKey('own_1', 'k');
+  const second = await wire(origin);
+  assert.equal(await first.frame(), null);
+  manager.notifyListeners('k');
+  assert.equal(await second.frame(), 'data:"registered^own_1"\n\n');
+  assert.equal(await second.frame(), 'data:"notify^k"\n\n');
+});
+
 test('M6, M14: streams end by option', async () => {
   const { manager, get, register } = await serve({ endOnDisconnect: true });
   const [one, two] = [await register('bob_1'), await register('bob_2')];

@@ -349,6 +349,23 @@ test('S10 events: connection and clientClose with id and locals; clientClose onl
   assert.equal(more, 0);
 });
 
+test('S10 events: a client that takes nothing and is given up has not left', async () => {
+  const { service, open } = await serve({ writeStall: 200 });
+  let left = 0;
+  service.on('clientClose', () => (left += 1));
+  const [stuck, other] = [await open(), await open()];
+  const gone = soon(new Promise((resolve) => stuck.response.socket.once('close', resolve)), 'the end of the connection');
+  stuck.response.pause();
+  for (let count = 0; count < 100; count++) service.send('x'.repeat(100_000), stuck.id);
+  // A socket that is paused does not see its end: it is read again once the service has forgotten it.
+  await called(service.unRegister.bind(service), stuck.id);
+  stuck.response.resume();
+  await gone;
+  service.send('still here');
+  await sent(other, 'data:still here\n\n');
+  assert.equal(left, 0);
+});
+
 test('S11 resetLastEventId: to all', async () => {
   const { service, open } = await serve();
   const streams = [await open(), await open()];
