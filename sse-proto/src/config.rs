@@ -33,6 +33,8 @@ pub struct Config {
     pub id_form: IdForm,
     /// Reconnection time told with each greeting, in milliseconds; `None` leaves the client's own. Default 1,000.
     pub retry: Option<u32>,
+    /// Which ids stand in frames. Default [`EventIds::Numbered`].
+    pub event_ids: EventIds,
 }
 
 impl Config {
@@ -49,6 +51,7 @@ impl Config {
         overrun: Overrun::Close,
         id_form: IdForm::Secure,
         retry: Some(1000),
+        event_ids: EventIds::Numbered,
     };
 
     /// What an engine has that has not begun.
@@ -64,6 +67,7 @@ impl Config {
         overrun: Overrun::Close,
         id_form: IdForm::Secure,
         retry: None,
+        event_ids: EventIds::Numbered,
     };
 }
 
@@ -203,6 +207,16 @@ pub enum Overrun {
     Close,
     /// It is told of the gap and goes on with the oldest frame there is. In mid-frame it is closed all the same.
     Skip,
+}
+
+/// Which ids stand in frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventIds {
+    /// The application's; an event without one carries its number, and notices carry positions: who was cut off can resume.
+    #[default]
+    Numbered,
+    /// The application's alone, as systems M, S and G: only after an event that had one can a client resume.
+    Given,
 }
 
 impl Config {

@@ -29,7 +29,7 @@ pub mod wire;
 #[cfg(not(feature = "std"))]
 use portable as simd;
 
-pub use config::{Age, Config, ConfigError, Limits, Overrun};
+pub use config::{Age, Config, ConfigError, EventIds, Limits, Overrun};
 pub use engine::{
     Audience, ClientInfo, CloseReason, Dialect, Engine, Full, GapReason, Greeting, IdError, KeptClient, KeptFrame, KeptTask,
     Left, ListenError, MAX_EVENT_ID, Memory, Outcome, Output, PublishError, RegisterError, Registered, Registration, Resume,

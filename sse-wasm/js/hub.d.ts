@@ -44,8 +44,11 @@ export interface Registration {
   topics?: readonly string[];
   /** A `Last-Event-ID`, or `earliest` for the oldest event there is. */
   lastEventId?: string;
-  /** The first frame: `event:connected`, system M's acknowledgement, or nothing but a position. Default `connected`. */
-  greeting?: 'connected' | 'registered' | 'none';
+  /**
+   * The first frame: `event:connected`, system M's acknowledgement, nothing but a position, or
+   * nothing at all. Default `connected`.
+   */
+  greeting?: 'connected' | 'registered' | 'none' | 'silent';
   /** How the client wants to hear of tasks: in named events, or as system M. Default `named`. */
   dialect?: 'named' | 'manager';
   /** Ends the client's other streams. */
@@ -153,6 +156,8 @@ export interface HubOptions {
   heartbeat?: number;
   /** What the comment says. Default `heartbeat`. */
   heartbeatComment?: 'heartbeat' | 'keep-alive';
+  /** `given` leaves the hub's own ids out of frames: only after an event with an id of yours can a stream resume. Default `numbered`. */
+  eventIds?: 'numbered' | 'given';
   /** After how long a peer that takes nothing is given up; negative: never. Default 30,000. */
   writeStall?: number;
   /** The age at which a sweep drops a client. Default one hour. */
@@ -183,6 +188,8 @@ export interface HubOptions {
   onConnect?(event: { connection: Connection; client: { id: string; group: string }; returning: boolean; gap: GapReason | null }): void;
   /** A stream ended; `reason` is `null` when the client left. `last`: it was the client's last one. */
   onDisconnect?(event: { connection: Connection; client: { id: string; group: string }; last: boolean; reason: EndReason | null }): void;
+  /** A stream's socket took all there is for it. */
+  onCaughtUp?(event: { connection: Connection }): void;
   /** A stream missed events, and is told so. */
   onGap?(event: { connection: Connection; reason: GapReason }): void;
   /** A sweep dropped a client. */
@@ -251,8 +258,8 @@ export declare class Hub {
   publish(to: Target, event: HubEvent): string;
   /** Publishes events in order and under consecutive numbers, none of them if one cannot be; their ids. */
   publishAll(publications: readonly { to: Target; event: HubEvent }[]): string[];
-  /** System M's `notify^KEY` to who listens to the key, if need be only of these user names. */
-  notify(key: string, options?: { names?: readonly string[] }): string;
+  /** System M's `notify^KEY` to who listens to the key, if need be only of these user names; or to everybody. */
+  notify(key: string, options?: { names?: readonly string[]; everybody?: boolean }): string;
   /** The one frame of system M's `trigger-adhoc`. */
   notifyAdHoc(client: ClientRef): string;
 
@@ -272,6 +279,10 @@ export declare class Hub {
   left(connection: Connection): void;
   /** Ends a stream. Idempotent. */
   end(connection: Connection): void;
+  /** Ends a stream once it was given what was published until now; nothing that is published later is for it. */
+  finish(connection: Connection): void;
+  /** Who comes and goes is told under `key` from now on, as `listenersChanged` says; to everybody if need be; `null`: to nobody. */
+  announce(key: string | null, options?: { everybody?: boolean }): void;
 
   isRegistered(client: ClientRef): boolean;
   /** Gives up an id, its topics and tasks; true if it was registered. Its streams stay open and silent, unless they are ended. */

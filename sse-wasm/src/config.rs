@@ -3,7 +3,7 @@
 use alloc::format;
 use core::time::Duration;
 
-use sse_proto::{Age, Config, IdForm, Overrun};
+use sse_proto::{Age, Config, EventIds, IdForm, Overrun};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -75,9 +75,12 @@ impl Options {
             ("idForm", "compatible") => config.id_form = IdForm::Short,
             ("heartbeatComment", "heartbeat") => config.heartbeat_comment = "heartbeat",
             ("heartbeatComment", "keep-alive") => config.heartbeat_comment = "keep-alive",
+            ("eventIds", "numbered") => config.event_ids = EventIds::Numbered,
+            ("eventIds", "given") => config.event_ids = EventIds::Given,
             ("age", _) => return Err(invalid(name, "activity or registration")),
             ("overrun", _) => return Err(invalid(name, "close or skip")),
             ("idForm", _) => return Err(invalid(name, "secure or compatible")),
+            ("eventIds", _) => return Err(invalid(name, "numbered or given")),
             ("heartbeatComment", _) => return Err(invalid(name, "heartbeat or keep-alive")),
             _ => return Err(unknown(name)),
         }

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Age, Audience, ClientId, CloseReason, Config, ConnId, Dialect, Engine, Epoch, Full, GapReason, Greeting, Heap, IdError,
-    IdForm, Instant, KeptFrame, Limits, Outcome, Output, Overrun, PublishError, RegisterError, Registered, Registration,
-    Resume, Stale, Target, TaskError,
+    Age, Audience, ClientId, CloseReason, Config, ConnId, Dialect, Engine, Epoch, EventIds, Full, GapReason, Greeting, Heap,
+    IdError, IdForm, Instant, KeptFrame, Limits, Outcome, Output, Overrun, PublishError, RegisterError, Registered,
+    Registration, Resume, Stale, Target, TaskError,
 };
 use sse_tests::harness::Harness;
 
@@ -964,7 +964,77 @@ fn the_end_of_time_is_only_a_time() {
     assert!(outputs.take(100).count() < 100);
 }
 
+/// What a hub without numbers sends in answer to a registration, a broadcast and a completion.
+#[test]
+fn without_numbers_frames_are_what_the_application_gave() {
+    let config = Config { event_ids: EventIds::Given, heartbeat: Some(Duration::from_secs(15)), ..quiet() };
+    let mut hub = Harness::new(config);
+    let wishes = [Greeting::Registered, Greeting::Position, Greeting::Silent];
+    let conns = wishes.map(|greeting| {
+        let id = format!("bob_{greeting:?}");
+        hub.register(&Registration { greeting, dialect: Dialect::Manager, ..wish(&id) }).unwrap().conn
+    });
+    hub.drive();
+    let greetings = conns.map(|conn| hub.read(conn));
+    assert_eq!(greetings, ["data:\"registered^bob_Registered\"\n\n", "\n", ""]);
+    hub.publish(Target::All, "x");
+    let named = Event { id: Some(IdField::new("i1").unwrap()), ..Event::data("y") };
+    hub.publish_at(0, Target::All, &named).unwrap();
+    hub.drive();
+    for conn in conns {
+        assert_eq!(hub.read(conn), "data:x\n\nid:i1\ndata:y\n\n");
+    }
+    hub.wait(15_000);
+    hub.drive();
+    assert_eq!(hub.read(conns[2]), ":heartbeat\n\n");
+    let back = hub.resume("bob_Silent", "i1");
+    assert_eq!(back.gap, None, "ids of the application's own are found all the same");
+}
+
 // ---- the end
+
+#[test]
+fn a_connection_that_is_finished_gets_what_was_published_before() {
+    let now = Instant::from_millis(1_000);
+    let config = Config { event_ids: EventIds::Given, ..quiet() };
+    let mut engine = Engine::<Heap>::new(config, Epoch(7), [1, 2]).unwrap();
+    let silent = |engine: &mut Engine<Heap>, id| {
+        engine.register(now, &Registration { greeting: Greeting::Silent, passing: true, ..wish(id) }).unwrap().conn
+    };
+    let (ann, bob) = (silent(&mut engine, "ann_1"), silent(&mut engine, "bob_1"));
+    let drive = |engine: &mut Engine<Heap>| {
+        let (mut sent, mut closed) = (Vec::new(), Vec::new());
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::Close { conn, reason, last, .. } => closed.push((conn, reason, last)),
+                Output::Write(conn) => {
+                    let mut slices = [&b""[..]; 4];
+                    let filled = engine.transmit(conn, &mut slices).unwrap();
+                    let bytes = slices[..filled].concat();
+                    engine.handle_written(now, conn, bytes.len()).unwrap();
+                    sent.push((conn, String::from_utf8(bytes).unwrap()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        sent.retain(|(_, bytes)| !bytes.is_empty());
+        (sent, closed)
+    };
+    drive(&mut engine);
+    engine.publish(now, Target::All, &Event::data("before")).unwrap();
+    engine.finish(now, ann).unwrap();
+    engine.publish(now, Target::All, &Event::data("after")).unwrap();
+    let (sent, closed) = drive(&mut engine);
+    let (before, both) = ("data:before\n\n".to_owned(), "data:before\n\ndata:after\n\n".to_owned());
+    assert_eq!(sent, [(ann, before), (bob, both)]);
+    assert_eq!(closed, [(ann, CloseReason::Unregistered, true)]);
+    // One that has everything ends at once.
+    engine.finish(now, bob).unwrap();
+    assert_eq!(engine.poll_timeout(), Some(now));
+    assert_eq!(drive(&mut engine).1, [(bob, CloseReason::Unregistered, true)]);
+    assert_eq!(engine.finish(now, bob), Err(Stale));
+    assert_eq!(engine.usage().clients, 0);
+}
 
 #[test]
 fn draining_spreads_retry_and_closes_after_the_last_frame() {

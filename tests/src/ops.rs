@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use proptest::prelude::{Strategy, any};
-use sse_proto::{Age, Config, Dialect, Greeting, IdForm, Limits, MAX_EVENT_ID, Overrun};
+use sse_proto::{Age, Config, Dialect, EventIds, Greeting, IdForm, Limits, MAX_EVENT_ID, Overrun};
 
 /// Client ids that registrations use.
 pub const IDS: [&str; 8] =
@@ -248,7 +248,7 @@ impl Op {
                     10 => From::Future,
                     _ => From::Own(pick(&OWN_IDS, g)),
                 },
-                greeting: [Greeting::Connected, Greeting::Registered, Greeting::Position][usize::from(e >> 2) % 3],
+                greeting: [Greeting::Connected, Greeting::Registered, Greeting::Position, Greeting::Silent][usize::from(e >> 2) % 4],
                 dialect: if e < 192 { Dialect::Named } else { Dialect::Manager },
                 replace: e >> 4 & 3 == 3,
                 passing: e >> 4 & 3 == 2,
@@ -365,6 +365,7 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
         id_form: if h & 1 == 0 { IdForm::Short } else { IdForm::Secure },
         retry: (h & 2 == 0).then_some(1_000),
         heartbeat_comment: if h & 4 == 0 { "heartbeat" } else { "" },
+        event_ids: if h & 24 == 24 { EventIds::Given } else { EventIds::Numbered },
     }
 }
 

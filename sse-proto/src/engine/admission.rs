@@ -232,11 +232,11 @@ impl<S: Storage> Engine<S> {
             self.tasks.arrived(client, sequence);
         }
         let due = Due {
-            greeting: true,
+            greeting: greeting != Greeting::Silent,
             tasks: client.task_count > 0,
             tasks_sent_too: shown.is_some(),
             gap: gap.is_some(),
-            position: true,
+            position: greeting != Greeting::Silent,
             ..Due::default()
         };
         if self.config.age == Age::SinceRegistered {
@@ -250,6 +250,7 @@ impl<S: Storage> Engine<S> {
             phase: Phase::Idle,
             listed: Listed::Nowhere,
             silent: false,
+            finishing: false,
             found: false,
             due,
             notice: None,
@@ -303,6 +304,22 @@ impl<S: Storage> Engine<S> {
                 self.give_up(slot, end_streams);
             }
         }
+    }
+
+    /// Ends one connection, once it was given what was published until now; nothing that comes later is for it. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`] when the connection is gone.
+    pub fn finish(&mut self, now: Instant, conn: ConnId) -> Result<(), Stale> {
+        self.deadlines.advance(now);
+        let slot = self.connection(conn)?;
+        let connection = self.directory.connections.at_mut(slot);
+        connection.finishing = true;
+        if connection.phase == Phase::Idle {
+            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+        }
+        Ok(())
     }
 
     /// `client` listens to `topic` from the next event on. True unless it did already.

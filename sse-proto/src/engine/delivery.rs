@@ -33,6 +33,8 @@ pub(super) struct Connection {
     pub(super) listed: Listed,
     /// Its client was given up: nothing but heartbeats is for it.
     pub(super) silent: bool,
+    /// It ends once it was given what is for it by now.
+    pub(super) finishing: bool,
     pub(super) due: Due,
     /// The notice that is being sent; `offset` counts in it. `None`: `offset` counts in the frame at the cursor.
     pub(super) notice: Option<Sending>,

@@ -4,6 +4,7 @@
 //! number. It knows nothing of connections. A frame is always in one piece: where it does not fit at the end of the ring it
 //! starts at the front.
 
+use crate::config::EventIds;
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
@@ -42,6 +43,7 @@ const MEMBER: usize = 8;
 #[derive(Debug)]
 pub(super) struct Log<S: Storage> {
     epoch: Epoch,
+    event_ids: EventIds,
     bytes: S::Log,
     capacity: usize,
     /// Where the next frame goes, if it fits there.
@@ -61,6 +63,7 @@ pub(super) struct Log<S: Storage> {
 impl<S: Storage> Log<S> {
     pub(super) const EMPTY: Self = Self {
         epoch: Epoch(0),
+        event_ids: EventIds::Numbered,
         bytes: S::Log::EMPTY,
         capacity: 0,
         write_at: 0,
@@ -72,8 +75,9 @@ impl<S: Storage> Log<S> {
         held: 0,
     };
 
-    pub(super) fn begin(&mut self, epoch: Epoch, capacity: usize, max_entries: usize) {
-        self.epoch = epoch;
+    /// `event_ids` says whether frames carry their numbers.
+    pub(super) fn begin(&mut self, epoch: Epoch, capacity: usize, max_entries: usize, event_ids: EventIds) {
+        (self.epoch, self.event_ids) = (epoch, event_ids);
         self.capacity = if self.bytes.resize(capacity) { capacity } else { 0 };
         self.entries.limit_to(max_entries);
         self.own_ids.limit_to(max_entries);
@@ -116,7 +120,7 @@ impl<S: Storage> Log<S> {
 
     /// Length of the frame that [`append`](Self::append) would make.
     pub(super) fn frame_len(&self, sequence: u64, frame: &impl Encode) -> usize {
-        let id_line = frame.id().map_or_else(|| numbered_id_len(sequence), id_line_len);
+        let id_line = frame.id().map_or_else(|| self.number_len(sequence), id_line_len);
         id_line + frame.body_len()
     }
 
@@ -166,7 +170,8 @@ impl<S: Storage> Log<S> {
             *cell = member.to_bytes();
         }
         cells.sort_unstable();
-        encode_numbered(&mut ring[start..start + len], self.epoch, Some(sequence), frame);
+        let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
+        encode_numbered(&mut ring[start..start + len], self.epoch, number, frame);
 
         let own_id = frame.id().map(|id| id.as_str().len() as u16);
         let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id, completes_task };
@@ -239,7 +244,7 @@ impl<S: Storage> Log<S> {
     pub(super) fn parts(&self, entry: &Entry) -> (Option<&[u8]>, &[u8]) {
         let frame = self.run(entry, 0, entry);
         match entry.own_id {
-            None => (None, &frame[..frame.len() - numbered_id_len(entry.sequence) - 1]),
+            None => (None, &frame[..frame.len() - self.number_len(entry.sequence) - 1]),
             Some(_) => {
                 let id = self.own_id(entry);
                 let line = "id:".len() + usize::from(id.first() == Some(&b' ')) + id.len() + 1;
@@ -277,6 +282,11 @@ impl<S: Storage> Log<S> {
         let value = &self.bytes.bytes()[entry.start as usize + "id:".len()..];
         let skip = usize::from(value.first() == Some(&b' '));
         &value[skip..skip + len]
+    }
+
+    /// Length of the `id` line of a frame that brings no id.
+    fn number_len(&self, sequence: u64) -> usize {
+        if self.event_ids == EventIds::Numbered { numbered_id_len(sequence) } else { 0 }
     }
 
     /// Where `needed` bytes in one piece are free.

@@ -75,7 +75,7 @@ impl<S: Storage> Engine<S> {
         config.check_for::<S>()?;
         let limits = &config.limits;
         self.directory.begin(*limits, hash_key);
-        self.log.begin(epoch, limits.log_bytes as usize, limits.log_entries as usize);
+        self.log.begin(epoch, limits.log_bytes as usize, limits.log_entries as usize, config.event_ids);
         self.deadlines.begin(&config);
         self.tasks.begin(limits.tasks as usize, limits.tasks_per_client);
         self.config = Settings::Given(config);

@@ -33,7 +33,7 @@ use self::tasks::Tasks;
 pub use self::tasks::{TaskError, TaskState};
 pub use self::work::Outcome;
 
-use crate::config::{Age, Config, ConfigError, Overrun};
+use crate::config::{Age, Config, ConfigError, EventIds, Overrun};
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Text};
@@ -137,7 +137,7 @@ pub enum CloseReason {
     Replaced,
     /// Its client expired, or its id was given up long ago.
     Expired,
-    /// The application unregistered the client.
+    /// The application unregistered the client, or finished the connection.
     Unregistered,
     /// The engine was drained.
     Drained,
@@ -177,7 +177,7 @@ pub enum Dialect {
     Manager,
 }
 
-/// The first frame of a connection. Each form carries the position in the `id` line.
+/// The first frame of a connection. Each form but the last carries the position in the `id` line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Greeting {
     /// `event:connected`, with the client's id as JSON data.
@@ -187,6 +187,8 @@ pub enum Greeting {
     Registered,
     /// Nothing that the client dispatches.
     Position,
+    /// There is none: the first bytes are those of the first event.
+    Silent,
 }
 
 /// The connection is not open (any more), or the client not known. Nothing was done.
@@ -461,6 +463,7 @@ impl<S: Storage> Engine<S> {
                 return None;
             }
             let NoticeDue { notice, id, told, places } = self.notice_due(slot)?;
+            let id = id.filter(|_| self.config.event_ids == EventIds::Numbered);
             let connection = self.directory.connections.at_mut(slot);
             (connection.notice, connection.notice_id, connection.told) = (Some(notice), id, told);
             connection.due.position &= !places;
@@ -626,8 +629,13 @@ impl<S: Storage> Engine<S> {
         if matches!(connection.phase, Phase::Closing(_)) {
             return;
         }
-        let phase = if self.has_nothing(slot) { Phase::Idle } else { Phase::Writing };
+        let phase = if self.has_nothing(slot) { self.rest(slot) } else { Phase::Writing };
         self.enter(slot, phase);
+    }
+
+    /// What a connection does that has nothing to send.
+    fn rest(&self, slot: u32) -> Phase {
+        if self.directory.connections.at(slot).finishing { Phase::Closing(CloseReason::Unregistered) } else { Phase::Idle }
     }
 
     fn has_nothing(&self, slot: u32) -> bool {
@@ -660,7 +668,7 @@ impl<S: Storage> Engine<S> {
                 }
                 // Who looks in vain does not postpone a heartbeat.
                 if self.directory.connections.at(slot).phase != Phase::Idle {
-                    self.enter(slot, Phase::Idle);
+                    self.enter(slot, self.rest(slot));
                 }
             }
         }

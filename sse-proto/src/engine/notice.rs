@@ -74,6 +74,7 @@ impl Notice<'_> {
                         write!(out, "event:connected\ndata:{{\"client\":\"{}\"}}\n\n", JsonEscaped(id))
                     }
                     Greeting::Position => out.write_str("\n"),
+                    Greeting::Silent => Ok(()),
                 }
             }
             Self::Gap(reason) => write!(out, "event:gap\ndata:{{\"reason\":\"{reason}\"}}\n\n"),

@@ -213,7 +213,7 @@ impl<S: Storage> Engine<S> {
     /// The frame `sequence` is for `conn`.
     fn mark(&mut self, conn: u32, sequence: u64) {
         let connection = self.directory.connections.at_mut(conn);
-        if sequence < connection.cursor {
+        if sequence < connection.cursor || connection.finishing {
             return;
         }
         if connection.cursor > connection.until {

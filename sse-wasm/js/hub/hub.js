@@ -17,7 +17,7 @@ const COALESCE = 20;
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** Bits of what the engine's `register` takes as `how`. */
-const GREETINGS = { connected: 0, registered: 1, none: 2 };
+const GREETINGS = { connected: 0, registered: 1, none: 2, silent: 3 };
 const MANAGER_DIALECT = 4;
 const REPLACE = 8;
 const PASSING = 16;
@@ -64,7 +64,7 @@ export class EngineHub {
     /** After how long a peer that takes nothing is given up, in milliseconds. */
     this.writeStall = options.writeStall ?? 30_000;
     this.#callbacks = options;
-    this.#announced = options.listenersChanged === undefined ? 'listeners-changed' : options.listenersChanged;
+    this.announce(options.listenersChanged === undefined ? 'listeners-changed' : options.listenersChanged);
     this.#bare = options.payloads === 'legacy';
     this.#tasks = new Tasks(this, options.tasks ?? {}, options.runningTasks ?? 1024);
     this.#engine = makeEngine(options, host);
@@ -192,9 +192,15 @@ export class EngineHub {
     return publications.map(({ event }, index) => event?.id ?? this.#engine.eventId(first + index));
   }
 
-  notify(key, { names } = {}) {
-    const number = this.#verb((engine, now) => engine.notify(now, key, names, this.#bare));
+  /** Tells those who listen to `key`, of these only the ones with one of these user names; or everybody, whatever they listen to. */
+  notify(key, { names, everybody = false } = {}) {
+    const number = this.#verb((engine, now) => engine.notify(now, key, names, this.#bare, everybody));
     return this.#engine.eventId(number);
+  }
+
+  /** Who comes and goes is told under `key`, as {@link notify} does; under none, nobody is told. */
+  announce(key, { everybody = false } = {}) {
+    this.#announced = key ? { key, everybody } : null;
   }
 
   notifyAdHoc(client) {
@@ -293,6 +299,9 @@ export class EngineHub {
       // All streams that have the same to say share a chunk: outlets do not change it.
       connection.outlet.write(this.#chunk, connection);
     }
+    if (this.#callbacks.onCaughtUp && connection.wants && this.#engine.isCaughtUp(connection.handle)) {
+      this.#tell('onCaughtUp', { connection });
+    }
   }
 
   /** The peer is gone. Whoever finds out first says so; the others change nothing. */
@@ -308,6 +317,11 @@ export class EngineHub {
     if (!this.#connections.has(connection.handle)) return;
     this.left(connection);
     connection.outlet.end('ended');
+  }
+
+  /** Ends a stream once it was given what was published until now; nothing that is published later is for it. */
+  finish(connection) {
+    this.#verb((engine, now) => engine.finish(now, connection.handle));
   }
 
   /** When {@link wake} is due; negative for never. */
@@ -417,8 +431,9 @@ export class EngineHub {
       this.#quiet = false;
       if (this.#changed && this.#engine) this.#turn();
     });
-    if (this.#engine.hasListeners(this.#announced)) {
-      call(() => this.#engine.notify(this.#host.now(), this.#announced, undefined, this.#bare));
+    const { key, everybody } = this.#announced ?? {};
+    if (key && (everybody ? this.#connections.size > 0 : this.#engine.hasListeners(key))) {
+      call(() => this.#engine.notify(this.#host.now(), key, undefined, this.#bare, everybody));
     }
   }
 

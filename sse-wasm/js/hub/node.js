@@ -1,12 +1,11 @@
 // The routes for Node's requests and responses: node:http, Express, Fastify's raw objects, and HTTP/2 by its compatibility API.
 import { joined, tooLarge, within } from './web.js';
 
-/** Answers a Node request; what is not below the prefix goes to `next`, if there is one. */
-export async function handleNode(hub, routes, request, response, next, limits) {
-  const target = request.originalUrl ?? request.url;
+/** Answers a Node request; what is none of the routes' goes to `next`, if there is one. */
+export async function handleNode(hub, routes, request, response, next, limits, target = request.originalUrl ?? request.url) {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
-  if (next && !routes.owns(path)) return next();
+  if (next && !routes.owns(path, request.method)) return next();
   const answer = await routes.answer({
     method: request.method,
     path,
@@ -47,7 +46,13 @@ export function openNode(hub, registration, response, headers) {
     connection.wants = true;
     hub.fill(connection);
   });
-  response.writeHead(200, headers);
+  try {
+    response.writeHead(200, headers);
+  } catch (error) {
+    // The head was written by someone else, or a header cannot be one.
+    hub.left(connection);
+    throw error;
+  }
   response.flushHeaders?.();
   connection.wants = true;
   hub.fill(connection);
@@ -58,7 +63,7 @@ function destroy(response) {
   (response.stream ?? response).destroy();
 }
 
-function send(response, { status, headers, body }) {
+export function send(response, { status, headers, body }) {
   response.writeHead(status, headers);
   response.end(body ?? undefined);
 }

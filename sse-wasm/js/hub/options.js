@@ -4,7 +4,7 @@ import { Options } from '#hub';
 import { call } from '../errors.js';
 
 const TIMES = ['heartbeat', 'writeStall', 'dormantAfter', 'sweepEvery', 'issuedIdTtl', 'retry'];
-const CHOICES = ['age', 'overrun', 'idForm', 'heartbeatComment'];
+const CHOICES = ['age', 'overrun', 'idForm', 'heartbeatComment', 'eventIds'];
 
 /** What the engine is made with; to be freed. */
 export function engineOptions(options) {

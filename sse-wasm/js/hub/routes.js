@@ -17,7 +17,7 @@ const ROUTES = [
   ['PUT', 'listen/:id/:key', 'command', (hub, { id, key }) => done(hub.listen(id, key))],
   ['DELETE', 'listen/:id/:key', 'command', (hub, { id, key }) => done(hub.unlisten(id, key))],
   ['GET', 'tasks/:id', 'command', tasks],
-  ['GET', 'list-registrants', 'privileged', listRegistrants],
+  ['GET', 'list-registrants', 'privileged', (hub) => json(registrants(hub))],
   ['GET', 'clear-registrants', 'privileged', (hub, _, { options }) => done(hub.clear({ endStreams: options.endOnDisconnect }))],
   ['GET', 'trigger-cleanup', 'privileged', (hub) => done(hub.sweep())],
   ['GET', 'trigger-adhoc/:id', 'privileged', (hub, { id }) => done(hub.notifyAdHoc(id))],
@@ -32,29 +32,34 @@ export class Routes {
   #hub;
   #options;
   #guard;
+  #routes;
 
-  constructor(hub, { prefix = '/sse/', auth, endOnDisconnect = false } = {}, guard = new Guard(auth)) {
+  /** `served` has the first parts of the paths of the routes there are, where that is not all of them. */
+  constructor(hub, { prefix = '/sse/', auth, endOnDisconnect = false, resume = true } = {}, guard = new Guard(auth), served = null) {
     this.prefix = checkPrefix(prefix);
     this.#hub = hub;
-    this.#options = { endOnDisconnect };
+    this.#options = { endOnDisconnect, resume };
     this.#guard = guard;
+    this.#routes = served && ROUTES.filter(({ parts }) => served.includes(parts[0]));
   }
 
-  /** Whether a path is below the prefix. */
-  owns(path) {
-    return path.startsWith(this.prefix);
+  /** Whether a request is answered here: one below the prefix, or where not all routes are served, one of those. */
+  owns(path, method) {
+    if (!this.#routes) return path.startsWith(this.prefix);
+    const { matching = [] } = Routes.find(this.prefix, path, this.#routes) ?? {};
+    return matching.some((route) => method === 'OPTIONS' || method === route.method || (method === 'HEAD' && route.access === 'stream'));
   }
 
   /** What a path and a method lead to, and what the caller must be allowed to; `null` when there is nothing. */
-  static find(prefix, path) {
+  static find(prefix, path, routes = ROUTES) {
     if (!path.startsWith(prefix)) return null;
     const parts = path.slice(prefix.length).split('/');
-    const matching = ROUTES.filter((route) => matches(route.parts, parts));
+    const matching = routes.filter((route) => matches(route.parts, parts));
     return matching.length > 0 ? { parts, matching, access: matching[0].access } : null;
   }
 
   async answer(request) {
-    const found = Routes.find(this.prefix, request.path);
+    const found = Routes.find(this.prefix, request.path, this.#routes ?? ROUTES);
     const answer = turnedAway(found, request, this.#guard) ?? (await this.#admitted(found, request));
     if (!found) return answer;
     return { ...answer, headers: { ...answer.headers, ...this.#guard.headers(found.access, request) } };
@@ -86,10 +91,10 @@ export function turnedAway(found, request, guard) {
 
 // ---- streams
 
-function registerListener(hub, { id }, { request, guard }) {
+function registerListener(hub, { id }, { request, guard, options }) {
   // Nothing is kept of an id that another site's page brings, which has no use for it.
   const passing = !guard.isOurs(request);
-  const lastEventId = startAt(request, undefined);
+  const lastEventId = options.resume ? startAt(request, undefined) : undefined;
   return stream(hub, { client: id, greeting: 'registered', dialect: 'manager', replace: true, passing, lastEventId });
 }
 
@@ -144,13 +149,14 @@ function disconnectRegistrant(hub, { id }, { options }) {
   return ok();
 }
 
-function listRegistrants(hub) {
+/** The registered clients as system M lists them. */
+export function registrants(hub) {
   // Written piece by piece: an object would not keep the order of keys that look like numbers.
   const rows = hub.clients().map(({ group, id, topics, registered }) => {
     const key = JSON.stringify(group === '' ? id : `${group}/${id}`);
     return `${key}:${JSON.stringify({ listenKeys: topics, 'registered-ts': registered })}`;
   });
-  return json(`{${rows.join(',')}}`);
+  return `{${rows.join(',')}}`;
 }
 
 // ---- publishing

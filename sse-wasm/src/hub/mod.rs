@@ -200,6 +200,17 @@ impl Hub {
         }
     }
 
+    /// Ends a stream once it was given what was published until now; false when it is gone.
+    pub fn finish(&mut self, now: f64, conn: f64) -> bool {
+        self.engine.finish(instant(now), conn_id(conn)).is_ok()
+    }
+
+    /// Whether a stream was given everything there is for it.
+    #[wasm_bindgen(js_name = isCaughtUp)]
+    pub fn is_caught_up(&self, conn: f64) -> bool {
+        self.engine.is_caught_up(conn_id(conn))
+    }
+
     /// Which stream was spoken of.
     #[wasm_bindgen(js_name = saidConn)]
     pub fn said_conn(&self) -> f64 {

@@ -111,16 +111,24 @@ impl Hub {
         self.batch.clear();
     }
 
-    /// Tells all who listen to `key`, as system M does, or only those with one of these user names; the event's number.
+    /// Tells all who listen to `key`, as system M does, or only those with one of these user names, or everybody; the event's number.
     ///
     /// # Errors
     ///
     /// The key cannot be one, or a limit is reached.
-    pub fn notify(&mut self, now: f64, key: &str, user_names: Option<Vec<String>>, bare: bool) -> Result<f64, JsValue> {
+    pub fn notify(
+        &mut self,
+        now: f64,
+        key: &str,
+        user_names: Option<Vec<String>>,
+        bare: bool,
+        everybody: bool,
+    ) -> Result<f64, JsValue> {
         error::topic("key", key, self.engine.config().limits.topic_bytes)?;
         let payload = if bare { Payload::Bare(key) } else { Payload::Notify(key) };
         let chosen: Vec<ClientKey>;
         let target = match user_names {
+            None if everybody => Target::All,
             None => Target::Topic(key),
             Some(names) => {
                 let named = |client: &ClientKey| {

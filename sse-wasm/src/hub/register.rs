@@ -15,6 +15,7 @@ use crate::error::{self, Failure};
 /// Bits of what [`Hub::register`] takes as `how`.
 const GREET_REGISTERED: u32 = 1;
 const GREET_NOTHING: u32 = 2;
+const GREET_SILENTLY: u32 = GREET_REGISTERED | GREET_NOTHING;
 const DIALECT_MANAGER: u32 = 4;
 const REPLACE: u32 = 8;
 const PASSING: u32 = 16;
@@ -55,8 +56,8 @@ impl Hub {
     }
 
     /// Opens a stream and returns its number. `resume` is a `Last-Event-ID`, or `earliest`; `how` is made of bits: 1 greets as
-    /// system M, 2 greets with nothing but a position, 4 tells of tasks as system M, 8 ends the client's other streams, 16
-    /// forgets the client with its last stream. `saidReason` is why the stream does not start where it was asked to, or empty.
+    /// system M, 2 greets with nothing but a position, both do not greet, 4 tells of tasks as system M, 8 ends the client's other
+    /// streams, 16 forgets the client with its last stream. `saidReason` is why the stream does not start where it was asked to, or empty.
     ///
     /// # Errors
     ///
@@ -85,6 +86,7 @@ impl Hub {
             greeting: match how & (GREET_REGISTERED | GREET_NOTHING) {
                 GREET_REGISTERED => Greeting::Registered,
                 GREET_NOTHING => Greeting::Position,
+                GREET_SILENTLY => Greeting::Silent,
                 _ => Greeting::Connected,
             },
             dialect: if how & DIALECT_MANAGER > 0 { Dialect::Manager } else { Dialect::Named },

@@ -366,6 +366,11 @@ impl Model {
         listeners.into_iter().map(|(_, key)| key).collect()
     }
 
+    /// Whether the connection begins with a greeting.
+    pub fn is_greeted(&self, conn: ConnId) -> bool {
+        self.connections[&conn].greeting_form != Greeting::Silent
+    }
+
     /// Whether a connection was sent all it is to get.
     pub fn is_idle(&self, conn: ConnId) -> bool {
         self.connections[&conn].phase == Phase::Idle

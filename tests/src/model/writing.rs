@@ -1,7 +1,7 @@
 //! What each connection should be given, and what it took.
 
 use sse_proto::wire::Event;
-use sse_proto::{CloseReason, ConnId, GapReason, Greeting, Overrun, Stale};
+use sse_proto::{CloseReason, ConnId, EventIds, GapReason, Greeting, Overrun, Stale};
 
 use super::text::{encode_body, field, task_body};
 use super::{Client, Connection, Model, Next, Notice, Phase, Sending, Task, WALK};
@@ -209,6 +209,7 @@ impl Model {
                 }
                 Greeting::Registered => format!("data:\"registered^{id}\"\n\n"),
                 Greeting::Position => "\n".into(),
+                Greeting::Silent => String::new(),
             };
             return make(Notice::Greeting, last.then_some(position), connection.preface.to_owned() + &retry + &body, last);
         }
@@ -249,7 +250,10 @@ impl Model {
     }
 
     pub(super) fn id_line(&self, sequence: u64) -> String {
-        format!("id:{:08x}-{sequence}\n", self.epoch.0)
+        match self.config.event_ids {
+            EventIds::Numbered => format!("id:{:08x}-{sequence}\n", self.epoch.0),
+            EventIds::Given => String::new(),
+        }
     }
 
     /// The frame with its number in the last line.
