@@ -11,10 +11,19 @@ const HOUR = 3_600_000;
 
 /** `clock` is the mocked one. Returns what was seen, by row and name. */
 export async function observe(manager, clock) {
+  const [opened, stops] = [[], []];
+  try {
+    return await observations(manager, clock, opened, stops);
+  } finally {
+    for (const stream of opened) stream.close();
+    manager.unregisterAllListeners();
+    await Promise.all(stops.map((stop) => stop()));
+  }
+}
+
+async function observations(manager, clock, opened, stops) {
   const seen = new Map();
   const see = (row, what, value) => seen.set(`${row} ${what}`, value);
-  const opened = [];
-  const stops = [];
 
   // ---- M19: without the router
   const bare = await listen(createServer((request, response) => {
@@ -228,8 +237,5 @@ export async function observe(manager, clock) {
   see('M20', 'diagnostics while verbose', lines.length > 0 && lines.every((line) => line.startsWith('SSE: ')));
   see('M20', 'diagnostics while not', lines.some((line) => line.includes('quiet')));
 
-  for (const stream of opened) stream.close();
-  manager.unregisterAllListeners();
-  await Promise.all(stops.map((stopping) => stopping()));
   return seen;
 }
