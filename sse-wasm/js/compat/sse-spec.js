@@ -156,8 +156,8 @@ export class SSEService extends EventEmitter {
   }
 
   #refuse(response, status, error, headers = {}) {
-    const { message, field } = error;
-    send(response, status === 204 ? { status, headers, body: null } : failure(new ApiError(status, message, field || undefined, headers)));
+    const said = new ApiError(status, error.message, error.field || undefined, headers);
+    send(response, status === 204 ? { status, headers, body: null } : failure(said));
     this.#tellError(error);
   }
 

@@ -11,10 +11,19 @@ const HOUR = 3_600_000;
 
 /** `clock` is the mocked one. Returns what was seen, by row and name. */
 export async function observe(manager, clock) {
+  const [opened, stops] = [[], []];
+  try {
+    return await observations(manager, clock, opened, stops);
+  } finally {
+    for (const stream of opened) stream.close();
+    manager.unregisterAllListeners();
+    await Promise.all(stops.map((stop) => stop()));
+  }
+}
+
+async function observations(manager, clock, opened, stops) {
   const seen = new Map();
   const see = (row, what, value) => seen.set(`${row} ${what}`, value);
-  const opened = [];
-  const stops = [];
 
   // ---- M19: without the router
   const bare = await listen(createServer((request, response) => {
@@ -76,7 +85,8 @@ export async function observe(manager, clock) {
   see('M2', 'status', ids[0].status);
   see('M2', 'content type', ids[0].type);
   see('M2', 'different ids of 400', new Set(ids.map(({ text }) => text)).size === 400);
-  see('M3', 'the suffix', /^bob_[a-z2-7]{26}$/.test(ids[0].text) ? 'random' : /^bob_\d{13}_\d+$/.test(ids[0].text) ? 'the time' : ids[0].text);
+  const forms = { random: /^bob_[a-z2-7]{26}$/, 'the time': /^bob_\d{13}_\d+$/ };
+  see('M3', 'the suffix', Object.keys(forms).find((form) => forms[form].test(ids[0].text)) ?? ids[0].text);
 
   const bob = await wire(`${base}register-listener/bob_1`);
   opened.push(bob);
@@ -228,8 +238,5 @@ export async function observe(manager, clock) {
   see('M20', 'diagnostics while verbose', lines.length > 0 && lines.every((line) => line.startsWith('SSE: ')));
   see('M20', 'diagnostics while not', lines.some((line) => line.includes('quiet')));
 
-  for (const stream of opened) stream.close();
-  manager.unregisterAllListeners();
-  await Promise.all(stops.map((stopping) => stopping()));
   return seen;
 }

@@ -9,9 +9,18 @@ import { until, wire } from '../support/wire.js';
 
 /** `clock` is the mocked one. Returns what was seen, by row and name. */
 export async function observe(service, clock) {
+  const [opened, stops] = [[], []];
+  try {
+    return await observations(service, clock, opened, stops);
+  } finally {
+    for (const stream of opened) stream.close();
+    await Promise.all(stops.map((stop) => stop()));
+  }
+}
+
+async function observations(service, clock, opened, stops) {
   const seen = new Map();
   const see = (row, what, value) => seen.set(`${row} ${what}`, value);
-  const opened = [];
   let connect = null;
   let connected;
 
@@ -21,6 +30,7 @@ export async function observe(service, clock) {
     connected = service.connectSSE({ req, res, originalResHeaders: res.getHeaders(), ...connect });
   });
   const { origin, stop } = await listen(createServer(app));
+  stops.push(stop);
   const open = async (parameters = {}) => {
     connect = parameters;
     const stream = await wire(`${origin}/sse`);
@@ -170,7 +180,5 @@ export async function observe(service, clock) {
   await new Promise(setImmediate);
   see('G9', 'writes that wait fail when the connection is gone', failed > 0 && late + failed === 200);
 
-  for (const stream of opened) stream.close();
-  await stop();
   return seen;
 }
