@@ -77,7 +77,9 @@ export class EventSource extends EventTarget {
     } = options ?? {};
     this.#url = resolve(url);
     this.#withCredentials = Boolean(withCredentials);
-    this.#request = { method, headers: new Headers(headers), body, credentials: withCredentials ? 'include' : 'same-origin' };
+    this.#request = { method, headers: new Headers(headers), body };
+    // Without, it is `same-origin`; Workers have no such thing, and refuse to hear of it.
+    if (withCredentials) this.#request.credentials = 'include';
     this.#fetch = fetch;
     this.#liveness = liveness;
     this.#report = { lost: onLost, comment: onComment, retry: onRetry };

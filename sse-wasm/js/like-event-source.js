@@ -27,6 +27,15 @@ export function resolve(url) {
   }
 }
 
+/** In workerd an EventTarget calls what stands under `on` and the type by itself. */
+const hostCallsHandlers = (() => {
+  const target = new EventTarget();
+  let called = false;
+  target.onprobe = () => { called = true; };
+  target.dispatchEvent(new Event('probe'));
+  return called;
+})();
+
 /** A handler keeps the place among the listeners that it was given first, until it is taken away. */
 function handlerOf(type) {
   const handlers = new WeakMap();
@@ -46,7 +55,7 @@ function handlerOf(type) {
       } else {
         const made = { handler, listener: (event) => made.handler.call(this, event) };
         handlers.set(this, made);
-        this.addEventListener(type, made.listener);
+        if (!hostCallsHandlers) this.addEventListener(type, made.listener);
       }
     },
   };

@@ -203,10 +203,10 @@ export class ServerEventClient {
     const { fetch = globalThis.fetch, headers, withCredentials } = this.#options;
     const sent = new Headers(headers);
     if (body !== undefined) sent.set('content-type', 'application/json');
-    const credentials = withCredentials ? 'include' : 'same-origin';
+    const credentials = withCredentials ? { credentials: 'include' } : {};
     let response;
     try {
-      response = await fetch.call(globalThis, this.#base + path, { method, body, headers: sent, credentials });
+      response = await fetch.call(globalThis, this.#base + path, { method, body, headers: sent, ...credentials });
     } catch (cause) {
       throw Object.assign(new SseError('failed', `${method} ${route(path)}: the hub could not be reached`), { cause });
     }
