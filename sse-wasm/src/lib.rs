@@ -8,6 +8,7 @@
 //! needs.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
+#[cfg(any(feature = "decoder", feature = "hub"))]
 extern crate alloc;
 
 #[cfg(feature = "decoder")]

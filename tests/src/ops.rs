@@ -248,7 +248,8 @@ impl Op {
                     10 => From::Future,
                     _ => From::Own(pick(&OWN_IDS, g)),
                 },
-                greeting: [Greeting::Connected, Greeting::Registered, Greeting::Position, Greeting::Silent][usize::from(e >> 2) % 4],
+                greeting: [Greeting::Connected, Greeting::Registered, Greeting::Position, Greeting::Silent]
+                    [usize::from(e >> 2) % 4],
                 dialect: if e < 192 { Dialect::Named } else { Dialect::Manager },
                 replace: e >> 4 & 3 == 3,
                 passing: e >> 4 & 3 == 2,
