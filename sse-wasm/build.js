@@ -5,7 +5,7 @@
 //   wasm-opt                                           (binaryen from npm)
 //   npm pack      what is published, and what tests unpack
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,6 +43,7 @@ for (const artifact of ARTIFACTS) build(artifact);
 const report = sizes();
 mkdirSync(dist, { recursive: true });
 for (const old of readdirSync(dist)) rmSync(join(dist, old), { recursive: true });
+for (const license of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(join(here, '..', license), join(here, license));
 run('npm', ['pack', '--silent', '--pack-destination', dist], here);
 const held = [...LIMITS.map((limit) => check(limit, report)), ...CLIENT_LIMITS.map(checkClient)];
 if (held.includes(false)) process.exit(1);

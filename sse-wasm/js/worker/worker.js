@@ -9,12 +9,11 @@ import { joined, tooLarge } from '../hub/web.js';
  */
 export function createWorker({ prefix = '/sse/', auth, binding = 'SSE_HUB', shardBy = 'none', maxBody = 1 << 20 } = {}) {
   checkPrefix(prefix);
-  const guards = new Map();
+  // The environment, and so the guard, is the same from one request to the next.
+  let made = { env: undefined, guard: undefined };
   const guardFor = (env) => {
-    const rules = typeof auth === 'function' ? auth(env) : auth;
-    const key = JSON.stringify(rules) ?? '';
-    if (!guards.has(key)) guards.set(key, new Guard(rules));
-    return guards.get(key);
+    if (made.env !== env) made = { env, guard: new Guard(typeof auth === 'function' ? auth(env) : auth) };
+    return made.guard;
   };
   return {
     async fetch(request, env) {
