@@ -83,6 +83,10 @@ pub enum Op {
         millis: u64,
     },
     Register(Register),
+    /// The connection ends after what was published for it.
+    Finish {
+        conn: u8,
+    },
     Disconnect {
         conn: u8,
     },
@@ -254,7 +258,8 @@ impl Op {
                 replace: e >> 4 & 3 == 3,
                 passing: e >> 4 & 3 == 2,
             }),
-            130..=139 => Self::Disconnect { conn: a },
+            130..=138 => Self::Disconnect { conn: a },
+            139 => Self::Finish { conn: a },
             140..=189 => Self::Publish {
                 target: match a % 12 {
                     0..=3 => To::All,

@@ -143,6 +143,10 @@ impl Both {
         both!(self, engine => engine.listen(now, client, topic))
     }
 
+    pub(super) fn finish(&mut self, now: Instant, conn: ConnId) -> Result<(), Stale> {
+        both!(self, engine => engine.finish(now, conn))
+    }
+
     pub(super) fn unlisten(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, Stale> {
         both!(self, engine => engine.unlisten(now, client, topic))
     }

@@ -77,6 +77,8 @@ impl Harness {
 
     /// Law 4: what is gone is gone, and nothing happens by it.
     pub fn check_stale(&mut self) {
+        // What is called below tells the time, too.
+        self.at(self.clock);
         let before = (self.engine.usage(), self.engine.poll_timeout(), self.engine.last_event_id());
         let now = self.now();
         let open = self.model.open();

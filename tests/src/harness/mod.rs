@@ -262,6 +262,14 @@ impl Harness {
         answer
     }
 
+    /// See [`Engine::finish`].
+    pub fn finish(&mut self, conn: ConnId) -> Result<(), Stale> {
+        let answer = self.engine.finish(self.now(), conn);
+        assert_eq!(answer, self.model.finish(self.clock, conn));
+        self.check();
+        answer
+    }
+
     /// See [`Engine::listen`].
     pub fn listen(&mut self, client: ClientKey, topic: &str) -> Result<bool, ListenError> {
         let answer = self.engine.listen(self.now(), client, topic);

@@ -40,6 +40,11 @@ impl Harness {
                     let _ = self.disconnect(conn);
                 }
             }
+            Op::Finish { conn } => {
+                if let Some(conn) = self.pick_connection(conn) {
+                    let _ = self.finish(conn);
+                }
+            }
             Op::Publish { target, event, skip } => self.apply_publish(target, event, skip),
             Op::Burst { target } if self.engine.config().limits.log_entries > BURST => {
                 let event = What { data: Some("x"), ..What::default() };

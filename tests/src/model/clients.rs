@@ -158,6 +158,7 @@ impl Model {
             since: now,
             turn: 0,
             silent: false,
+            finishing: false,
             queue,
             position,
             until: self.last_sequence,

@@ -2,7 +2,8 @@
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientKey, ConnId, EventId, Full, ListenError, MAX_EVENT_ID, PublishError, Stale, Target, check_name, check_topic,
+    ClientKey, CloseReason, ConnId, EventId, Full, ListenError, MAX_EVENT_ID, PublishError, Stale, Target, check_name,
+    check_topic,
 };
 
 use super::{Frame, Kind, Model, Phase, Scope, WALK};
@@ -28,6 +29,17 @@ impl Model {
         self.room_for_label(Kind::Topic, topic).map_err(ListenError::Full)?;
         self.subscribe(at, topic, self.last_sequence + 1);
         Ok(true)
+    }
+
+    /// A connection ends after what was published for it.
+    pub fn finish(&mut self, now: u64, conn: ConnId) -> Result<(), Stale> {
+        self.time(now);
+        let connection = self.connections.get_mut(&conn).ok_or(Stale)?;
+        connection.finishing = true;
+        if connection.phase == Phase::Idle {
+            self.enter(conn, Phase::Closing(CloseReason::Unregistered));
+        }
+        Ok(())
     }
 
     /// A client listens no longer.
@@ -242,7 +254,7 @@ impl Model {
     pub(super) fn enqueue(&mut self, conn: ConnId, index: usize) {
         let sequence = self.history[index].sequence;
         let connection = self.connection(conn);
-        if sequence < connection.position {
+        if sequence < connection.position || connection.finishing {
             return;
         }
         if connection.position > connection.until {

@@ -131,6 +131,8 @@ struct Connection {
     since: u64,
     turn: u64,
     silent: bool,
+    /// It ends once it has what is for it by now.
+    finishing: bool,
     /// What it is to get: an index into history, and whether it still is to get it.
     queue: BTreeMap<usize, bool>,
     /// Everything before this sequence number is done with.

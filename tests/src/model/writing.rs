@@ -59,7 +59,7 @@ impl Model {
                         return Ok(next);
                     }
                     if self.connection(conn).phase != Phase::Idle {
-                        self.enter(conn, Phase::Idle);
+                        self.rest(conn);
                     }
                     return Ok(Next::Nothing);
                 }
@@ -150,8 +150,18 @@ impl Model {
         }
         let connection = &self.connections[&conn];
         let done = connection.sending.is_none() && connection.position > connection.until && self.choose(connection).is_none();
-        self.enter(conn, if done { Phase::Idle } else { Phase::Writing });
+        if done {
+            self.rest(conn);
+        } else {
+            self.enter(conn, Phase::Writing);
+        }
         Ok(whole)
+    }
+
+    /// The connection has nothing to send.
+    fn rest(&mut self, conn: ConnId) {
+        let finishing = self.connections[&conn].finishing;
+        self.enter(conn, if finishing { Phase::Closing(CloseReason::Unregistered) } else { Phase::Idle });
     }
 
     /// The notice that is being sent, or the next one that is due.
