@@ -19,7 +19,7 @@ const dist = join(here, 'dist');
 
 /** What an importer loads, wasm and JavaScript together, in bytes after gzip. */
 const LIMITS = [
-  { what: 'engine and codec: wasm and glue', files: /^js\/wasm\//, limit: 87 * 1024 },
+  { what: 'engine and codec: wasm and glue', files: /^js\/wasm\//, limit: 88 * 1024 },
   { what: 'decoder alone: wasm and glue', files: /^js\/wasm\/decoder/, limit: 20 * 1024 },
 ];
 
