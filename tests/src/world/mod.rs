@@ -29,7 +29,7 @@ mod truth;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use sse_proto::client::{Head, Output as Todo, State};
+use sse_proto::client::{Head, Output, State};
 use sse_proto::{ClientKey, Epoch, Instant};
 
 use self::chance::chance;
@@ -333,7 +333,7 @@ impl<'p, H: Home> World<'p, H> {
             let Some(source) = &mut page.source else { return };
             match source.poll_output() {
                 None => break,
-                Some(Todo::Connect(request)) => {
+                Some(Output::Connect(request)) => {
                     let last_event_id: Box<str> = request.last_event_id.into();
                     page.attempt += 1;
                     page.link = None;
@@ -342,14 +342,14 @@ impl<'p, H: Home> World<'p, H> {
                     let latency = self.latency(u64::from(number), u64::from(attempt));
                     self.later(latency, Due::Arrive { page: number, attempt, last_event_id });
                 }
-                Some(Todo::Opened) => {}
-                Some(Todo::Waiting { delay, why }) => {
+                Some(Output::Opened) => {}
+                Some(Output::Waiting { delay, why }) => {
                     page.link = None;
                     page.memory.cut();
                     self.note(|| format!("page {number} waits {delay:?}: {why}"));
                     self.count("waits of pages");
                 }
-                Some(Todo::Closed(why)) => panic!("page {number} gave up: {why} at {now:?}"),
+                Some(Output::Closed(why)) => panic!("page {number} gave up: {why} at {now:?}"),
             }
         }
         let page = &mut self.pages[number as usize];
