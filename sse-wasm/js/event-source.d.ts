@@ -1,5 +1,6 @@
 import type { SseError } from './errors.js';
 import type { DecodeLimits, DecodeReports, SseEvent } from './events.js';
+import type { LikeEventSource } from './like-event-source.js';
 
 /** When and how often to try again. */
 export interface RetryPolicy {
@@ -67,12 +68,6 @@ export declare class EventSourceErrorEvent extends Event {
   readonly cause?: unknown;
 }
 
-interface EventSourceEventMap {
-  open: Event;
-  message: MessageEvent<string>;
-  error: EventSourceErrorEvent;
-}
-
 /**
  * Follows an event stream as browsers do (WHATWG HTML, section 9.2), over `fetch`: on every host, with headers, any method, and a policy for
  * what goes wrong. Without options it behaves as the standard says. Which answer opens, ends or repeats it, and when, is decided by the engine
@@ -89,47 +84,18 @@ interface EventSourceEventMap {
  * the connection. Redirects are followed by `fetch`. From a page to another origin, `Last-Event-ID` may have to be allowed there
  * (`Access-Control-Allow-Headers`), which a browser's own does without for most ids.
  */
-export declare class EventSource extends EventTarget implements AsyncIterable<SseEvent> {
-  static readonly CONNECTING: 0;
-  static readonly OPEN: 1;
-  static readonly CLOSED: 2;
-  readonly CONNECTING: 0;
-  readonly OPEN: 1;
-  readonly CLOSED: 2;
-
+export declare class EventSource extends LikeEventSource {
   /**
    * @throws {DOMException} `SyntaxError`: the URL is none.
    * @throws {SseError} `invalid-option`, or `invalid-field` for a last event id that cannot be one.
    */
   constructor(url: string | URL, options?: EventSourceOptions);
 
-  /** The URL it was made with, resolved. */
-  readonly url: string;
   readonly withCredentials: boolean;
-  readonly readyState: 0 | 1 | 2;
-  /** What a reconnection would ask to go on behind; empty when there is none. */
-  readonly lastEventId: string;
-
-  onopen: ((this: EventSource, event: Event) => void) | null;
-  onmessage: ((this: EventSource, event: MessageEvent<string>) => void) | null;
-  onerror: ((this: EventSource, event: EventSourceErrorEvent) => void) | null;
-
-  /** Ends it. No event comes any more. */
-  close(): void;
-
-  addEventListener<T extends keyof EventSourceEventMap>(
-    type: T, listener: ((this: EventSource, event: EventSourceEventMap[T]) => void) | null, options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string, listener: ((this: EventSource, event: MessageEvent<string>) => void) | EventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
 
   /**
    * Events of every type from now on, across connections. It ends with {@link close} and with 204, and throws an {@link SseError} with the
    * code of the error event when it is over for another reason.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<SseEvent>;
-  [Symbol.dispose](): void;
-  [Symbol.asyncDispose](): Promise<void>;
 }

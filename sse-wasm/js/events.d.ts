@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /** An event as a client dispatches it. */
 export interface SseEvent {
   /** `message` when the stream gave none. */

@@ -1,4 +1,19 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+/// <reference lib="esnext.disposable" />
+
+/** A request of node:http, Express, Fastify (`raw`) or http2's compatibility API. */
+export interface NodeRequest extends AsyncIterable<any> {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
+}
+
+/** The response to a {@link NodeRequest}. */
+export interface NodeResponse {
+  writeHead(status: number, headers?: any): unknown;
+  write(chunk: Uint8Array): boolean;
+  end(): unknown;
+  on(event: string, listener: () => void): unknown;
+}
 
 /** A client: its id, or its id and the group that the id is unique in. An id is a capability: never log it whole. */
 export type ClientRef = string | { id: string; group?: string };
@@ -252,7 +267,7 @@ export declare class Hub {
    */
   handle(request: Request): Promise<Response>;
   /** Answers a request of node:http, Express, Fastify (`raw`) or http2's compatibility API. What is not below the prefix goes to `next`. */
-  node(request: IncomingMessage, response: ServerResponse, next?: () => void): Promise<void>;
+  node(request: NodeRequest, response: NodeResponse, next?: () => void): Promise<void>;
 
   /** Publishes an event; its id. */
   publish(to: Target, event: HubEvent): string;
@@ -270,7 +285,7 @@ export declare class Hub {
   /** A stream as a web stream. */
   stream(registration: Registration, options?: { signal?: AbortSignal }): ReadableStream<Uint8Array>;
   /** A stream on a Node response, with these headers. The client is registered before the head leaves. */
-  openOn(response: ServerResponse, registration: Registration, headers: OutgoingHttpHeaders): Connection;
+  openOn(response: NodeResponse, registration: Registration, headers: { [name: string]: string | readonly string[] }): Connection;
   /** A stream on anything: set `connection.wants` and call {@link fill} when it takes a chunk, {@link left} when its peer is gone. */
   open(registration: Registration, outlet: Outlet): Connection & { wants: boolean };
   /** The outlet takes a chunk. */

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 import type { EventSourceErrorEvent, EventSourceOptions } from './event-source.js';
 import type { SseError } from './errors.js';
 

@@ -1,5 +1,6 @@
-import type { EventSourceErrorEvent, EventSourceOptions } from './event-source.js';
+import type { EventSourceOptions } from './event-source.js';
 import type { SseEvent } from './events.js';
+import type { LikeEventSource } from './like-event-source.js';
 
 /** How a {@link SharedSource} works. All tabs that share one give the same. */
 export interface SharedSourceOptions extends Omit<EventSourceOptions, 'onLost' | 'onComment' | 'onRetry'> {
@@ -17,48 +18,24 @@ export interface SharedSourceOptions extends Omit<EventSourceOptions, 'onLost' |
  * source.onmessage = ({ data }) => show(data);
  * ```
  *
- * To use as an {@link EventSource}. The tab that holds a Web Lock has the connection and tells the others by `BroadcastChannel`. When it closes
- * or crashes, the next one resumes behind the last event that it was told; what that repeats is known by id and given once (the last 1024
- * ids). So nothing is lost where the server resumes by `Last-Event-ID`. A tab that joins is told state and last id. An end for good (204, or
- * an answer that is not tried again) closes it in every tab.
+ * To use as an {@link EventSource}. The tab that holds a Web Lock has the connection and tells the others by `BroadcastChannel`. When it closes,
+ * crashes or is frozen, the next one resumes behind the last event that it was told; what that repeats is known by id and given once (the
+ * last 1024 ids). A tab that was frozen, or left and come back to (bfcache), is given what it missed, over a connection of its own until it
+ * has caught up. So nothing is lost where the server resumes by `Last-Event-ID`. A tab that joins is told state and last id. An end for
+ * good (204, or an answer that is not tried again) closes it in every tab.
  *
  * Needs Web Locks and `BroadcastChannel`: pages of secure origins, in every current browser.
  */
-export declare class SharedSource extends EventTarget implements AsyncIterable<SseEvent> {
-  static readonly CONNECTING: 0;
-  static readonly OPEN: 1;
-  static readonly CLOSED: 2;
-  readonly CONNECTING: 0;
-  readonly OPEN: 1;
-  readonly CLOSED: 2;
-
+export declare class SharedSource extends LikeEventSource {
   /**
    * @throws {DOMException} `SyntaxError`: the URL is none.
    * @throws {SseError} `unsupported`: the host has no Web Locks or no `BroadcastChannel`.
    */
   constructor(url: string | URL, options?: SharedSourceOptions);
 
-  readonly url: string;
-  /** Of the one connection. */
-  readonly readyState: 0 | 1 | 2;
-  readonly lastEventId: string;
-  /** Whether this tab has the connection. */
+  /** Whether this tab has the connection. If it closes it, another one takes over. */
   readonly isLeader: boolean;
-
-  onopen: ((this: SharedSource, event: Event) => void) | null;
-  onmessage: ((this: SharedSource, event: MessageEvent<string>) => void) | null;
-  onerror: ((this: SharedSource, event: EventSourceErrorEvent) => void) | null;
-
-  /** Leaves. If this tab has the connection, another one takes over. */
-  close(): void;
-
-  addEventListener(
-    type: string, listener: ((this: SharedSource, event: MessageEvent<string>) => void) | EventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
 
   /** As {@link EventSource}'s; who lets more than 1024 events wait is told so by an error, `too-slow`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<SseEvent>;
-  [Symbol.dispose](): void;
-  [Symbol.asyncDispose](): Promise<void>;
 }

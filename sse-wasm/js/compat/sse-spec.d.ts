@@ -76,20 +76,25 @@ export declare class SSEService extends EventEmitter {
   register(request: IncomingMessage, response: ServerResponse): void;
 
   /** `what` that is no object, or is an array, is the data. Callbacks are called once it is with the sockets, or waits for them. */
-  send(what: SendOptions | unknown, callback?: Callback): void;
+  send(what: SendOptions | unknown, callback?: Callback | SSEID | null): void;
   send(what: SendOptions | unknown, target: Target, callback: Callback | null | undefined): void;
-  send(what: SendOptions | unknown, target: SSEID | null | undefined): void;
-  sendData(data: unknown, ...rest: [] | [Callback | SSEID | null] | [Target, Callback | null | undefined]): void;
-  sendEvent(event: string, data: unknown, ...rest: [] | [Callback] | [string | null | undefined, ...([] | [Callback | SSEID | null] | [Target, Callback | null | undefined])]): void;
-  sendComment(comment: string, ...rest: [] | [Callback | SSEID | null] | [Target, Callback | null | undefined]): void;
+  sendData(data: unknown, callback?: Callback | SSEID | null): void;
+  sendData(data: unknown, target: Target, callback: Callback | null | undefined): void;
+  sendEvent(event: string, data: unknown, callback?: Callback): void;
+  sendEvent(event: string, data: unknown, id: string | null | undefined, callback?: Callback | SSEID | null): void;
+  sendEvent(event: string, data: unknown, id: string | null | undefined, target: Target, callback: Callback | null | undefined): void;
+  sendComment(comment: string, callback?: Callback | SSEID | null): void;
+  sendComment(comment: string, target: Target, callback: Callback | null | undefined): void;
   /** `retry` in milliseconds. */
-  sendRetry(retry: number, ...rest: [] | [Callback | SSEID | null] | [Target, Callback | null | undefined]): void;
+  sendRetry(retry: number, callback?: Callback | SSEID | null): void;
+  sendRetry(retry: number, target: Target, callback: Callback | null | undefined): void;
 
   /** All clients forget their last event id. */
   resetLastEventId(callback?: Callback): void;
 
   /** Ends connections, each after what was sent to it; nothing that is sent later is for them. */
-  unRegister(...rest: [] | [Callback | SSEID | null] | [Target, Callback | null | undefined]): void;
+  unRegister(callback?: Callback | SSEID | null): void;
+  unRegister(target: Target, callback: Callback | null | undefined): void;
 
   /** Ends all connections. Requests that come later are answered with 204, so that browsers do not come back. */
   close(callback?: Callback): void;
