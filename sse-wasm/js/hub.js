@@ -20,8 +20,9 @@ export class Hub extends EngineHub {
     return this.#routes.prefix;
   }
 
-  handle(request) {
-    return handleWeb(this, this.#routes, request, this.#limits);
+  /** `respond` makes the response with a stream, of its registration and head. */
+  handle(request, respond = (registration, head) => new Response(streamOf(this, registration, request.signal), head)) {
+    return handleWeb(this.#routes, request, this.#limits, respond);
   }
 
   node(request, response, next) {

@@ -5,6 +5,20 @@ import type { Auth, ClientInfo, ClientRef, Hub, HubEvent, HubOptions, Target, Us
 export { SseError } from './errors.js';
 export type * from './hub.js';
 
+/** What a hub in a Durable Object is made with. `prefix` and `auth` are the Worker's. */
+export interface ObjectOptions extends Omit<HubOptions, 'prefix' | 'auth'> {
+  /**
+   * The object may be evicted from memory while streams are open, and costs nothing while nothing happens: the Worker, which is made
+   * with the same option, holds the streams. Of each, the object keeps a hibernatable WebSocket. Events go through one more
+   * pair of hands, and an event after some seconds of silence wakes the object, which reads its storage first: for streams with an
+   * event now and then. Clients without a name are rows in storage, too, one written when they come and one when they go.
+   *
+   * A stream whose peer took nothing for so long that its object was evicted ends, so that its client comes back and resumes.
+   * Streams that are opened otherwise, by {@link Hub.stream}, get no heartbeats and keep the object in memory. Default false.
+   */
+  hibernate?: boolean;
+}
+
 /**
  * A hub in a Durable Object: use it as it is, or extend it. It needs SQLite storage (`new_sqlite_classes`) and the compatibility flag
  * `enable_request_signal`.
@@ -14,10 +28,10 @@ export type * from './hub.js';
  * as {@link createWorker} does. Objects may share one memory; the engine's is given back one second after it was needed last.
  */
 export declare class SseHubObject<Env = unknown> extends DurableObject<Env> {
-  /** Options of the hub. `prefix` and `auth` are the Worker's. */
-  static options: Omit<HubOptions, 'prefix' | 'auth'>;
-  /** The same, for classes that need `this.env` to tell them. */
-  options(): Omit<HubOptions, 'prefix' | 'auth'>;
+  /** Options of the hub. */
+  static options: ObjectOptions;
+  /** The same, for classes that need `this.env` to tell them. Asked once. */
+  options(): ObjectOptions;
   /** The hub, restored from storage if need be. Do not hold it: it is freed when the last stream is gone. */
   readonly hub: Hub;
   /** Whether the engine is in memory now. */
@@ -25,6 +39,9 @@ export declare class SseHubObject<Env = unknown> extends DurableObject<Env> {
 
   fetch(request: Request): Promise<Response>;
   alarm(): Promise<void>;
+  webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void>;
+  webSocketClose(socket: WebSocket): Promise<void>;
+  webSocketError(socket: WebSocket): Promise<void>;
 
   // By RPC, from other Workers:
   publish(to: Target, event: HubEvent): Promise<string>;
@@ -53,6 +70,8 @@ export interface WorkerOptions<Env = any> {
   shardBy?: 'none' | 'group' | 'topic';
   /** Bytes of a body that is read to find its object. Default 1 MiB. */
   maxBody?: number;
+  /** The objects are made with {@link ObjectOptions.hibernate}: this Worker holds their streams. Default false. */
+  hibernate?: boolean;
 }
 
 /** A Worker's default export: guards, finds the object, forwards. */

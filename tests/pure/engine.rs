@@ -222,6 +222,7 @@ fn restored(lost: &Engine<Heap>) -> Engine<Heap> {
         };
         engine.restore_frame(&KeptFrame { audience, ..kept }, &members).unwrap();
     }
+    engine.restored(now);
     assert_eq!(engine.last_event_id(), lost.last_event_id());
     let frames = |engine: &Engine<Heap>| {
         let told = engine.kept_frames(0).map(|kept| (kept.sequence, kept.lines.to_vec(), kept.completes_task));

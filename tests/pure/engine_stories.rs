@@ -1184,7 +1184,7 @@ fn what_is_kept_of_an_engine_is_what_another_goes_on_with() {
     assert!(written(&mut lost, bob.conn).contains("event:completed\n"));
     let passing = Registration { passing: true, ..Registration::new(ClientId::new("passing_1").unwrap()) };
     let passing = lost.register(now, &passing).unwrap();
-    assert!(lost.kept_client("", "passing_1").is_none(), "it is forgotten with its stream");
+    assert!(lost.kept_client("", "passing_1").is_some_and(|kept| kept.passing), "it is forgotten with its stream");
     let own =
         Event { id: Some(IdField::new(" own").unwrap()), event: Some(EventName::new("e").unwrap()), ..Event::data("a\nb") };
     lost.publish(now, Target::Topic("news"), &own).unwrap();
@@ -1220,6 +1220,56 @@ fn what_is_kept_of_an_engine_is_what_another_goes_on_with() {
     let conn = found.register(Instant::from_millis(9_000), &back).unwrap().conn;
     let wire = written(&mut found, conn);
     assert!(wire.ends_with("id:  own\nevent:e\ndata:a\ndata:b\n\n:chosen\nid:00000001-3\n\n"), "{wire:?}");
+}
+
+#[test]
+fn connections_that_somebody_else_holds_open_go_on_with_another_engine() {
+    let new = |key| Engine::<Heap>::new(Config { retry: None, ..Config::default() }, Epoch(1), [key, key]).unwrap();
+    let (mut lost, now) = (new(7), Instant::from_millis(1_000));
+    let bob = Registration { topics: &["news"], ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    let bob = lost.register(now, &bob).unwrap();
+    written(&mut lost, bob.conn);
+    let passing = |id| Registration { passing: true, ..Registration::new(ClientId::new(id).unwrap()) };
+    let stays = lost.register(now, &passing("stays_1")).unwrap();
+    written(&mut lost, stays.conn);
+    lost.register(now, &passing("goes_1")).unwrap();
+    lost.publish(now, Target::Topic("news"), &Event::data("seen")).unwrap();
+    assert!(written(&mut lost, bob.conn).ends_with("data:seen\nid:00000001-1\n\n"));
+    lost.publish(now, Target::Topic("other"), &Event::data("for nobody")).unwrap();
+    assert!(lost.is_caught_up(bob.conn) && lost.is_caught_up(stays.conn));
+
+    let (mut found, later) = (new(8), Instant::from_millis(9_000));
+    let mut keys = Vec::new();
+    for id in ["bob_1", "stays_1", "goes_1"] {
+        let kept = lost.kept_client("", id).unwrap();
+        assert_eq!(kept.since, None, "who has a connection does not age");
+        keys.push(found.restore_client(later, &kept).unwrap());
+        for (topic, from) in lost.kept_topics(kept.key) {
+            found.restore_topic(*keys.last().unwrap(), topic, from).unwrap();
+        }
+    }
+    found.restore_position(lost.evicted(), lost.last_event_id().sequence);
+    for frame in lost.kept_frames(0) {
+        found.restore_frame(&frame, &[]).unwrap();
+    }
+    let conn = found.restore_connection(later, keys[0], Dialect::Named).unwrap();
+    let other = found.restore_connection(later, keys[1], Dialect::Named).unwrap();
+    found.restored(later);
+    assert_eq!(found.find("", "goes_1"), None, "its connection was not taken in");
+    assert_eq!(found.restore_connection(later, keys[2], Dialect::Named), None);
+    assert_eq!(found.kept_client("", "bob_1").unwrap().since, None);
+    assert_eq!(found.kept_client("", "bob_1").unwrap().registered, now);
+
+    assert_eq!(written(&mut found, conn), "", "what it had is not given again");
+    let beat = found.poll_timeout().unwrap();
+    assert_eq!(beat, Instant::from_millis(24_000), "its silence counts from now on");
+    found.publish(later, Target::Topic("news"), &Event::data("new")).unwrap();
+    assert_eq!(written(&mut found, conn), "data:new\nid:00000001-3\n\n");
+    assert!(found.is_caught_up(other));
+    found.handle_disconnect(later, other).unwrap();
+    assert_eq!(found.find("", "stays_1"), None, "it was passing, and still is");
+    assert!(found.handle_disconnect(later, conn).unwrap().last);
+    assert_eq!(found.kept_client("", "bob_1").unwrap().since, Some(later));
 }
 
 /// Everything that waits for `conn`, taken at once.

@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use super::delivery::{self, Connection, Due, Listed, Phase, Resumes, Walk};
+use super::delivery::{self, Connection, Due, Phase, Resumes, Walk};
 use super::directory::{Full, OfClient, Standing};
 use super::{CloseReason, Dialect, Engine, GapReason, Greeting, Stale};
 use crate::config::Age;
 use crate::id::{ClientId, ClientKey, ConnId, EventId, NameError, check_name, check_topic};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
-use crate::storage::slab::{Link, next};
+use crate::storage::slab::next;
 use crate::time::Instant;
 
 /// A wish to receive events.
@@ -243,27 +243,12 @@ impl<S: Storage> Engine<S> {
             self.deadlines.arm_dormant(&mut self.directory.clients, slot);
         }
         let connection = Connection {
-            client: slot,
-            of_client: Link::OUT,
-            turn: Link::OUT,
-            deadline: self.deadlines.now(),
-            phase: Phase::Idle,
-            listed: Listed::Nowhere,
-            silent: false,
-            finishing: false,
-            found: false,
             due,
-            notice: None,
-            offset: 0,
             cursor,
-            until: self.log.last_sequence(),
             told: shown.unwrap_or(0),
-            notice_id: None,
             gap: gap.unwrap_or(GapReason::Unknown),
             greeting,
-            resumes: Resumes::Nothing,
-            dialect,
-            farewell_retry: 0,
+            ..Connection::new(slot, dialect, self.deadlines.now(), self.log.last_sequence())
         };
         let conn = self.directory.add_connection(slot, connection).map_err(RegisterError::Full)?;
         let came_back = !matches!(resume, Resume::Live | Resume::Earliest | Resume::After(""));

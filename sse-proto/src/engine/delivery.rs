@@ -150,6 +150,33 @@ impl Due {
 }
 
 impl Connection {
+    /// One that has everything up to the event `last`, and nothing to be told of. It is in no list yet.
+    pub(super) fn new(client: u32, dialect: Dialect, now: Instant, last: u64) -> Self {
+        Self {
+            client,
+            of_client: Link::OUT,
+            turn: Link::OUT,
+            deadline: now,
+            phase: Phase::Idle,
+            listed: Listed::Nowhere,
+            silent: false,
+            finishing: false,
+            due: Due::default(),
+            notice: None,
+            offset: 0,
+            cursor: last + 1,
+            found: false,
+            until: last,
+            told: 0,
+            notice_id: None,
+            gap: GapReason::Unknown,
+            greeting: Greeting::Silent,
+            resumes: Resumes::Nothing,
+            dialect,
+            farewell_retry: 0,
+        }
+    }
+
     /// Whether its next frame may have left the log.
     pub(super) fn is_overrun<S: Storage>(&self, log: &Log<S>) -> bool {
         self.cursor <= log.evicted() && self.cursor <= self.until

@@ -425,18 +425,23 @@ impl<S: Storage> Engine<S> {
         let client_slot = self.directory.connections.at(slot).client;
         let client = self.directory.client_key(client_slot);
         self.directory.remove_connection(slot);
-        let owner = self.directory.clients.at(client_slot);
-        let last = owner.connection_count == 0;
+        let last = self.directory.clients.at(client_slot).connection_count == 0;
         if last {
-            match owner.standing {
-                Standing::Passing if owner.task_count > 0 => self.stay(client_slot),
-                Standing::Detached | Standing::Passing => {
-                    self.forget(client_slot);
-                }
-                Standing::Registered | Standing::Issued => self.stay(client_slot),
-            }
+            self.lost_last(client_slot);
         }
         Left { client, last }
+    }
+
+    /// A client has no connection any more.
+    fn lost_last(&mut self, slot: u32) {
+        let client = self.directory.clients.at(slot);
+        match client.standing {
+            Standing::Passing if client.task_count > 0 => self.stay(slot),
+            Standing::Detached | Standing::Passing => {
+                self.forget(slot);
+            }
+            Standing::Registered | Standing::Issued => self.stay(slot),
+        }
     }
 
     /// A client that has no connections is kept.

@@ -1,7 +1,8 @@
 //! What outlives a process: clients and frames, told one by one, and taken in again by another engine of the same epoch.
 //!
-//! Where they are kept is the caller's business. Connections are not kept, and ids that nobody registered yet neither: who holds
-//! one comes back with it. An engine that is restored goes on where the other one stopped: `Last-Event-ID`s mean what they meant.
+//! Where they are kept is the caller's business. Ids that nobody registered yet are not kept: who holds one comes back with it. An
+//! engine that is restored goes on where the other one stopped: `Last-Event-ID`s mean what they meant. Connections end with their
+//! engine, but for those that somebody else holds open: see [`Engine::restore_connection`].
 //!
 //! ```
 //! use sse_proto::wire::Event;
@@ -18,16 +19,19 @@
 //! for frame in lost.kept_frames(0) {
 //!     found.restore_frame(&frame, &[]).unwrap();
 //! }
+//! found.restored(now);
 //! assert_eq!(found.last_event_id(), lost.last_event_id());
 //! assert!(found.find("", "bob_1").is_some());
 //! ```
 
+use super::delivery::{Connection, Phase};
 use super::directory::{LabelKind, Standing};
 use super::log::Scope;
 use super::publish::{PublishError, Target};
 use super::tasks::{TaskError, TaskState};
 use super::{Dialect, Engine, ListenError, RegisterError, Stale};
-use crate::id::{ClientId, ClientKey};
+use crate::config::Age;
+use crate::id::{ClientId, ClientKey, ConnId};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
 use crate::time::Instant;
@@ -48,6 +52,8 @@ pub struct KeptClient<'a> {
     pub registered: Instant,
     /// From when its age counts; `None` while it does not.
     pub since: Option<Instant>,
+    /// It is forgotten with its last connection, unless it waits for a task. It need not be kept where connections are not.
+    pub passing: bool,
 }
 
 /// A task as it is kept.
@@ -100,13 +106,10 @@ pub enum Audience<'a> {
 }
 
 impl<S: Storage> Engine<S> {
-    /// A registered client, to be kept; `None` when nothing need be kept of it. O(1).
+    /// A registered client, to be kept. O(1).
     pub fn kept_client(&self, group: &str, id: &str) -> Option<KeptClient<'_>> {
         let key = self.find(group, id)?;
         let client = self.directory.clients.at(key.slot);
-        if client.standing == Standing::Passing && client.task_count == 0 {
-            return None;
-        }
         Some(KeptClient {
             key,
             group: self.directory.label_text(client.group),
@@ -114,6 +117,7 @@ impl<S: Storage> Engine<S> {
             dialect: client.dialect,
             registered: client.registered,
             since: client.timed.then_some(client.since),
+            passing: client.standing == Standing::Passing,
         })
     }
 
@@ -187,10 +191,12 @@ impl<S: Storage> Engine<S> {
         if let Some(key) = self.find(kept.group, kept.id.as_str()) {
             return Ok(key);
         }
-        let slot = self.directory.add_client(kept.group, kept.id, Standing::Registered, kept.registered);
-        let slot = slot.map_err(RegisterError::Full)?;
+        let standing = if kept.passing { Standing::Passing } else { Standing::Registered };
+        let slot = self.directory.add_client(kept.group, kept.id, standing, kept.registered).map_err(RegisterError::Full)?;
         self.directory.clients.at_mut(slot).dialect = kept.dialect;
-        self.deadlines.arm_dormant_since(&mut self.directory.clients, slot, kept.since.unwrap_or(now));
+        if let Some(since) = kept.since.or((!kept.passing).then_some(now)) {
+            self.deadlines.arm_dormant_since(&mut self.directory.clients, slot, since);
+        }
         Ok(self.directory.client_key(slot))
     }
 
@@ -246,6 +252,32 @@ impl<S: Storage> Engine<S> {
         let scope = self.scope(target)?;
         self.append(kept.sequence, scope, members, kept, len, kept.completes_task);
         Ok(())
+    }
+
+    /// Takes in a connection of a client that was restored, after all frames: it goes on with the next event. It must have been
+    /// [caught up](Self::is_caught_up); of one that was not, nobody knows what its peer has, and it is to be ended instead. `None`
+    /// when the client is not registered, or there are as many connections as may be. O(1).
+    pub fn restore_connection(&mut self, now: Instant, client: ClientKey, dialect: Dialect) -> Option<ConnId> {
+        self.deadlines.advance(now);
+        let slot = self.client(client).ok()?;
+        let connection = Connection::new(slot, dialect, self.deadlines.now(), self.log.last_sequence());
+        let conn = self.directory.add_connection(slot, connection).ok()?;
+        if self.config.age == Age::SinceLeft {
+            self.deadlines.disarm(&mut self.directory.clients, slot, false);
+        }
+        self.enter(conn, Phase::Idle);
+        Some(self.directory.connection_id(conn))
+    }
+
+    /// Everything was taken in: passing clients whose connections were not go. O(clients).
+    pub fn restored(&mut self, now: Instant) {
+        self.deadlines.advance(now);
+        for slot in 0..self.directory.clients.used_slots() {
+            let client = self.directory.clients.get(slot);
+            if client.is_some_and(|client| client.standing == Standing::Passing && client.connection_count == 0) {
+                self.lost_last(slot);
+            }
+        }
     }
 }
 

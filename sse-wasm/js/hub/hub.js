@@ -58,7 +58,10 @@ export class EngineHub {
   #quiet = false;
   #closed = false;
 
-  /** `host` brings what the engine lacks: time and entropy, and for Durable Objects a timer and storage of their own. */
+  /**
+   * `host` brings what the engine lacks: time and entropy, and for Durable Objects a timer, storage, and streams that are open
+   * already.
+   */
   constructor(options = {}, host = webHost) {
     this.#host = host;
     /** After how long a peer that takes nothing is given up, in milliseconds. */
@@ -68,7 +71,10 @@ export class EngineHub {
     this.#bare = options.payloads === 'legacy';
     this.#tasks = new Tasks(this, options.tasks ?? {}, options.runningTasks ?? 1024);
     this.#engine = makeEngine(options, host);
-    host.restore?.(this.#engine);
+    if (!host.restore) return;
+    host.restore(this.#engine, this);
+    // Who wakes a hub only to look at it leaves what is due to it.
+    this.#turn();
   }
 
   /** Whether registrations are taken. */
@@ -115,6 +121,23 @@ export class EngineHub {
     this.#connections.set(handle, connection);
     if (!returning) this.#comeOrGo();
     this.#tell('onConnect', { connection, client, returning, gap });
+    return connection;
+  }
+
+  /** What {@link reopen} goes on with in another hub of the same storage. */
+  recordOf({ group, id }, { dialect }) {
+    return { group, id, ordinal: this.#engine.ordinal(group, id), dialect };
+  }
+
+  /**
+   * Opens a stream again that was caught up when the hub before this one was released. `null` when its client was given up: nothing is
+   * for it any more.
+   */
+  reopen({ group, id, ordinal, dialect }, outlet) {
+    const handle = call(() => this.#engine.restoreStream(this.#host.now(), group, id, ordinal, dialect === 'manager'));
+    if (handle < 0) return null;
+    const connection = new Connection(handle, { group, id }, outlet);
+    this.#connections.set(handle, connection);
     return connection;
   }
 
@@ -272,12 +295,21 @@ export class EngineHub {
    * come back.
    */
   free() {
+    const connections = [...this.#connections.values()];
+    try {
+      this.release();
+    } finally {
+      for (const { outlet } of connections) outlet.end('broken');
+    }
+  }
+
+  /** As {@link free}, but streams stay open for another hub to {@link reopen}. */
+  release() {
     const engine = this.#engine;
     this.#engine = null;
     this.#closed = true;
-    this.#host.wakeAt(-1, this.#timer, null);
-    for (const connection of this.#connections.values()) connection.outlet.end('broken');
     this.#connections.clear();
+    this.#host.wakeAt(-1, this.#timer, null);
     engine?.free();
   }
 
@@ -322,6 +354,16 @@ export class EngineHub {
   /** Ends a stream once it was given what was published until now; nothing that is published later is for it. */
   finish(connection) {
     this.#verb((engine, now) => engine.finish(now, connection.handle));
+  }
+
+  /** Whether a stream was given everything there is for it. */
+  isCaughtUp(connection) {
+    return this.#engine.isCaughtUp(connection.handle);
+  }
+
+  /** Whether functions do tasks now. */
+  get isAtWork() {
+    return this.#tasks.running > 0;
   }
 
   /** When {@link wake} is due; negative for never. */
@@ -382,7 +424,7 @@ export class EngineHub {
     }
     this.#host.flush?.(this.#engine);
     this.#arm();
-    if (this.#connections.size === 0) this.#host.emptied?.();
+    this.#host.settled?.();
   }
 
   #carryOut(output) {
@@ -414,8 +456,7 @@ export class EngineHub {
   #prepare(to, event) {
     const { kind, name, group, handles } = targetOf(to);
     const { event: type, data, id, retry, comment } = eventOf(event);
-    if (handles) this.#engine.prepareForStreams(handles, type, data, id, retry, comment);
-    else this.#engine.prepare(kind, name, group, type, data, id, retry, comment);
+    this.#engine.prepare(kind, name, group, handles, type, data, id, retry, comment);
   }
 
   #comeOrGo() {

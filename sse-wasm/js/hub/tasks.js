@@ -5,7 +5,8 @@ export class Tasks {
   #hub;
   #kinds;
   #limit;
-  #running = 0;
+  /** How many functions are at it. */
+  running = 0;
 
   /** `kinds` has a function or `'worker'` for each name that clients may submit. */
   constructor(hub, kinds, limit) {
@@ -17,18 +18,18 @@ export class Tasks {
   submit(client, task, params, verb) {
     const work = this.#kinds.get(task);
     if (!work) throw new SseError('unknown-task', 'there is no such task');
-    if (work !== 'worker' && this.#running >= this.#limit) throw new SseError('busy', 'as many tasks run as may; try again later');
+    if (work !== 'worker' && this.running >= this.#limit) throw new SseError('busy', 'as many tasks run as may; try again later');
     verb((engine, now) => engine.submit(now, client.group, client.id, task));
     if (work !== 'worker') this.#perform(client, task, params, work);
   }
 
   async #perform(client, task, params, work) {
-    this.#running += 1;
+    this.running += 1;
     try {
       const end = await this.#outcome(client, task, params, work);
       this.#tell(client, task, end);
     } finally {
-      this.#running -= 1;
+      this.running -= 1;
     }
   }
 

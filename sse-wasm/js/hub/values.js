@@ -10,7 +10,9 @@ export function clientOf(client) {
 /** `all`, one of topic, name, group and client, or some connections. */
 export function targetOf(to) {
   if (to === 'all') return { kind: 'all', name: '', group: '' };
-  if (to?.connections) return { handles: Float64Array.from(to.connections, (connection) => connection.handle) };
+  if (to?.connections) {
+    return { kind: '', name: '', group: '', handles: Float64Array.from(to.connections, (connection) => connection.handle) };
+  }
   for (const kind of ['topic', 'client', 'name', 'group']) {
     if (kind === 'client' && to?.client !== undefined) {
       const { group, id } = clientOf(to.client);

@@ -1,9 +1,8 @@
 // The routes for hosts with web requests and responses: Deno, Bun, Workers, Hono, and Node by fetch-style frameworks.
 import { ApiError } from './answer.js';
-import { streamOf } from './streams.js';
 
-/** Answers a web request. */
-export async function handleWeb(hub, routes, request, limits) {
+/** Answers a web request; `respond` makes the response with a stream. */
+export async function handleWeb(routes, request, limits, respond) {
   const url = new URL(request.url);
   const answer = await routes.answer({
     method: request.method,
@@ -15,7 +14,7 @@ export async function handleWeb(hub, routes, request, limits) {
   });
   if (!answer.stream) return new Response(answer.body, { status: answer.status, headers: answer.headers });
   try {
-    return new Response(streamOf(hub, answer.stream, request.signal), { status: answer.status, headers: answer.headers });
+    return respond(answer.stream, { status: answer.status, headers: answer.headers });
   } catch (error) {
     const refusal = answer.refused(error);
     const headers = { ...answer.headers, ...refusal.headers };

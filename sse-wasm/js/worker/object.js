@@ -1,8 +1,10 @@
 import { DurableObject } from 'cloudflare:workers';
 
 import { Hub } from '../hub.js';
+import { ApiError } from '../hub/answer.js';
 import { Admitted } from '../hub/guard.js';
 import { webHost } from '../hub/hub.js';
+import { SocketOutlet, openSocket, wantsSocket } from './socket.js';
 import { Store } from './storage.js';
 
 /** How long an engine that nobody needs is kept, in milliseconds. */
@@ -16,19 +18,22 @@ const LIMITS = { connections: 10_000, clients: 20_000, topics: 20_000, logBytes:
  * A hub in a Durable Object, with everything in its storage: it may be evicted, killed and started anew at any time.
  *
  * The engine exists while it is needed. It is restored from storage for the first request, and freed when the last stream is
- * gone: all objects of a class share one memory.
+ * gone, or when the Worker holds those that are left: all objects of a class share one memory.
  */
 export class SseHubObject extends DurableObject {
   /** Options of the hub, for classes that extend this one. */
   static options = {};
 
   #store;
+  #options;
   #hub = null;
   #requests = 0;
   #alarmAt = null;
   /** While this instance sleeps: when something is due. */
   #sleepsUntil = null;
   #lingering;
+  /** By socket, the streams that the Worker holds. */
+  #outlets = new Map();
 
   constructor(context, environment) {
     super(context, environment);
@@ -39,9 +44,11 @@ export class SseHubObject extends DurableObject {
   get hub() {
     if (!this.#hub) {
       this.#sleepsUntil = null;
-      const options = { ...this.options(), prefix: '/' };
+      const options = this.#chosen;
       const limits = { ...LIMITS, ...options.limits };
-      this.#hub = new Hub({ ...options, limits }, this.#host(), new Admitted());
+      // To streams that the Worker holds it sends heartbeats itself: they would wake the object.
+      const heartbeat = options.hibernate ? -1 : options.heartbeat;
+      this.#hub = new Hub({ ...options, prefix: '/', limits, heartbeat }, this.#host(), new Admitted());
     }
     return this.#hub;
   }
@@ -59,7 +66,9 @@ export class SseHubObject extends DurableObject {
   async fetch(request) {
     this.#requests += 1;
     try {
-      return await this.hub.handle(request);
+      const { hub } = this;
+      if (!this.#chosen.hibernate) return await hub.handle(request);
+      return await hub.handle(request, (registration, head) => this.#open(hub, request, registration, head));
     } catch (error) {
       this.#broken(error);
       return new Response('{"error":"the hub broke down and starts anew; try again"}', {
@@ -78,6 +87,21 @@ export class SseHubObject extends DurableObject {
     if (this.#sleepsUntil > Date.now() + EARLY) return this.#setAlarm(this.#sleepsUntil);
     this.#alarmAt = null;
     this.hub.wake();
+  }
+
+  // ---- what the runtime tells of sockets that the Worker has the other ends of
+
+  async webSocketMessage(socket, message) {
+    this.#heard(socket, (outlet) => outlet.heard(message));
+  }
+
+  async webSocketClose(socket) {
+    this.#heard(socket, (outlet) => outlet.left());
+    this.#outlets.delete(socket);
+  }
+
+  async webSocketError(socket) {
+    return this.webSocketClose(socket);
   }
 
   // ---- for other Workers, by RPC
@@ -114,16 +138,50 @@ export class SseHubObject extends DurableObject {
     return this.hub.usage;
   }
 
+  get #chosen() {
+    return (this.#options ??= this.options());
+  }
+
   #host() {
     return {
       ...webHost,
       epoch: () => this.#store.epoch(new DataView(webHost.entropy(4).buffer).getUint32(0)),
-      restore: (engine) => this.#store.restore(engine, Date.now()),
+      restore: (engine, hub) => this.#restore(engine, hub),
       flush: (engine) => this.#store.flush(engine),
       broken: (error) => this.#broken(error),
-      emptied: () => this.#linger(),
+      settled: () => this.#linger(),
       wakeAt: (at) => this.#wakeAt(at),
     };
+  }
+
+  #restore(engine, hub) {
+    const now = Date.now();
+    this.#store.restore(engine, now, this.#chosen.hibernate === true);
+    this.#outlets.clear();
+    for (const socket of this.ctx.getWebSockets()) this.#outlets.set(socket, SocketOutlet.reopen(hub, socket));
+    engine.restored(now);
+  }
+
+  /** Opens a stream that the Worker holds. */
+  #open(hub, request, registration, head) {
+    if (!wantsSocket(request)) {
+      throw new ApiError(426, 'this object hibernates: its streams are for a Worker made by createWorker({ hibernate: true })');
+    }
+    const { outlet, response, socket } = openSocket(this.ctx, hub, registration, head, this.#chosen);
+    this.#outlets.set(socket, outlet);
+    return response;
+  }
+
+  #heard(socket, tell) {
+    try {
+      // A socket that woke the object is known once the hub is restored.
+      const outlet = this.hub && this.#outlets.get(socket);
+      if (outlet) tell(outlet);
+    } catch (error) {
+      this.#broken(error);
+    } finally {
+      this.#linger();
+    }
   }
 
   /** An alarm that is set already wakes the engine early; then it is set anew. */
@@ -141,15 +199,19 @@ export class SseHubObject extends DurableObject {
   #linger() {
     clearTimeout(this.#lingering);
     this.#lingering = setTimeout(() => {
-      if (this.#requests > 0 || this.#hub === null || this.#hub.usage.connections > 0) return;
-      this.#sleep();
+      if (this.#requests === 0 && this.#hub && this.#isIdle()) this.#sleep();
     }, LINGER);
+  }
+
+  /** Whether nobody needs the engine: no function is at work, and no stream hangs on it that the next engine cannot go on with. */
+  #isIdle() {
+    return !this.#hub.isAtWork && this.#hub.connections().every(({ outlet }) => outlet.isKept);
   }
 
   /** Gives the engine's memory back until there is a request, or something is due. */
   #sleep() {
     const at = this.#hub.dueAt;
-    this.#hub.free();
+    this.#hub.release();
     this.#hub = null;
     this.#sleepsUntil = at < 0 ? Infinity : at;
     this.#setAlarm(this.#sleepsUntil);

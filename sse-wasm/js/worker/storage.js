@@ -23,8 +23,8 @@ export class Store {
     return made;
   }
 
-  /** Gives an empty engine what was kept, and asks it for changes from now on. */
-  restore(engine, now) {
+  /** Gives an empty engine what was kept, and asks it for changes from now on; `withPassing`: of clients that pass, too. */
+  restore(engine, now, withPassing) {
     for (const [record] of this.#sql.exec('SELECT record FROM sse_clients ORDER BY since, rowid').raw()) {
       engine.restoreClient(now, new Uint8Array(record));
     }
@@ -33,7 +33,7 @@ export class Store {
     for (const [record] of this.#sql.exec('SELECT record FROM sse_frames ORDER BY until').raw()) {
       engine.restoreFrames(new Uint8Array(record));
     }
-    engine.keep();
+    engine.keep(withPassing);
   }
 
   /** Writes down what changed. */

@@ -2,12 +2,15 @@ import { ApiError, failure } from '../hub/answer.js';
 import { Guard, OURS } from '../hub/guard.js';
 import { Routes, checkPrefix, turnedAway } from '../hub/routes.js';
 import { joined, tooLarge } from '../hub/web.js';
+import { responseFrom } from './socket.js';
 
 /**
  * A Worker in front of hub objects: it guards, finds the object that a request is for, and forwards. The object owns the engine
- * and every stream: what a plain Worker writes for another request is lost.
+ * and every stream: what a plain Worker writes for another request is lost. In front of objects that hibernate it holds the
+ * streams, and has a WebSocket to the object for each.
  */
-export function createWorker({ prefix = '/sse/', auth, binding = 'SSE_HUB', shardBy = 'none', maxBody = 1 << 20 } = {}) {
+export function createWorker(options = {}) {
+  const { prefix = '/sse/', auth, binding = 'SSE_HUB', shardBy = 'none', maxBody = 1 << 20, hibernate = false } = options;
   checkPrefix(prefix);
   // The environment, and so the guard, is the same from one request to the next.
   let made = { env: undefined, guard: undefined };
@@ -32,6 +35,8 @@ export function createWorker({ prefix = '/sse/', auth, binding = 'SSE_HUB', shar
       try {
         const headers = new Headers(request.headers);
         headers.set(OURS, guard.isOurs(asked) ? 'yes' : 'no');
+        if (hibernate && found.access === 'stream' && request.method === 'GET') headers.set('upgrade', 'websocket');
+        else headers.delete('upgrade');
         const { name, body } = await shardOf(shardBy, found, url, request, maxBody);
         const namespace = env[binding];
         if (!namespace) throw new Error(`there is no Durable Object binding ${binding}: name it in wrangler.jsonc`);
@@ -39,7 +44,7 @@ export function createWorker({ prefix = '/sse/', auth, binding = 'SSE_HUB', shar
         const target = `${url.origin}/${url.pathname.slice(prefix.length)}${url.search}`;
         const init = { method: request.method, headers, body, signal: request.signal };
         const response = await stub.fetch(target, init);
-        const answer = new Response(response.body, response);
+        const answer = response.webSocket ? responseFrom(response, request.signal) : new Response(response.body, response);
         for (const [header, value] of Object.entries(cors)) answer.headers.set(header, value);
         return answer;
       } catch (error) {

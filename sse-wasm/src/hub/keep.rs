@@ -9,12 +9,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use sse_proto::wire::IdField;
-use sse_proto::{Audience, ClientId, ClientKey, Dialect, Instant, KeptClient, KeptFrame, KeptTask, TaskState};
+use sse_proto::{Audience, ClientId, ClientKey, Dialect, Full, Instant, KeptClient, KeptFrame, KeptTask, TaskState};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use self::record::{Broken, Reader, Writer};
-use super::{Hub, instant};
+use super::{Hub, handle, instant};
 use crate::error::Failure;
 
 /// Bytes of frames in one record, but for the last frame in it.
@@ -25,12 +25,16 @@ const RECORD: usize = 256 * 1024;
 pub(super) struct Unkept {
     /// The host asks.
     is_asked: bool,
+    /// It holds streams open for the next hub, so that clients that pass are kept, too.
+    with_passing: bool,
     /// Group and id of each.
     clients: Vec<String>,
     /// Their slots, where they have one.
     slots: Vec<usize>,
     /// Every client was given up, before those above changed.
     cleared: bool,
+    /// Clients that were restored, and may have had a stream when they were kept.
+    had_streams: Vec<ClientKey>,
     /// Frames up to here are kept.
     until: u64,
 }
@@ -45,9 +49,11 @@ impl Unkept {
 
 #[wasm_bindgen]
 impl Hub {
-    /// From now on the host asks for changes.
-    pub fn keep(&mut self) {
-        self.unkept = Unkept { is_asked: true, until: self.engine.last_event_id().sequence, ..Unkept::default() };
+    /// From now on the host asks for changes; `with_passing`: also of clients that are forgotten with their last stream.
+    pub fn keep(&mut self, with_passing: bool) {
+        let until = self.engine.last_event_id().sequence;
+        let had_streams = core::mem::take(&mut self.unkept.had_streams);
+        self.unkept = Unkept { is_asked: true, with_passing, until, had_streams, ..Unkept::default() };
     }
 
     /// Whether there is something to write down.
@@ -78,13 +84,16 @@ impl Hub {
     #[wasm_bindgen(js_name = clientRecord)]
     pub fn client_record(&self, group: &str, id: &str) -> Option<Vec<u8>> {
         let client = self.engine.kept_client(group, id)?;
+        if client.passing && !self.unkept.with_passing && self.engine.kept_tasks(client.key).next().is_none() {
+            return None;
+        }
         let member = self.member(client.key)?;
         let mut record = Writer::default();
         record.number(member.ordinal);
         record.number(member.born);
         record.text(client.group);
         record.text(client.id.as_str());
-        record.number(u64::from(client.dialect == Dialect::Manager));
+        record.number(u64::from(client.dialect == Dialect::Manager) | u64::from(client.passing) << 1);
         record.number(client.registered.as_millis());
         record.option(client.since, |record, since| record.number(since.as_millis()));
         record.list(self.engine.kept_topics(client.key), |record, (topic, from)| {
@@ -169,6 +178,43 @@ impl Hub {
     }
 }
 
+#[wasm_bindgen]
+impl Hub {
+    /// The how-manieth client this is that registered; 0 for one that is not registered.
+    pub fn ordinal(&self, group: &str, id: &str) -> f64 {
+        let member = self.engine.find(group, id).and_then(|client| self.member(client));
+        member.map_or(0.0, |member| member.ordinal as f64)
+    }
+
+    /// Opens a stream again, after all frames, that was caught up when the hub before this one ended: its number. Negative when
+    /// its client was given up since then, whoever has the id now.
+    ///
+    /// # Errors
+    ///
+    /// A limit is reached.
+    #[wasm_bindgen(js_name = restoreStream)]
+    pub fn restore_stream(&mut self, now: f64, group: &str, id: &str, ordinal: f64, manager: bool) -> Result<f64, JsValue> {
+        // The number of a client that a stream remembers is nobody else's.
+        self.newcomers = self.newcomers.max(ordinal as u64);
+        let Some(client) = self.engine.find(group, id).filter(|_| self.ordinal(group, id) == ordinal) else {
+            return Ok(-1.0);
+        };
+        let dialect = if manager { Dialect::Manager } else { Dialect::Named };
+        let conn = self.engine.restore_connection(instant(now), client, dialect);
+        Ok(conn.map(handle).ok_or(Failure::from(Full::Connections))?)
+    }
+
+    /// Everything was taken in: who had a stream that was not has left, and goes if it was passing.
+    pub fn restored(&mut self, now: f64) {
+        for client in core::mem::take(&mut self.unkept.had_streams) {
+            if self.engine.client_info(client).is_some_and(|info| info.connections == 0) {
+                self.touch(client);
+            }
+        }
+        self.engine.restored(instant(now));
+    }
+}
+
 impl Hub {
     /// Something of this client changed, or it is gone.
     pub(super) fn touch(&mut self, client: ClientKey) {
@@ -205,14 +251,18 @@ impl Hub {
     fn read_client(&mut self, now: Instant, record: &mut Reader<'_>) -> Result<(), Failure> {
         let (ordinal, born) = (record.number()?, record.number()?);
         let (group, id) = (record.text()?, record.text()?);
-        let dialect = if record.number()? == 1 { Dialect::Manager } else { Dialect::Named };
+        let bits = record.number()?;
+        let (dialect, passing) = (if bits & 1 == 1 { Dialect::Manager } else { Dialect::Named }, bits & 2 == 2);
         let registered = Instant::from_millis(record.number()?);
         let since = record.option(Reader::number)?.map(Instant::from_millis);
-        let kept =
-            KeptClient { key: ClientKey::NONE, group, id: ClientId::new(id).map_err(|_| Broken)?, dialect, registered, since };
+        let id_of = ClientId::new(id).map_err(|_| Broken)?;
+        let kept = KeptClient { key: ClientKey::NONE, group, id: id_of, dialect, registered, since, passing };
         let client = self.engine.restore_client(now, &kept)?;
         self.newcomers = self.newcomers.max(ordinal);
         self.join(client, ordinal, born, group, id);
+        if since.is_none() || passing {
+            self.unkept.had_streams.push(client);
+        }
         for _ in 0..record.number()? {
             let (topic, from) = (record.text()?, record.number()?);
             self.engine.restore_topic(client, topic, from)?;

@@ -27,14 +27,13 @@ enum Audience {
     Group(String),
     UserName(String),
     Client { group: String, id: String },
-    Stream(f64),
     Streams(Vec<f64>),
 }
 
 #[wasm_bindgen]
 impl Hub {
     /// Checks an event and puts it to those that `publish` publishes. `kind` says what `name` is: `all`, `topic`, `group`, `name`
-    /// or `client`, the last with its group.
+    /// or `client`, the last with its group; or, with `conns`, it is for the one stream, or for the clients of several.
     ///
     /// # Errors
     ///
@@ -44,41 +43,21 @@ impl Hub {
         clippy::needless_pass_by_value,
         reason = "one fact each, as wasm-bindgen converts them"
     )]
-    #[wasm_bindgen(js_name = prepare)]
     pub fn prepare(
         &mut self,
         kind: &str,
         name: String,
         group: String,
+        conns: Option<Vec<f64>>,
         event: Option<String>,
         data: Option<String>,
         id: Option<String>,
         retry: Option<u32>,
         comment: Option<String>,
     ) -> Result<(), JsValue> {
-        let target = self.audience(kind, name, group)?;
-        Ok(self.check(target, encode::frame(event.as_deref(), data.as_deref(), id.as_deref(), retry, comment.as_deref())?)?)
-    }
-
-    /// As `prepare`, for the clients of these streams.
-    ///
-    /// # Errors
-    ///
-    /// The event cannot be.
-    #[expect(clippy::needless_pass_by_value, reason = "what wasm-bindgen converts to")]
-    #[wasm_bindgen(js_name = prepareForStreams)]
-    pub fn prepare_for_streams(
-        &mut self,
-        conns: Vec<f64>,
-        event: Option<String>,
-        data: Option<String>,
-        id: Option<String>,
-        retry: Option<u32>,
-        comment: Option<String>,
-    ) -> Result<(), JsValue> {
-        let target = match conns.as_slice() {
-            &[conn] => Audience::Stream(conn),
-            _ => Audience::Streams(conns),
+        let target = match conns {
+            Some(conns) => Audience::Streams(conns),
+            None => self.audience(kind, name, group)?,
         };
         Ok(self.check(target, encode::frame(event.as_deref(), data.as_deref(), id.as_deref(), retry, comment.as_deref())?)?)
     }
@@ -216,11 +195,13 @@ impl Hub {
             Audience::Group(group) => Target::Group(group),
             Audience::UserName(name) => Target::UserName(name),
             Audience::Client { group, id } => Target::Client(self.client(group, id)?),
-            Audience::Stream(conn) => Target::Connection(conn_id(*conn)),
-            Audience::Streams(conns) => {
-                chosen = conns.iter().filter_map(|conn| self.engine.client_of(conn_id(*conn)).ok()).collect();
-                Target::Clients(&chosen)
-            }
+            Audience::Streams(conns) => match conns.as_slice() {
+                &[conn] => Target::Connection(conn_id(conn)),
+                conns => {
+                    chosen = conns.iter().filter_map(|conn| self.engine.client_of(conn_id(*conn)).ok()).collect();
+                    Target::Clients(&chosen)
+                }
+            },
         };
         let published = self.engine.publish(instant(now), target, &publication.frame);
         published.map(drop).map_err(|error| match error {

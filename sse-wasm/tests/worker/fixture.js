@@ -3,7 +3,8 @@ import { SseHubObject, createWorker } from 'sse-wasm/worker';
 
 export class TestHub extends SseHubObject {
   options() {
-    return { tasks: { job: 'worker' }, ...JSON.parse(this.env.OPTIONS ?? '{}') };
+    const slow = () => new Promise((resolve) => setTimeout(() => resolve('at last'), 2500));
+    return { tasks: { job: 'worker', slow }, ...JSON.parse(this.env.OPTIONS ?? '{}') };
   }
 
   /** Ends this instance, as a reset does: whatever it held in memory is gone. */
@@ -37,22 +38,43 @@ export class TestHub extends SseHubObject {
     await this.alarm();
   }
 
+  /** Nobody answers when the Worker asks for a heartbeat. */
+  async mute() {
+    this.ctx.setWebSocketAutoResponse();
+  }
+
   async rows() {
     const count = (table) => this.ctx.storage.sql.exec(`SELECT count(*) AS n FROM ${table}`).one().n;
     return { clients: count('sse_clients'), frames: count('sse_frames') };
   }
 }
 
-const worker = createWorker({ auth: (env) => ({ token: env.TOKEN }) });
-const byGroup = createWorker({ prefix: '/groups/', auth: (env) => ({ token: env.TOKEN }), shardBy: 'group' });
+const auth = (env) => ({ token: env.TOKEN });
+const worker = createWorker({ auth });
+const holding = createWorker({ auth, hibernate: true });
+const byGroup = createWorker({ prefix: '/groups/', auth, shardBy: 'group' });
+
+/** Opens a stream as the Worker does and takes nothing of it: how many bytes came until it was ended, and how that was. */
+async function takeNothing(stub) {
+  const { webSocket: socket } = await stub.fetch('http://hub/events?topic=untaken', { headers: { upgrade: 'websocket' } });
+  let bytes = 0;
+  const end = new Promise((resolve) => socket.addEventListener('close', ({ code, reason }) => resolve({ bytes, code, reason })));
+  socket.binaryType = 'arraybuffer';
+  socket.addEventListener('message', ({ data }) => (bytes += data.byteLength));
+  socket.accept();
+  for (let event = 0; event < 20; event++) await stub.publish({ topic: 'untaken' }, 'x'.repeat(20_000));
+  return end;
+}
 
 export default {
   async fetch(request, env) {
     const url = new URL(request.url);
     if (url.pathname.startsWith('/groups/')) return byGroup.fetch(request, env);
-    if (!url.pathname.startsWith('/test/')) return worker.fetch(request, env);
+    const { hibernate } = JSON.parse(env.OPTIONS ?? '{}');
+    if (!url.pathname.startsWith('/test/')) return (hibernate ? holding : worker).fetch(request, env);
     const [, , name, verb] = url.pathname.split('/');
     const stub = env.SSE_HUB.get(env.SSE_HUB.idFromName(name));
+    if (verb === 'takeNothing') return Response.json(await takeNothing(stub));
     if (verb === 'hub') return stub.fetch(`http://hub/${url.searchParams.get('path')}`, { method: request.method, body: request.body });
     try {
       return Response.json((await stub[verb](...JSON.parse(url.searchParams.get('args') ?? '[]'))) ?? null);

@@ -10,27 +10,24 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { privileged } from '../support/privileged.js';
 import { idOf, open, until, within } from '../support/stream.js';
 import { startWorker } from '../support/workerd.js';
 
 const TOKEN = '0123456789abcdef-object';
-const headers = { authorization: `Bearer ${TOKEN}` };
+const { ask, publish, headers } = privileged(TOKEN);
+const TIMES = { heartbeat: 1000, writeStall: 3000 };
 
-async function ask(origin, method, path, body) {
-  const response = await fetch(`${origin}/sse/${path}`, { method, body, headers });
-  const text = await response.text();
-  assert.equal(response.status, 200, `${method} ${path}: ${text}`);
-  return text;
-}
+/** Either way to hold streams. */
+const BOTH = [
+  { how: 'holds its streams', options: TIMES },
+  { how: 'hibernates', options: { ...TIMES, hibernate: true } },
+];
 
-async function publish(origin, event) {
-  return JSON.parse(await ask(origin, 'POST', 'publish', JSON.stringify(event)));
-}
-
-describe('an object that is reset', () => {
+for (const { how, options } of BOTH) describe(`an object that is reset, and ${how}`, () => {
   let worker;
   before(async () => {
-    worker = await startWorker({ token: TOKEN, options: { heartbeat: 1000, writeStall: 3000 } });
+    worker = await startWorker({ token: TOKEN, options });
   });
   after(() => worker.stop());
 
@@ -116,7 +113,8 @@ describe('an object that is reset', () => {
     const { id } = await publish(origin, { to: { topic: 'alarm' }, data: 'x' });
     assert.equal(await stream.next(), `data:x\nid:${id}\n\n`);
     const at = await worker.call('hub', 'alarmAt');
-    assert.ok(at !== null && at < Date.now() + 1500, 'the next heartbeat has its alarm');
+    if (options.hibernate) assert.ok(at === null || at > Date.now() + 60_000, 'no heartbeat has an alarm');
+    else assert.ok(at !== null && at < Date.now() + 1500, 'the next heartbeat has its alarm');
     assert.equal(await stream.frame(), ':heartbeat\n\n');
     assert.equal(await stream.frame(), ':heartbeat\n\n', 'and the one after it');
     stream.close();
@@ -134,10 +132,10 @@ describe('an object that is reset', () => {
   });
 });
 
-describe('many peers of one object', () => {
+for (const { how, options } of BOTH) describe(`many peers of one object that ${how}`, () => {
   let worker;
   before(async () => {
-    worker = await startWorker({ token: TOKEN, options: { heartbeat: 1000, writeStall: 3000 } });
+    worker = await startWorker({ token: TOKEN, options });
   });
   after(() => worker.stop());
   const usage = () => worker.call('hub', 'usage');
@@ -241,7 +239,7 @@ test('60 objects, evicted and rebuilt, take no more memory each time', async () 
   await worker.stop();
 });
 
-test('a trap: streams end, and the next request finds everything again', async () => {
+for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and the next request finds everything again`, async () => {
   // The engine's module, with a way to have it trap.
   const trapping = {
     name: 'trapping',
@@ -258,7 +256,7 @@ test('a trap: streams end, and the next request finds everything again', async (
       }));
     },
   };
-  const worker = await startWorker({ token: TOKEN, plugins: [trapping] });
+  const worker = await startWorker({ token: TOKEN, options, plugins: [trapping] });
   const { origin } = worker;
   const stream = await open(`${origin}/sse/events?topic=t`);
   const last = idOf(await stream.next());
@@ -274,11 +272,12 @@ test('a trap: streams end, and the next request finds everything again', async (
   await worker.stop();
 });
 
-test('a workerd that is killed in mid-stream loses and repeats nothing', async () => {
+for (const { how, options } of BOTH) test(`a workerd that is killed in mid-stream, and ${how}, loses and repeats nothing`, async () => {
   const persist = mkdtempSync(join(tmpdir(), 'sse-object-'));
   const script = join(dirname(fileURLToPath(import.meta.url)), 'serve.js');
   const start = async () => {
-    const child = spawn(process.execPath, [script, persist, TOKEN], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'], detached: true });
+    const given = [script, persist, TOKEN, JSON.stringify(options)];
+    const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'], detached: true });
     const [origin] = await within(once(child, 'message'), 'workerd to listen');
     return { origin, async kill() {
       // The group of a process that was started here: this server and its workerd.

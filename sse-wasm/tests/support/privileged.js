@@ -1,0 +1,19 @@
+// Requests with the token of a hub whose prefix is /sse/.
+import assert from 'node:assert/strict';
+
+export function privileged(token) {
+  const headers = { authorization: `Bearer ${token}` };
+
+  async function ask(origin, method, path, body) {
+    const response = await fetch(`${origin}/sse/${path}`, { method, body, headers });
+    const text = await response.text();
+    assert.equal(response.status, 200, `${method} ${path}: ${text}`);
+    return text;
+  }
+
+  async function publish(origin, event) {
+    return JSON.parse(await ask(origin, 'POST', 'publish', JSON.stringify(event)));
+  }
+
+  return { headers, ask, publish };
+}
