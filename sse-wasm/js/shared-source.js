@@ -6,12 +6,13 @@ import { Queue } from './queue.js';
 /** As many ids are remembered, to know an event that two leaders tell of. */
 const REMEMBERED = 1024;
 
-/** As many events wait for who iterates. */
+/** As many events wait for who iterates, or until it is known what came before them. */
 const WAITING = 1024;
 
 /**
  * One connection for all tabs of an origin. The tab that holds the lock has the connection and tells the others, over a BroadcastChannel,
- * what happens; when it goes, the browser gives the lock to the next, which resumes behind the last event that it was told.
+ * what happens; when it goes, the browser gives the lock to the next, which resumes behind the last event that it was told. A tab that
+ * is frozen, or put aside to come back to, leaves; when it is back it goes through what it missed on a connection of its own, first.
  *
  *   leader → all     state { readyState, lastEventId, recent }   event { own, … }   open   error { … }
  *   joiner → leader  hello
@@ -19,17 +20,22 @@ const WAITING = 1024;
 export class SharedSource extends EventTarget {
   #url;
   #options;
+  #name;
   #channel;
   #readyState = CONNECTING;
   #lastEventId;
   /** Events are taken from when it is known what came before them. */
   #joined = false;
   #leading;
+  /** What it is behind with, after it was away: its own connection, and what it was told meanwhile. */
+  #behind;
   #replay;
   #recent = [];
   /** By id, under which leader it was seen. */
   #seen = new Map();
-  #leaving = new AbortController();
+  /** Ends membership: when it closes, or goes away for a while. */
+  #leaving;
+  #unlisten = new AbortController();
   #readers = new Set();
 
   constructor(url, options = {}) {
@@ -42,11 +48,9 @@ export class SharedSource extends EventTarget {
     this.#options = others;
     this.#replay = replay;
     this.#lastEventId = lastEventId;
-    const shared = `sse:${name ?? this.#url}`;
-    this.#channel = new BroadcastChannel(shared);
-    this.#channel.onmessage = ({ data }) => this.#hear(data);
-    this.#channel.postMessage({ kind: 'hello' });
-    navigator.locks.request(shared, { signal: this.#leaving.signal }, () => this.#lead()).catch(() => {});
+    this.#name = `sse:${name ?? this.#url}`;
+    this.#join();
+    this.#listenToPage();
     if (signal?.aborted) this.close();
     else signal?.addEventListener('abort', () => this.close(), { once: true });
   }
@@ -79,9 +83,45 @@ export class SharedSource extends EventTarget {
     return queue;
   }
 
-  /** Has the connection until it is closed; holds the lock as long. */
+  #join() {
+    const leaving = new AbortController();
+    this.#leaving = leaving;
+    this.#joined = false;
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.#channel.postMessage({ kind: 'hello' });
+    navigator.locks.request(this.#name, { signal: leaving.signal }, () => (leaving.signal.aborted ? undefined : this.#lead())).catch(() => {});
+  }
+
+  #leave() {
+    const leading = this.#leading;
+    this.#leading = undefined;
+    leading?.source.close();
+    this.#catchUp(undefined);
+    this.#channel.close();
+    this.#leaving.abort();
+    // Another tab begins where this one ends.
+    leading?.release();
+  }
+
+  /** A page that does not run cannot tell others anything, and with a lock or a channel no browser puts it aside. */
+  #listenToPage() {
+    const { signal } = this.#unlisten;
+    const away = () => {
+      if (!this.#leaving.signal.aborted) this.#leave();
+    };
+    const back = () => {
+      if (this.#leaving.signal.aborted) this.#join();
+    };
+    globalThis.document?.addEventListener('freeze', away, { signal });
+    globalThis.document?.addEventListener('resume', back, { signal });
+    globalThis.addEventListener?.('pagehide', ({ persisted }) => persisted && away(), { signal });
+    globalThis.addEventListener?.('pageshow', back, { signal });
+  }
+
+  /** Has the connection until it leaves; holds the lock as long. */
   #lead() {
-    if (this.#readyState === CLOSED) return undefined;
+    this.#catchUp(undefined);
     const term = crypto.randomUUID();
     const source = new EventSource(this.#url, { ...this.#options, lastEventId: this.#lastEventId });
     const leading = { term, source };
@@ -127,19 +167,51 @@ export class SharedSource extends EventTarget {
     if (message.kind === 'hello') {
       if (this.#leading) this.#channel.postMessage(this.#state());
     } else if (message.kind === 'state') {
-      this.#join(message);
+      this.#joinLate(message);
+    } else if (this.#behind && message.kind === 'event') {
+      this.#behind.told.push(message);
+      // Without the oldest of them, only they themselves tell where to go on.
+      if (this.#behind.told.length > WAITING && this.#behind.told.shift()) this.#behind.until = undefined;
     } else if (this.#joined) {
       this.#take(message);
     }
   }
 
-  #join({ readyState, lastEventId, recent, term }) {
+  #joinLate({ readyState, lastEventId, recent, term }) {
     if (this.#joined) return;
     this.#joined = true;
-    if (readyState === OPEN) this.#open();
+    if (readyState === OPEN && this.#readyState !== OPEN) this.#open();
+    if (this.#lastEventId === lastEventId) return;
+    if (this.#lastEventId !== '') return this.#catchUp(lastEventId);
     const { length } = recent;
     for (const message of recent.slice(Math.max(0, length - this.#replay), length)) this.#take({ ...message, term });
     this.#lastEventId = lastEventId;
+  }
+
+  /** Goes through what was missed up to the event `until`, or to one that was told meanwhile; with `undefined` no longer. */
+  #catchUp(until) {
+    this.#behind?.source.close();
+    this.#behind = undefined;
+    if (until === undefined) return;
+    const source = new EventSource(this.#url, { ...this.#options, lastEventId: this.#lastEventId });
+    const behind = { source, until, told: [] };
+    this.#behind = behind;
+    const term = crypto.randomUUID();
+    const goOn = (from) => {
+      if (this.#behind !== behind) return;
+      this.#catchUp(undefined);
+      for (const message of behind.told.slice(from)) this.#take(message);
+    };
+    let previous = this.#lastEventId;
+    const followed = this.#follow(source, (event) => {
+      if (this.#behind !== behind) return;
+      const own = event.lastEventId !== previous;
+      previous = event.lastEventId;
+      this.#take({ kind: 'event', term, own, event });
+      const known = behind.told.findIndex((message) => message.own && message.event.lastEventId === event.lastEventId);
+      if (known >= 0 || event.lastEventId === behind.until) goOn(known + 1);
+    });
+    followed.then(() => goOn(0));
   }
 
   #take(message) {
@@ -186,13 +258,8 @@ export class SharedSource extends EventTarget {
 
   #end(error) {
     this.#readyState = CLOSED;
-    const leading = this.#leading;
-    this.#leading = undefined;
-    leading?.source.close();
-    this.#channel.close();
-    this.#leaving.abort();
-    // Another tab begins where this one ends.
-    leading?.release?.();
+    this.#unlisten.abort();
+    this.#leave();
     for (const queue of this.#readers) queue.end(error?.code === 'no-content' ? undefined : error);
     this.#readers.clear();
   }

@@ -6,7 +6,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { SharedSource } from 'sse-wasm/client';
 
 import { holds, until } from '../../../tests/hosts/support/wait.mjs';
-import { files, startChromium } from './support/chromium.js';
+import { PAGE, files, startChromium } from './support/chromium.js';
 import { startLog } from './support/log.js';
 import { startServer } from './support/server.js';
 
@@ -23,7 +23,9 @@ beforeEach(async () => {
   log = startLog();
   // Browsers that were told 204 are not to ask again.
   const gone = (request, response) => response.writeHead(204).end();
-  server = await startServer({ files, routes: { '/log': log.route, '/gone': gone } });
+  // A page that a browser may put aside: one that may be stored.
+  const kept = (request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(PAGE);
+  server = await startServer({ files, routes: { '/log': log.route, '/gone': gone, '/kept': kept } });
   tabs = [];
 });
 afterEach(async () => {
@@ -32,8 +34,8 @@ afterEach(async () => {
 });
 
 /** A tab with a source; `seen` there has the data of its events in order. */
-async function open(options = {}, path = '/log') {
-  const tab = await chromium.open(server.origin);
+async function open(options = {}, path = '/log', page = '/page') {
+  const tab = await chromium.open(server.origin, page);
   tabs.push(tab);
   await tab.evaluate(async ({ options, path }) => {
     const { SharedSource } = await import('sse-wasm/client');
@@ -130,6 +132,91 @@ test('what a leader repeats that was told less than others is given once', async
   await until(() => everyTab(async (tab) => (await seenBy(tab)).includes('d')), 'what was new came');
   for (const tab of tabs) assert.deepEqual(await seenBy(tab), ['a', 'b', 'c', 'without an id of its own', 'd']);
   await behind.close();
+});
+
+/** What a browser says to a tab before it freezes it, and after. */
+const told = (tab, what) => tab.evaluate((what) => { document.dispatchEvent(new Event(what)); }, what);
+
+for (const who of ['the connection', 'no connection']) {
+  test(`a tab with ${who} is frozen: the others go on, and when it is back it is given what it missed, once`, async () => {
+    const all = await Promise.all([open(), open(), open()]);
+    await allOpen();
+    const [leader] = await leaders();
+    const frozen = who === 'the connection' ? leader : all.find((tab) => tab !== leader);
+    for (const data of ['a', 'b']) log.publish(data);
+    await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 2), 'all saw the first ones');
+    await told(frozen, 'freeze');
+    tabs = all.filter((tab) => tab !== frozen);
+    await until(async () => (await leaders()).length === 1 && log.open === 1, 'another tab has the connection');
+    for (const data of ['c', 'd', 'e']) log.publish(data);
+    await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 5), 'the others saw what came');
+    await told(frozen, 'resume');
+    tabs = all;
+    await until(async () => (await seenBy(frozen)).length === 5 && log.open === 1, 'it caught up, and has no connection of its own');
+    log.publish('f');
+    await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 6), 'all saw the last one');
+    for (const tab of tabs) assert.deepEqual(await seenBy(tab), ['a', 'b', 'c', 'd', 'e', 'f']);
+    assert.equal((await leaders()).length, 1);
+  });
+}
+
+test('a tab that comes back while events come is given each once, in order', async () => {
+  const all = await Promise.all([open(), open()]);
+  await allOpen();
+  const [leader] = await leaders();
+  log.publish('event 0');
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 1), 'both saw the first one');
+  let published = 1;
+  const publishing = setInterval(() => log.publish(`event ${published++}`), 2);
+  try {
+    for (let times = 0; times < 3; times++) {
+      await told(leader, 'freeze');
+      const then = published;
+      await until(() => published > then + 50, 'events came meanwhile');
+      await told(leader, 'resume');
+      await until(async () => (await seenBy(leader)).length > then + 50, 'it goes on');
+    }
+  } finally {
+    clearInterval(publishing);
+  }
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length >= published), 'both saw all');
+  const wanted = Array.from({ length: published }, (_, index) => `event ${index}`);
+  for (const tab of all) assert.deepEqual(await seenBy(tab), wanted);
+  await until(() => log.open === 1, 'one connection is left');
+});
+
+test('a tab that is left for another page is put aside whole (bfcache); come back to, it is given what it missed', async () => {
+  const [left, other] = [await open({}, '/log', '/kept'), await open()];
+  await allOpen();
+  log.publish('a');
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 1), 'both saw it');
+  await left.goto(`${server.origin}/page`);
+  await until(async () => (await stateOf(other))[2] && log.open === 1, 'the other one has the connection');
+  for (const data of ['b', 'c']) log.publish(data);
+  await until(async () => (await seenBy(other)).length === 3, 'the other one saw them');
+  await left.evaluate(() => history.back());
+  await until(() => left.evaluate(() => window.seen?.length === 3).catch(() => false), 'the page is back as it was, and caught up');
+  await until(() => log.open === 1, 'one connection is left');
+  log.publish('d');
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 4), 'both go on');
+  for (const tab of tabs) assert.deepEqual(await seenBy(tab), ['a', 'b', 'c', 'd']);
+});
+
+test('a tab whose process dies has the next one take over', async () => {
+  const all = await Promise.all([open(), open(), open()]);
+  await allOpen();
+  const [leader] = await leaders();
+  log.publish('a');
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 1), 'all saw it');
+  tabs = all.filter((tab) => tab !== leader);
+  const session = await leader.context().newCDPSession(leader);
+  session.send('Page.crash').catch(() => {});
+  log.publish('b');
+  await until(async () => (await leaders()).length === 1, 'another tab has the connection');
+  log.publish('c');
+  await until(() => everyTab(async (tab) => (await seenBy(tab)).length === 3), 'the others saw all');
+  for (const tab of tabs) assert.deepEqual(await seenBy(tab), ['a', 'b', 'c']);
+  await leader.close();
 });
 
 test('a cut connection is made again by the tab that has it; every tab is told', async () => {

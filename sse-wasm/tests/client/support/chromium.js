@@ -15,7 +15,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const TYPES = { '.js': 'text/javascript', '.wasm': 'application/wasm', '.html': 'text/html' };
 
 /** What a bundler would do for a page: the package's own imports, and the package by its name. */
-const PAGE = `<!doctype html><meta charset="utf-8"><title>tests</title><script type="importmap">${JSON.stringify({
+export const PAGE = `<!doctype html><meta charset="utf-8"><title>tests</title><script type="importmap">${JSON.stringify({
   imports: { '#decoder': '/package/js/load/decoder.web.js', 'sse-wasm/client': '/package/js/client.js' },
 })}</script>`;
 
@@ -33,16 +33,18 @@ export async function startChromium() {
   const profile = await mkdtemp(join(tmpdir(), 'sse-client-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM,
+    // As in people's browsers.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
   context.setDefaultTimeout(30_000);
   return {
-    /** A tab that shows the empty page of this origin. */
-    async open(origin) {
+    /** A tab that shows an empty page of this origin. */
+    async open(origin, path = '/page') {
       const page = await context.newPage();
       page.on('pageerror', (error) => { console.error(`uncaught in the page: ${error.stack ?? error}`); });
-      await page.goto(`${origin}/page`);
+      await page.goto(origin + path);
       return page;
     },
     async close() {
