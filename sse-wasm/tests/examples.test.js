@@ -2,31 +2,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { bun, deno } from './support/binaries.js';
 import { idOf, open, within } from './support/stream.js';
 
 const tests = dirname(fileURLToPath(import.meta.url));
 const TOKEN = '0123456789abcdef-examples';
-const binary = (name) => join(tests, 'node_modules/.bin', name);
 
 const EXAMPLES = [
   ['express', process.execPath, ['express.js']],
   ['fastify', process.execPath, ['fastify.js']],
   ['hono', process.execPath, ['hono.js']],
-  ['deno', binary('deno'), ['run', '--node-modules-dir=manual', '--allow-net', '--allow-read', '--allow-env', 'deno.js']],
-  ['bun', bun(), ['run', 'bun.js']],
+  ['deno', deno, ['run', '--node-modules-dir=manual', '--allow-net', '--allow-read', '--allow-env', 'deno.js']],
+  ['bun', bun, ['run', 'bun.js']],
 ];
-
-/** The program itself: npm's install script moves it, where npm runs it. */
-function bun() {
-  const packed = join(tests, `node_modules/@oven/bun-${process.platform}-${process.arch}/bin/bun`);
-  return existsSync(packed) ? packed : binary('bun');
-}
 
 describe('examples', () => {
   let home;
