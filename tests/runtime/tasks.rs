@@ -110,6 +110,18 @@ async fn a_failed_task_reaches_the_original_client_as_it_can_read_it() {
 }
 
 #[tokio::test]
+async fn what_is_reported_is_passed_on_as_it_was_written() {
+    let site = Site::of(builder().worker("build")).await;
+    let _bob = open(site.web, "bob_1").await;
+    site.web.put("/sse/submit-task/bob_1/build").await.is("ok");
+    let json = r#"{"b": 1.0, "10":"}", "a":[1e3 , {}]}"#;
+    site.web.post("/sse/progress/bob_1/build", &format!(" {json}\n")).await.is("ok");
+    site.web.get("/sse/tasks/bob_1").await.is(&format!(r#"[{{"progress":{json},"status":"progress","task":"build"}}]"#));
+    site.web.post("/sse/complete/bob_1/build", &format!(r#"{{"result": {json} }}"#)).await.is("ok");
+    site.web.get("/sse/tasks/bob_1").await.is(&format!(r#"[{{"result":{json},"status":"completed","task":"build"}}]"#));
+}
+
+#[tokio::test]
 async fn workers_outside_report_over_http() {
     let site = Site::of(builder().worker("build").worker("test")).await;
     let mut bob = open(site.web, "bob_1").await;

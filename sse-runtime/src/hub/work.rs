@@ -58,8 +58,12 @@ impl Hub {
     ///
     /// [`HubError`]: the client does not wait for it, it has ended, or the progress is too large for a frame.
     pub async fn progress(&self, client: impl Into<ClientRef>, task: &str, progress: &Value) -> Result<(), HubError> {
-        let client = client.into();
-        let (home, task, progress) = (client.clone(), task.to_owned(), progress.to_string());
+        self.progress_json(client.into(), task, progress.to_string()).await
+    }
+
+    /// As [`progress`](Self::progress), with JSON that is told as it was written.
+    pub(crate) async fn progress_json(&self, client: ClientRef, task: &str, progress: String) -> Result<(), HubError> {
+        let (home, task) = (client.clone(), task.to_owned());
         let tell = move |shard: &mut Shard, sequence: u64| {
             let key = find(shard, &client).ok_or(HubError::UnknownClient)?;
             let told = shard.engine.progress_at(shard.now(), sequence, key, &task, &progress);

@@ -4,8 +4,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use sse_proto::TaskState;
 
 use super::{Web, answer};
@@ -20,7 +20,7 @@ type Body = Result<Bytes, BytesRejection>;
 #[serde(default, deny_unknown_fields)]
 struct Report {
     status: Status,
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     reason: Option<String>,
 }
 
@@ -30,6 +30,19 @@ enum Status {
     #[default]
     Completed,
     Failed,
+}
+
+/// A task as it is listed. What was reported as JSON is passed on as it was written.
+#[derive(Serialize)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    status: &'static str,
+    task: String,
 }
 
 /// M9: a client submits a task; the body, if there is one, is JSON for whoever does it.
@@ -51,7 +64,9 @@ pub(super) async fn complete(State(web): State<Web>, parts: TwoParts, body: Body
         Report { status: Status::Failed, result: Some(_), .. } => {
             return Err(ApiError::malformed("a failed task has no result; give a reason").field("result"));
         }
-        Report { status: Status::Completed, result, .. } => TaskEnd::Completed(result.map(|result| result.to_string())),
+        Report { status: Status::Completed, result, .. } => {
+            TaskEnd::Completed(result.map(|result| String::from(Box::<str>::from(result))))
+        }
         Report { status: Status::Failed, reason, .. } => TaskEnd::Failed(reason.unwrap_or_default()),
     };
     web.hub.complete(&id, &task, end).await?;
@@ -61,31 +76,31 @@ pub(super) async fn complete(State(web): State<Web>, parts: TwoParts, body: Body
 /// A task came along; the body is any JSON.
 pub(super) async fn progress(State(web): State<Web>, parts: TwoParts, body: Body) -> Result<Response, ApiError> {
     let Path((id, task)) = parts?;
-    let progress: Value = answer::optional_json(&body?)?;
-    web.hub.progress(&id, &task, &progress).await?;
+    let progress: Option<Box<RawValue>> = answer::optional_json(&body?)?;
+    let progress = progress.map_or_else(|| "null".to_owned(), |progress| String::from(Box::<str>::from(progress)));
+    web.hub.progress_json((&id).into(), &task, progress).await?;
     Ok(answer::ok())
 }
 
 /// What a client waits for.
 pub(super) async fn tasks(State(web): State<Web>, id: Result<Path<String>, PathRejection>) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let tasks: Vec<Value> = web.hub.tasks(&id).await?.into_iter().map(row).collect();
-    Ok(answer::json(Value::Array(tasks).to_string()))
+    let tasks: Vec<Row> = web.hub.tasks(&id).await?.into_iter().map(row).collect();
+    let json = serde_json::to_string(&tasks);
+    Ok(answer::json(json.map_err(|error| ApiError::malformed(error.to_string()))?))
 }
 
-fn row(task: TaskStatus) -> Value {
-    let mut row = json!({ "task": task.name, "status": task.state.name() });
-    if let Some(detail) = task.detail {
-        let (key, value) = match task.state {
-            TaskState::Failed => ("reason", Value::String(detail)),
-            TaskState::Completed => ("result", raw(&detail)),
-            TaskState::Submitted | TaskState::Progress => ("progress", raw(&detail)),
-        };
-        row[key] = value;
+fn row(TaskStatus { name: task, state, detail }: TaskStatus) -> Row {
+    let mut row = Row { progress: None, reason: None, result: None, status: state.name(), task };
+    match state {
+        TaskState::Failed => row.reason = detail,
+        TaskState::Completed => row.result = detail.and_then(raw),
+        TaskState::Submitted | TaskState::Progress => row.progress = detail.and_then(raw),
     }
     row
 }
 
-fn raw(json: &str) -> Value {
-    serde_json::from_str(json).unwrap_or_else(|_| Value::String(json.to_owned()))
+/// What the application calls JSON and is none is listed as a text.
+fn raw(json: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(json.clone()).or_else(|_| to_raw_value(&json)).ok()
 }

@@ -491,6 +491,22 @@ export function conformance(name, start) {
       other.close();
     });
 
+    test('what is reported of a task is passed on as it was written', async () => {
+      const id = unique('raw_');
+      const stream = await open(`${base}events?client=${id}`);
+      await done('PUT', `submit-task/${id}/job`);
+      for (const json of ['{"b": 1.0, "10": "}", "2":[1e3 , {}]}', '[ ]', '1.50', 'null', '"a\\u00e9\\"b"']) {
+        await done('POST', `progress/${id}/job`, ` ${json} `);
+        assert.ok((await stream.event()).includes(`,"progress":${json}}\n`), json);
+        assert.equal((await done('GET', `tasks/${id}`)).text, `[{"progress":${json},"status":"progress","task":"job"}]`);
+      }
+      const result = '{"z": 1.0, "a":{"y":[ 1e3 ],"b":null}}';
+      await done('POST', `complete/${id}/job`, `{ "result" : ${result}, "status":"completed"}`);
+      assert.ok((await stream.event()).includes(`,"result":${result}}\n`));
+      assert.equal((await done('GET', `tasks/${id}`)).text, `[{"result":${result},"status":"completed","task":"job"}]`);
+      stream.close();
+    });
+
     test('what cannot be reported is refused', async () => {
       const id = unique('rep_');
       const stream = await open(`${base}events?client=${id}`);
