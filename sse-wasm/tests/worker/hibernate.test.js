@@ -162,3 +162,17 @@ describe('an object that hibernates', () => {
     });
   });
 });
+
+test('a stream whose peer has not taken what there is when its object is evicted is cut: nobody knows what it has', async () => {
+  const worker = await startWorker({ token: TOKEN, options: { ...OPTIONS, writeStall: 600_000 } });
+  const end = worker.call('hub', 'takeNothing');
+  await until(async () => (await worker.call('hub', 'usage')).logEntries === 20, 'there is more than it may have');
+  const before = await worker.call('hub', 'instance');
+  await new Promise((resolve) => setTimeout(resolve, 13_000));
+  assert.notEqual(await worker.call('hub', 'instance'), before, 'the object was evicted');
+  await publish(worker.origin, { to: 'all', data: 'x' });
+  const { code, reason } = await end;
+  assert.deepEqual([code, reason], [4000, 'broken']);
+  assert.equal((await worker.call('hub', 'usage')).connections, 0);
+  await worker.stop();
+});
