@@ -29,6 +29,17 @@ describe('an object that hibernates', () => {
   }
   const registrants = async () => JSON.parse(await ask(origin, 'GET', 'list-registrants'));
 
+  /** What comes until a stream is cut: how that looks is the host's business. */
+  async function rest(stream) {
+    const frames = [];
+    try {
+      for (let frame = await stream.frame(); frame !== null; frame = await stream.frame()) frames.push(frame);
+    } catch (error) {
+      assert.doesNotMatch(error.message, /^waited/);
+    }
+    return frames;
+  }
+
   /** Its memory is gone while its streams stay: workerd evicts an object that nobody asks for ten seconds; asking would keep it. */
   async function evicted() {
     const before = await worker.call('hub', 'instance');
@@ -126,9 +137,9 @@ describe('an object that hibernates', () => {
     await asleep();
     const { id } = await publish(origin, { to: { client: 'gil_1' }, data: 'for the owner' });
     assert.equal(await owner.event(), `data:for the owner\nid:${id}\n\n`);
-    assert.equal(await ghost.frame(), ':heartbeat\n\n');
-    assert.equal(await ghost.frame(), ':heartbeat\n\n', 'it is alive, and silent');
-    ghost.close();
+    await worker.call('hub', 'reset').catch(() => {});
+    const frames = await rest(ghost);
+    assert.ok(frames.length > 1 && frames.every((frame) => frame === ':heartbeat\n\n'), `it is alive until then, and silent: ${frames}`);
     owner.close();
   });
 
@@ -156,10 +167,7 @@ describe('an object that hibernates', () => {
     const stream = await open(`${origin}/sse/events?topic=t`);
     await stream.next();
     await worker.call('hub', 'mute');
-    await assert.rejects(async () => {
-      while ((await stream.frame()) !== null);
-      throw new Error('cut');
-    });
+    await rest(stream);
   });
 });
 
