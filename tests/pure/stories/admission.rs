@@ -1,0 +1,139 @@
+//! Who comes in: ids, registration, limits.
+
+use core::time::Duration;
+
+use sse_proto::{
+    CloseReason, Config, ConnId, Full, IdError, IdForm, Limits, Output, RegisterError, Registered, Registration, Stale, Target,
+};
+use sse_tests::harness::Harness;
+
+use super::{quiet, wish};
+
+#[test]
+fn a_group_is_checked_when_an_id_is_allocated_too() {
+    let mut hub = Harness::new(quiet());
+    let answer = hub.allocate("no^group", "bob", [0; 32]);
+    assert!(matches!(answer, Err(IdError::Group(_))));
+    let answer = hub.allocate(&"g".repeat(129), "bob", [0; 32]);
+    assert_eq!(answer, Err(IdError::TooLong { limit: 128 }));
+}
+
+#[test]
+fn issued_ids_are_unique_whatever_the_entropy() {
+    for id_form in [IdForm::Short, IdForm::Secure] {
+        let mut hub = Harness::new(Config { id_form, ..quiet() });
+        let mut ids = std::collections::BTreeSet::new();
+        for _ in 0..256 {
+            ids.insert(hub.allocate("", "bob", [0; 32]).unwrap());
+        }
+        assert_eq!(ids.len(), 256);
+        assert_eq!(hub.allocate("", "bob", [0; 32]), Err(IdError::Entropy));
+    }
+}
+
+#[test]
+fn what_could_not_work_is_no_configuration() {
+    let refused = |config: Config| config.check().unwrap_err().limit;
+    let limits = Limits { issued_ids: 0, ..Limits::default() };
+    assert_eq!(refused(Config { limits, ..quiet() }), "issued_ids");
+    let zero = Some(Duration::from_micros(999));
+    assert_eq!(refused(Config { heartbeat: zero, ..quiet() }), "heartbeat");
+    assert_eq!(refused(Config { write_stall: zero, ..quiet() }), "write_stall");
+}
+
+#[test]
+fn registering_again_can_close_the_other_streams() {
+    let mut hub = Harness::new(quiet());
+    let old = hub.connect("bob_1");
+    hub.listen(old.client, "t").unwrap();
+    hub.drive();
+    let new = hub.register(&Registration { replace: true, ..wish("bob_1") }).unwrap();
+    assert!(new.returning);
+    hub.drive();
+    let close = Output::Close { conn: old.conn, client: old.client, reason: CloseReason::Replaced, last: false };
+    assert_eq!(hub.outputs(), [close]);
+    assert!(hub.engine().topics(new.client).eq(["t"]));
+    assert_eq!(hub.disconnect(old.conn), Err(Stale));
+}
+
+#[test]
+fn a_passing_client_is_forgotten_when_it_leaves_unless_it_waits_for_a_task() {
+    let mut hub = Harness::new(quiet());
+    let passing = |hub: &mut Harness| hub.register(&Registration { passing: true, ..wish("bob_1") }).unwrap();
+    let bob = passing(&mut hub);
+    hub.disconnect(bob.conn).unwrap();
+    assert_eq!(hub.engine().find("", "bob_1"), None);
+    let bob = passing(&mut hub);
+    assert!(!bob.returning);
+    hub.submit(bob.client, "k").unwrap();
+    hub.disconnect(bob.conn).unwrap();
+    assert_eq!(hub.engine().find("", "bob_1"), Some(bob.client));
+}
+
+#[test]
+fn every_limit_has_its_error() {
+    let limits = Limits {
+        connections: 4,
+        clients: 3,
+        connections_per_client: 2,
+        groups: 2,
+        topics: 3,
+        topics_per_client: 2,
+        subscriptions: 3,
+        ..quiet().limits
+    };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    let refused = |hub: &mut Harness, wish: Registration<'_>| match hub.register(&wish) {
+        Err(RegisterError::Full(full)) => full,
+        other => panic!("{other:?}"),
+    };
+    let topics = &["a", "b", "c"];
+    let wish_for = |id, group, count| Registration { group, topics: &topics[..count], ..wish(id) };
+    let full = refused(&mut hub, wish_for("a_1", "", 3));
+    assert_eq!(full, Full::Subscriptions, "of one client");
+    hub.register(&wish_for("a_1", "", 2)).unwrap();
+    let full = refused(&mut hub, wish_for("b_1", "", 2));
+    assert_eq!(full, Full::Subscriptions, "of all clients");
+    hub.register(&wish_for("a_1", "", 0)).unwrap();
+    let full = refused(&mut hub, wish_for("a_1", "", 0));
+    assert_eq!(full, Full::ConnectionsOfClient);
+    hub.publish(Target::Group("red"), "history counts");
+    let full = refused(&mut hub, wish_for("b_1", "blue", 0));
+    assert_eq!(full, Full::Groups);
+    hub.publish(Target::Topic("d"), "history counts");
+    hub.register(&wish_for("b_1", "red", 0)).unwrap();
+    let red = hub.engine().find("red", "b_1").unwrap();
+    let answer = hub.listen(red, "c");
+    assert_eq!(answer, Err(sse_proto::ListenError::Full(Full::Topics)));
+    hub.register(&wish_for("c_1", "", 0)).unwrap();
+    let full = refused(&mut hub, wish_for("d_1", "", 0));
+    assert_eq!(full, Full::Connections);
+    let c = hub.engine().find("", "c_1").unwrap();
+    let conn = hub.engine().connections(c).next().unwrap();
+    hub.disconnect(conn).unwrap();
+    let full = refused(&mut hub, wish_for("d_1", "", 0));
+    assert_eq!(full, Full::Clients);
+}
+
+#[test]
+fn who_knew_an_emptied_table_finds_nobody_new_in_it() {
+    let mut hub = Harness::new(quiet());
+    let crowd: Vec<String> = (0..100).map(|n| format!("bob_{n}")).collect();
+    // Twice: the second crowd takes slots whose memory was given back.
+    let mut gone: Vec<ConnId> = Vec::new();
+    for _ in 0..2 {
+        let here: Vec<Registered> =
+            crowd.iter().map(|id| hub.register(&Registration { passing: true, topics: &["t"], ..wish(id) }).unwrap()).collect();
+        for conn in &gone {
+            assert_eq!(hub.disconnect(*conn), Err(Stale));
+        }
+        hub.check_stale();
+        hub.publish(Target::Topic("t"), "x");
+        hub.drive();
+        for one in here {
+            hub.disconnect(one.conn).unwrap();
+            gone.push(one.conn);
+        }
+        assert_eq!(hub.engine().usage().clients, 0);
+    }
+}

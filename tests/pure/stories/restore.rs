@@ -1,0 +1,125 @@
+//! What outlives a process.
+
+use sse_proto::wire::{Event, EventName, IdField};
+use sse_proto::{
+    Audience, ClientId, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptFrame, Outcome, Registration, Resume, Target,
+};
+
+#[test]
+fn what_is_kept_of_an_engine_is_what_another_goes_on_with() {
+    let new = |key| Engine::<Heap>::new(Config { retry: None, ..Config::default() }, Epoch(1), [key, key]).unwrap();
+    let (mut lost, now) = (new(7), Instant::from_millis(1_000));
+    let bob = lost.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
+    lost.listen(now, bob.client, "news").unwrap();
+    for task in ["told", "job"] {
+        lost.submit(now, bob.client, task).unwrap();
+    }
+    lost.complete_at(now, 1, Some(bob.client), "", "bob", "told", Outcome::Completed(Some("7"))).unwrap();
+    assert!(written(&mut lost, bob.conn).contains("event:completed\n"));
+    let passing = Registration { passing: true, ..Registration::new(ClientId::new("passing_1").unwrap()) };
+    let passing = lost.register(now, &passing).unwrap();
+    assert!(lost.kept_client("", "passing_1").is_some_and(|kept| kept.passing), "it is forgotten with its stream");
+    let own =
+        Event { id: Some(IdField::new(" own").unwrap()), event: Some(EventName::new("e").unwrap()), ..Event::data("a\nb") };
+    lost.publish(now, Target::Topic("news"), &own).unwrap();
+    lost.publish(now, Target::Clients(&[bob.client]), &Event::comment("chosen")).unwrap();
+    lost.publish(now, Target::Connection(bob.conn), &Event::data("for this connection")).unwrap();
+    lost.handle_disconnect(now, passing.conn).unwrap();
+    lost.handle_disconnect(Instant::from_millis(2_000), bob.conn).unwrap();
+
+    let mut found = new(8);
+    let kept = lost.kept_client("", "bob_1").unwrap();
+    assert_eq!(kept.since, Some(Instant::from_millis(2_000)));
+    let client = found.restore_client(Instant::from_millis(9_000), &kept).unwrap();
+    assert_eq!(found.restore_client(now, &kept), Ok(client), "once is enough");
+    for (topic, from) in lost.kept_topics(kept.key) {
+        assert_eq!((topic, from), ("news", 1), "it listens from the next event on");
+        found.restore_topic(client, topic, from).unwrap();
+    }
+    for task in lost.kept_tasks(kept.key) {
+        found.restore_task(client, &task).unwrap();
+    }
+    found.restore_position(lost.evicted(), lost.last_event_id().sequence);
+    for frame in lost.kept_frames(0) {
+        let members: Vec<_> = lost.kept_members(frame.sequence).map(|_| client).collect();
+        let audience = if let Audience::Client(_) = frame.audience { Audience::Client(client) } else { frame.audience };
+        found.restore_frame(&KeptFrame { audience, ..frame }, &members).unwrap();
+    }
+    assert_eq!(found.last_event_id(), lost.last_event_id());
+    assert_eq!(found.kept_frames(0).count(), 3, "what was for one connection is for nobody who comes back");
+    assert_eq!(found.kept_tasks(client).collect::<Vec<_>>(), lost.kept_tasks(kept.key).collect::<Vec<_>>());
+    assert_eq!(found.kept_tasks(client).map(|task| task.sent).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(found.kept_topics(client).collect::<Vec<_>>(), [("news", 1)]);
+    let back = Registration { resume: Resume::Earliest, ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    let conn = found.register(Instant::from_millis(9_000), &back).unwrap().conn;
+    let wire = written(&mut found, conn);
+    assert!(wire.ends_with("id:  own\nevent:e\ndata:a\ndata:b\n\n:chosen\nid:00000001-3\n\n"), "{wire:?}");
+}
+
+#[test]
+fn connections_that_somebody_else_holds_open_go_on_with_another_engine() {
+    let new = |key| Engine::<Heap>::new(Config { retry: None, ..Config::default() }, Epoch(1), [key, key]).unwrap();
+    let (mut lost, now) = (new(7), Instant::from_millis(1_000));
+    let bob = Registration { topics: &["news"], ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    let bob = lost.register(now, &bob).unwrap();
+    written(&mut lost, bob.conn);
+    let passing = |id| Registration { passing: true, ..Registration::new(ClientId::new(id).unwrap()) };
+    let stays = lost.register(now, &passing("stays_1")).unwrap();
+    written(&mut lost, stays.conn);
+    lost.register(now, &passing("goes_1")).unwrap();
+    lost.publish(now, Target::Topic("news"), &Event::data("seen")).unwrap();
+    assert!(written(&mut lost, bob.conn).ends_with("data:seen\nid:00000001-1\n\n"));
+    lost.publish(now, Target::Topic("other"), &Event::data("for nobody")).unwrap();
+    assert!(lost.is_caught_up(bob.conn) && lost.is_caught_up(stays.conn));
+
+    let (mut found, later) = (new(8), Instant::from_millis(9_000));
+    let mut keys = Vec::new();
+    for id in ["bob_1", "stays_1", "goes_1"] {
+        let kept = lost.kept_client("", id).unwrap();
+        assert_eq!(kept.since, None, "who has a connection does not age");
+        keys.push(found.restore_client(later, &kept).unwrap());
+        for (topic, from) in lost.kept_topics(kept.key) {
+            found.restore_topic(*keys.last().unwrap(), topic, from).unwrap();
+        }
+    }
+    found.restore_position(lost.evicted(), lost.last_event_id().sequence);
+    for frame in lost.kept_frames(0) {
+        found.restore_frame(&frame, &[]).unwrap();
+    }
+    let conn = found.restore_connection(later, keys[0], Dialect::Named).unwrap();
+    let other = found.restore_connection(later, keys[1], Dialect::Named).unwrap();
+    found.restored(later);
+    assert_eq!(found.find("", "goes_1"), None, "its connection was not taken in");
+    assert_eq!(found.restore_connection(later, keys[2], Dialect::Named), None);
+    assert_eq!(found.kept_client("", "bob_1").unwrap().since, None);
+    assert_eq!(found.kept_client("", "bob_1").unwrap().registered, now);
+
+    assert_eq!(written(&mut found, conn), "", "what it had is not given again");
+    let beat = found.poll_timeout().unwrap();
+    assert_eq!(beat, Instant::from_millis(24_000), "its silence counts from now on");
+    found.publish(later, Target::Topic("news"), &Event::data("new")).unwrap();
+    assert_eq!(written(&mut found, conn), "data:new\nid:00000001-3\n\n");
+    assert!(found.is_caught_up(other));
+    found.handle_disconnect(later, other).unwrap();
+    assert_eq!(found.find("", "stays_1"), None, "it was passing, and still is");
+    assert!(found.handle_disconnect(later, conn).unwrap().last);
+    assert_eq!(found.kept_client("", "bob_1").unwrap().since, Some(later));
+}
+
+/// Everything that waits for `conn`, taken at once.
+fn written(engine: &mut Engine<Heap>, conn: ConnId) -> String {
+    let mut wire = Vec::new();
+    while engine.poll_output().is_some() {
+        loop {
+            let mut slices = [&b""[..]; 4];
+            let filled = engine.transmit(conn, &mut slices).unwrap();
+            let written = slices[..filled].concat();
+            engine.handle_written(Instant::from_millis(1_000), conn, written.len()).unwrap();
+            wire.extend_from_slice(&written);
+            if written.is_empty() {
+                break;
+            }
+        }
+    }
+    String::from_utf8(wire).unwrap()
+}
