@@ -4,15 +4,17 @@
 //! cargo bench -p sse-proto --bench engine [-- --rounds N]
 //! ```
 //!
-//! Every round does everything once; the figures are medians over the rounds, of time on the processor. A plain pass reads and writes
-//! one word of each row, in the order in which the engine comes by them; no engine can do less. A plain chase does so in an order that
-//! each row tells of the next, as lists do. Memory is what the process grew by. Linux only.
+//! Every round does everything once, with a log that is full; the figures are medians over the rounds, of time on the processor. A
+//! plain pass reads and writes one word of each row, in the order in which the engine comes by them; no engine can do less. A plain
+//! chase does so in an order that each row tells of the next, as lists do. Whoever is anyone of a crowd is drawn from it in one order
+//! that is none, and stands in the engine's lists in another. Memory is what a process of its own grew by. Linux only.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "../../tests/firmware/src/shapes.rs"]
 mod shapes;
 
 use std::hint::black_box;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -28,9 +30,11 @@ const NEWS: &str = "news";
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let rounds = match &words[..] {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let rounds = match words[..] {
         [] => 21,
-        [flag, rounds] if flag == "--rounds" => rounds.parse().expect("--rounds takes a number"),
+        ["--rounds", rounds] => rounds.parse().expect("--rounds takes a number"),
+        [GROWN, each, ref topics @ ..] => return println!("{}", grown_by(each.parse().unwrap(), topics)),
         _ => panic!("only --rounds N is known"),
     };
     memory();
@@ -48,9 +52,7 @@ fn memory() {
     let sizes = [size_of::<Engine<Lamp>>(), size_of::<Engine<Room>>(), size_of::<Engine<House>>()];
     println!("bytes of an engine          Lamp {}, Room {}, House {}", sizes[0], sizes[1], sizes[2]);
 
-    let of_one = grown_by(|| crowd(CROWD, 1, &[]));
-    let of_many = grown_by(|| crowd(CROWD, 16, &[]));
-    let listening = grown_by(|| crowd(CROWD, 1, &[NEWS]));
+    let (of_one, of_many, listening) = (grown(1, &[]), grown(16, &[]), grown(1, &[NEWS]));
     println!("bytes of an idle connection {of_many:.0} beside 15 of its client, {of_one:.0} with a client of its own, ",);
     println!("                            {listening:.0} with a client that listens to a topic; target 256");
 }
@@ -60,11 +62,21 @@ fn row_sizes(storage: &str, sizes: RowSizes) {
     println!("{storage:28}{connection:>10} {client:>10} {label:>10} {subscription:>12} {task:>10} {log_entry:>10}");
 }
 
-/// By how much the process grew, for each of a crowd.
-fn grown_by<T>(make: impl FnOnce() -> T) -> f64 {
+/// Asks this program for [`grown_by`].
+const GROWN: &str = "--grown";
+
+/// By how much a process of its own grows, for each of a crowd.
+fn grown(each: usize, topics: &[&str]) -> f64 {
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new(program).args([GROWN, &each.to_string()]).args(topics).output().unwrap();
+    str::from_utf8(&output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// By how much this process grows.
+fn grown_by(each: usize, topics: &[&str]) -> f64 {
     let before = resident();
-    let made = make();
-    let bytes = resident().saturating_sub(before);
+    let made = crowd(each, topics);
+    let bytes = resident() - before;
     drop(black_box(made));
     bytes as f64 / CROWD as f64
 }
@@ -96,6 +108,7 @@ const DELIVERY: usize = 6;
 const TO_ONE: usize = 7;
 const HEARTBEAT: usize = 8;
 const EXPIRY: usize = 9;
+const EXPIRY_OF_ANY: usize = 10;
 
 fn time(rounds: usize) {
     let figure = |name, pass, target| Figure { name, pass, target, samples: Vec::new() };
@@ -107,13 +120,17 @@ fn time(rounds: usize) {
         figure("publish to all, not yet written", IN_ORDER, None),
         figure("publish to a topic of all, idle", IN_ORDER, None),
         figure("poll, transmit and written", IN_ORDER, None),
-        figure("publish to one client of the crowd", CHASE, Some(200.0)),
+        figure("publish to one client, any of the crowd", CHASE, Some(200.0)),
         figure("a heartbeat is due", IN_ORDER, None),
         figure("a client expires in a sweep", CLIENTS, Some(20.0)),
+        figure("and if they left in any order", CHASE, None),
     ];
     let mut passes = Passes::new();
-    let (mut engine, keys) = crowd(CROWD, 1, &[NEWS]);
+    let (mut engine, keys) = crowd(1, &[NEWS]);
     let mut now = engine_now(&mut engine);
+    for _ in 0..LOG_ENTRIES {
+        engine.publish(now, Target::Clients(&[]), &Event::data("a short event")).unwrap();
+    }
     for _ in 0..rounds {
         let mut sample = |figure: usize, time: Duration| figures[figure].samples.push(time.as_nanos() as f64 / CROWD as f64);
         sample(IN_ORDER, passes.connections());
@@ -128,7 +145,7 @@ fn time(rounds: usize) {
         now = now.plus(Config::DEFAULT.heartbeat.unwrap());
         engine.handle_timeout(now);
         sample(HEARTBEAT, timed(|| while engine.poll_output().is_some() {}));
-        drive_each(&mut engine, now, &keys);
+        drive_each(&mut engine, now, another_order().map(|at| keys[at]));
         let one = timed(|| {
             for &slot in &passes.order {
                 engine.publish(now, Target::Client(keys[slot as usize]), &event).unwrap();
@@ -140,23 +157,8 @@ fn time(rounds: usize) {
         engine.publish(now, Target::All, &event).unwrap();
         drive(&mut engine, now);
 
-        let (mut leaving, keys) = crowd(CROWD, 1, &[]);
-        let then = engine_now(&mut leaving);
-        for key in keys {
-            let conn = leaving.connections(key).next().unwrap();
-            leaving.handle_disconnect(then, conn).unwrap();
-        }
-        leaving.handle_timeout(then.plus(Duration::from_secs(7200)));
-        let mut expired = 0;
-        sample(
-            EXPIRY,
-            timed(|| {
-                while leaving.poll_output().is_some() {
-                    expired += 1
-                }
-            }),
-        );
-        assert_eq!(expired, CROWD);
+        sample(EXPIRY, expiry(0..CROWD));
+        sample(EXPIRY_OF_ANY, expiry(another_order()));
     }
     println!("\nnanoseconds for each of {CROWD}, medians of {rounds} rounds     ns   of a plain pass");
     let medians: Vec<f64> = figures.iter_mut().map(|figure| median(&mut figure.samples)).collect();
@@ -168,6 +170,30 @@ fn time(rounds: usize) {
         };
         println!("{:52} {ns:>8.1} {:>8.1} x{verdict}", figure.name, ns / medians[figure.pass]);
     }
+}
+
+/// A whole crowd has left, in this order, and is forgotten.
+fn expiry(order: impl Iterator<Item = usize>) -> Duration {
+    let (mut engine, keys) = crowd(1, &[]);
+    let then = engine_now(&mut engine);
+    for at in order {
+        let conn = engine.connections(keys[at]).next().unwrap();
+        engine.handle_disconnect(then, conn).unwrap();
+    }
+    engine.handle_timeout(then.plus(Duration::from_secs(7200)));
+    let mut expired = 0;
+    let time = timed(|| {
+        while engine.poll_output().is_some() {
+            expired += 1;
+        }
+    });
+    assert_eq!(expired, CROWD);
+    time
+}
+
+/// Everyone of a crowd, in an order that is none, and not that of [`Passes`].
+fn another_order() -> impl Iterator<Item = usize> {
+    (0..CROWD).map(|at| at * 38_197 % CROWD)
 }
 
 /// Rows as large as the engine's, and an order that is none.
@@ -214,13 +240,16 @@ impl Passes {
     }
 }
 
-/// So many connections that have their greeting, of clients with `each` of them.
-fn crowd(connections: usize, each: usize, topics: &[&str]) -> (Engine<Heap>, Vec<ClientKey>) {
-    let limits = Limits { log_bytes: 64 << 20, log_entries: 1 << 20, ..Limits::DEFAULT };
+/// More than are published before everybody has them.
+const LOG_ENTRIES: u32 = 1 << 18;
+
+/// Connections that have their greeting, of clients with `each` of them.
+fn crowd(each: usize, topics: &[&str]) -> (Engine<Heap>, Vec<ClientKey>) {
+    let limits = Limits { log_entries: LOG_ENTRIES, ..Limits::DEFAULT };
     let config = Config { limits, retry: None, write_stall: None, ..Config::DEFAULT };
     let mut engine = Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap();
     let now = Instant::from_millis(1);
-    let keys = (0..connections).map(|index| {
+    let keys = (0..CROWD).map(|index| {
         let id = format!("anonymous_{:026}", index / each);
         engine.register(now, &Registration { topics, ..Registration::new(ClientId::new(&id).unwrap()) }).unwrap().client
     });
@@ -245,9 +274,9 @@ fn drive<S: Storage>(engine: &mut Engine<S>, now: Instant) {
 }
 
 /// Every peer takes all there is for it, whether the engine says so or has said so.
-fn drive_each(engine: &mut Engine<Heap>, now: Instant, keys: &[ClientKey]) {
+fn drive_each(engine: &mut Engine<Heap>, now: Instant, keys: impl Iterator<Item = ClientKey>) {
     for key in keys {
-        let conn = engine.connections(*key).next().unwrap();
+        let conn = engine.connections(key).next().unwrap();
         write(engine, now, conn);
     }
 }

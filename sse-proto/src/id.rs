@@ -205,11 +205,8 @@ impl EventId {
 
     /// Writes it into `out` from `at` on and returns where it ends.
     pub(crate) fn put(self, out: &mut [u8], mut at: usize) -> usize {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        for shift in (0..8).rev() {
-            out[at] = HEX[(self.epoch.0 >> (4 * shift)) as usize & 15];
-            at += 1;
-        }
+        out[at..at + 8].copy_from_slice(&self.epoch.hex());
+        at += 8;
         out[at] = b'-';
         decimal(out, at + 1, self.sequence)
     }
@@ -225,6 +222,19 @@ impl EventId {
         }
         let epoch = Epoch(u32::from_str_radix(epoch, 16).ok()?);
         Some(Self { epoch, sequence: sequence.parse().ok()? })
+    }
+}
+
+impl Epoch {
+    /// Eight digits, all at once: four bits into each byte, and what makes a digit or a letter of them.
+    const fn hex(self) -> [u8; 8] {
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        let bits = self.0 as u64;
+        let bits = (bits | bits << 16) & 0x0000_FFFF_0000_FFFF;
+        let bits = (bits | bits << 8) & 0x00FF_00FF_00FF_00FF;
+        let bits = (bits | bits << 4) & (0x0F * EACH);
+        let letters = (bits + 6 * EACH) >> 4 & EACH;
+        (bits + b'0' as u64 * EACH + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
     }
 }
 

@@ -5,8 +5,8 @@ use sse_proto::storage::fixed::{
 };
 use sse_proto::wire::{Event, IdField};
 use sse_proto::{
-    ClientId, ClientKey, Config, ConfigError, ConnId, Engine, Epoch, Full, IdError, IdForm, Instant, Limits, ListenError,
-    Memory, Outcome, PublishError, RegisterError, Registered, Registration, Storage, Target, TaskError,
+    ClientId, ClientKey, Config, ConfigError, ConnId, Engine, Epoch, Full, GapReason, IdError, IdForm, Instant, Limits,
+    ListenError, Memory, Outcome, PublishError, RegisterError, Registered, Registration, Resume, Storage, Target, TaskError,
 };
 
 #[path = "../firmware/src/shapes.rs"]
@@ -52,6 +52,20 @@ type Tiny = Fixed<
     LogEntries<2>,
     FrameBytes<256>,
     TextBytes<12>,
+>;
+
+/// Labels for two clients of one group and two topics.
+type Crowded = Fixed<
+    Connections<2>,
+    Clients<3>,
+    Labels<5>,
+    Subscriptions<4>,
+    Tasks<0>,
+    DetailBytes<0>,
+    LogBytes<600>,
+    LogEntries<8>,
+    FrameBytes<256>,
+    TextBytes<40>,
 >;
 
 fn tiny() -> Engine<Tiny> {
@@ -266,18 +280,45 @@ fn publishing_to_more_names_than_there_is_room_for_makes_history_give_way() {
     engine.publish(NOW, Target::Topic("t2"), &Event::data("x")).unwrap();
 }
 
-/// As many labels as those who are here need, and one for each frame: history keeps nobody out.
+/// Names that only history knows give way to who comes: as many of the oldest frames go as it takes, and none when that does not help.
 #[test]
-fn with_a_label_for_each_frame_history_keeps_nobody_out() {
-    let mut engine = tiny();
-    for topic in ["t1", "t2", "t3"] {
-        engine.publish(NOW, Target::Topic(topic), &Event::data("x")).unwrap();
-    }
-    assert_eq!(engine.usage().topics, 2);
-    // The default group and two user names.
-    for id in ["a_1", "b_1"] {
-        register(&mut engine, id).unwrap();
-    }
+fn history_gives_way_to_who_comes() {
+    let history = |engine: &Engine<Crowded>| engine.usage().log_entries;
+    let full_of_history = || {
+        let mut engine =
+            Engine::<Crowded>::new(Config { limits: Crowded::CAPACITY, ..Config::default() }, Epoch(1), [1, 2]).unwrap();
+        for topic in ["t1", "t2", "t3", "t4", "t5"] {
+            engine.publish(NOW, Target::Topic(topic), &Event::data("x")).unwrap();
+        }
+        assert_eq!((history(&engine), engine.usage().topics), (5, 5));
+        engine
+    };
+    // The default group and a user name: the two oldest frames go. Another name: one more.
+    let mut engine = full_of_history();
+    let a = engine.register(NOW, &Registration::new(ClientId::new("a_1").unwrap())).unwrap().client;
+    assert_eq!(history(&engine), 3);
+    let id = engine.allocate_id(NOW, "", "b", &[0; 32]).unwrap();
+    assert_eq!((history(&engine), &id[..2]), (2, "b_"));
+    // What history has a name for costs nothing.
+    engine.listen(NOW, a, "t5").unwrap();
+    assert_eq!(history(&engine), 2);
+    engine.listen(NOW, a, "t6").unwrap();
+    assert_eq!(history(&engine), 1);
+    // Five are here, and nothing but "t5" is in the log: there is nothing to give way.
+    assert_eq!(engine.listen(NOW, a, "t7"), Err(ListenError::Full(Full::Topics)));
+    let wish = |id, topics| Registration { topics, ..Registration::new(ClientId::new(id).unwrap()) };
+    let refused = engine.register(NOW, &wish("c_1", &[])).err();
+    assert_eq!(refused, Some(RegisterError::Full(Full::Clients)));
+    assert_eq!(history(&engine), 1);
+
+    // All at once, what is asked for twice counted once; who would not fit even without history leaves it alone.
+    let mut engine = full_of_history();
+    let refused = engine.register(NOW, &wish("a_1", &["u1", "u2", "u3", "u4"])).err();
+    assert_eq!((refused, history(&engine)), (Some(RegisterError::Full(Full::Topics)), 5));
+    let registered =
+        engine.register(NOW, &Registration { resume: Resume::After("00000001-1"), ..wish("a_1", &["u1", "u1", "t5"]) });
+    // The stream starts where history does by then.
+    assert_eq!((registered.unwrap().gap, history(&engine)), (Some(GapReason::Evicted), 2));
 }
 
 #[test]

@@ -2,14 +2,13 @@
 
 use core::fmt;
 
-use super::delivery::{self, Connection, Due, Phase, Resumes, Walk};
-use super::directory::{Full, OfClient, Standing};
+use super::delivery::{self, Connection, Due, Phase, Resumes, Stream, Walk};
+use super::directory::{Full, Names, Standing};
 use super::{CloseReason, Dialect, Engine, GapReason, Greeting, Stale};
 use crate::config::Age;
 use crate::id::{ClientId, ClientKey, ConnId, EventId, NameError, check_name, check_topic};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
-use crate::storage::slab::next;
 use crate::time::Instant;
 
 /// A wish to receive events.
@@ -172,8 +171,8 @@ impl<S: Storage> Engine<S> {
                 self.forget(oldest);
             }
             let text = S::Text::copy_of(id.as_str()).ok_or(IdError::TooLong { limit })?;
-            let slot = self.directory.add_client(group, id, Standing::Issued, self.deadlines.now()).map_err(IdError::Full)?;
-            self.deadlines.arm_issued(&mut self.directory.clients, slot);
+            let slot = self.add_client(group, id, Standing::Issued, &[]).map_err(IdError::Full)?;
+            self.deadlines.arm_issued(slot);
             return Ok(text);
         }
         Err(IdError::Entropy)
@@ -181,7 +180,8 @@ impl<S: Storage> Engine<S> {
 
     /// Opens a connection for a client, which comes into being if it is not known.
     ///
-    /// O(topics asked for × (those and the topics of the client) + tasks of the client).
+    /// O(topics asked for × (those and the topics of the client) + tasks of the client), and O(frames that leave the log for the sake
+    /// of names, where those that someone stands under have no room beside those that only frames name).
     /// A client of system M that comes back costs a look at the log besides: O(frames in it).
     ///
     /// # Errors
@@ -195,62 +195,52 @@ impl<S: Storage> Engine<S> {
         if self.directory.connections.free() == 0 {
             return Err(RegisterError::Full(Full::Connections));
         }
-        let open = known.map_or(0, |slot| self.directory.clients.at(slot).connection_count);
+        let open = known.map_or(0, |slot| self.directory.profiles.at(slot).connection_count);
         if !replace && open >= self.config.limits.connections_per_client {
             return Err(RegisterError::Full(Full::ConnectionsOfClient));
         }
         self.directory.can_listen(known, topics).map_err(RegisterError::Full)?;
-        let Start { cursor, gap, shown } = self.start(resume);
-
         let anybody = self.directory.clients.len() > self.directory.issued;
         let standing = if passing { Standing::Passing } else { Standing::Registered };
         let returning = known.is_some_and(|slot| self.directory.clients.at(slot).standing != Standing::Issued);
         let slot = match known {
             Some(slot) => {
+                self.make_room_for(&Names { topics, ..Names::default() }).map_err(RegisterError::Full)?;
                 self.readmit(slot, standing);
                 slot
             }
-            None => self.directory.add_client(group, id, standing, self.deadlines.now()).map_err(RegisterError::Full)?,
+            None => self.add_client(group, id, standing, topics).map_err(RegisterError::Full)?,
         };
+        let Start { cursor, gap, shown } = self.start(resume);
         if !anybody {
             self.deadlines.anchor_sweeps();
         }
         for topic in topics {
-            if let Err(full) = self.directory.listen(slot, topic, cursor) {
-                if known.is_none() {
-                    self.forget(slot);
-                }
-                return Err(RegisterError::Full(full));
-            }
+            self.directory.listen(slot, topic, cursor).map_err(RegisterError::Full)?;
         }
         if replace {
             self.close_connections(slot, CloseReason::Replaced);
         }
-        let client = self.directory.clients.at_mut(slot);
-        (client.dialect, client.registered) = (dialect, self.deadlines.now());
+        self.directory.clients.at_mut(slot).dialect = dialect;
+        let client = self.directory.profiles.at_mut(slot);
+        client.registered = self.deadlines.now();
         if let Some(sequence) = shown {
             self.tasks.arrived(client, sequence);
         }
-        let due = Due {
-            greeting: greeting != Greeting::Silent,
-            tasks: client.task_count > 0,
-            tasks_sent_too: shown.is_some(),
-            gap: gap.is_some(),
-            position: greeting != Greeting::Silent,
-            ..Due::default()
-        };
+        let is_greeted = greeting != Greeting::Silent;
+        let due = Due::NOTHING
+            .with(Due::GREETING, is_greeted)
+            .with(Due::POSITION, is_greeted)
+            .with(Due::TASKS, client.task_count > 0)
+            .with(Due::TASKS_SENT_TOO, shown.is_some())
+            .with(Due::GAP, gap.is_some());
         if self.config.age == Age::SinceRegistered {
-            self.deadlines.arm_dormant(&mut self.directory.clients, slot);
+            self.deadlines.arm_dormant(slot);
         }
-        let connection = Connection {
-            due,
-            cursor,
-            told: shown.unwrap_or(0),
-            gap: gap.unwrap_or(GapReason::Unknown),
-            greeting,
-            ..Connection::new(slot, dialect, self.deadlines.now(), self.log.last_sequence())
-        };
-        let conn = self.directory.add_connection(slot, connection).map_err(RegisterError::Full)?;
+        let connection = Connection { cursor, ..Connection::new(slot, self.log.last_sequence()) };
+        let stream =
+            Stream { told: shown.unwrap_or(0), due, gap: gap.unwrap_or(GapReason::Unknown), greeting, ..Stream::new(dialect) };
+        let conn = self.add_connection(connection, stream).map_err(RegisterError::Full)?;
         let came_back = !matches!(resume, Resume::Live | Resume::Earliest | Resume::After(""));
         if greeting == Greeting::Registered && came_back {
             let mut from = cursor;
@@ -261,7 +251,7 @@ impl<S: Storage> Engine<S> {
                 }
             };
             let behind = found == Walk::Found && shown.is_some();
-            self.directory.connections.at_mut(conn).resumes = if behind { Resumes::Behind } else { Resumes::CaughtUp };
+            self.directory.streams.at_mut(conn).resumes = if behind { Resumes::Behind } else { Resumes::CaughtUp };
         }
         self.enter(conn, Phase::Ready);
         let conn = self.directory.connection_id(conn);
@@ -320,7 +310,7 @@ impl<S: Storage> Engine<S> {
         if topic.len() > limit as usize {
             return Err(ListenError::TooLong { limit });
         }
-        self.directory.listen(slot, topic, self.log.last_sequence() + 1).map_err(ListenError::Full)
+        self.listen_from(slot, topic, self.log.last_sequence() + 1).map_err(ListenError::Full)
     }
 
     /// `client` listens to `topic` no longer; events of it that were not sent yet are not sent. True if it did listen.
@@ -338,22 +328,13 @@ impl<S: Storage> Engine<S> {
     /// has everything. Nobody can register any more. O(connections).
     pub fn drain(&mut self, now: Instant, min_retry: u32, max_retry: u32) {
         self.deadlines.advance(now);
-        self.draining = true;
-        let spread = max_retry.saturating_sub(min_retry);
+        self.draining.get_or_insert((min_retry, max_retry));
         for slot in 0..self.directory.connections.used_slots() {
-            let Some(connection) = self.directory.connections.get(slot) else {
+            let Some(&Connection { phase, .. }) = self.directory.connections.get(slot) else {
                 continue;
             };
-            if matches!(connection.phase, Phase::Closing(_)) || connection.due.farewell {
-                continue;
-            }
-            let idle = connection.phase == Phase::Idle;
-            // Multiples of the golden ratio spread any number of slots evenly.
-            let part = (u64::from(slot.wrapping_mul(0x9E37_79B9)) * (u64::from(spread) + 1)) >> 32;
-            let connection = self.directory.connections.at_mut(slot);
-            connection.due.farewell = true;
-            connection.farewell_retry = min_retry + part as u32;
-            if idle {
+            self.directory.streams.at_mut(slot).due.set(Due::FAREWELL, true);
+            if phase == Phase::Idle {
                 self.enter(slot, Phase::Ready);
             }
         }
@@ -367,7 +348,7 @@ impl<S: Storage> Engine<S> {
 
     fn check_registration(&self, registration: &Registration<'_>) -> Result<(), RegisterError> {
         let limits = &self.config.limits;
-        if self.draining {
+        if self.draining.is_some() {
             return Err(RegisterError::Draining);
         }
         let too_long = |what, text: &str, limit: u32| {
@@ -383,6 +364,36 @@ impl<S: Storage> Engine<S> {
             too_long("topic", topic, limits.topic_bytes)?;
         }
         Ok(())
+    }
+
+    /// Adds a client, who is to listen to `topics`, if there is room for it and all their names.
+    pub(super) fn add_client(
+        &mut self,
+        group: &str,
+        id: ClientId<'_>,
+        standing: Standing,
+        topics: &[&str],
+    ) -> Result<u32, Full> {
+        if self.directory.clients.free() == 0 {
+            return Err(Full::Clients);
+        }
+        self.make_room_for(&Names { group: Some(group), user_name: Some(id.user_name()), topics })?;
+        let slot = self.directory.add_client(group, id, standing, self.deadlines.now())?;
+        self.deadlines.add_client(slot);
+        Ok(slot)
+    }
+
+    pub(super) fn add_connection(&mut self, connection: Connection, stream: Stream) -> Result<u32, Full> {
+        let slot = self.directory.add_connection(connection, stream)?;
+        self.deadlines.add_connection(slot);
+        Ok(slot)
+    }
+
+    /// A client listens to `topic` for sequence numbers from `from` on, if there is room for it and its name.
+    pub(super) fn listen_from(&mut self, client: u32, topic: &str, from: u64) -> Result<bool, Full> {
+        self.directory.can_listen(Some(client), &[topic])?;
+        self.make_room_for(&Names { topics: &[topic], ..Names::default() })?;
+        self.directory.listen(client, topic, from)
     }
 
     /// Where a stream starts, and what the client has shown to have.
@@ -410,9 +421,9 @@ impl<S: Storage> Engine<S> {
 
     /// A known client registers: whatever it was waiting for to expire is off.
     fn readmit(&mut self, slot: u32, standing: Standing) {
-        let issued = self.directory.clients.at(slot).standing == Standing::Issued;
-        self.deadlines.disarm(&mut self.directory.clients, slot, issued);
         let client = self.directory.clients.at_mut(slot);
+        self.deadlines.disarm(slot, client.standing);
+        let issued = client.standing == Standing::Issued;
         if issued || standing == Standing::Registered {
             client.standing = standing;
         }
@@ -421,18 +432,16 @@ impl<S: Storage> Engine<S> {
 
     fn give_up(&mut self, slot: u32, end_streams: bool) {
         let client = self.directory.clients.at(slot);
-        let issued = client.standing == Standing::Issued;
-        if client.connection_count == 0 {
+        if client.connections.is_empty() {
             self.forget(slot);
             return;
         }
-        self.deadlines.disarm(&mut self.directory.clients, slot, issued);
-        self.tasks.clear(self.directory.clients.at_mut(slot));
+        self.deadlines.disarm(slot, client.standing);
+        self.tasks.clear(self.directory.profiles.at_mut(slot));
         self.directory.detach_client(slot);
-        self.deadlines.arm_dormant(&mut self.directory.clients, slot);
-        let mut at = self.directory.clients.at(slot).connections.first();
-        while let Some(conn) = at {
-            at = next::<OfClient, _, _>(&self.directory.connections, conn);
+        self.deadlines.arm_dormant(slot);
+        let mut connections = self.directory.connections_of(slot);
+        while let Some(conn) = connections.next(&self.directory) {
             let connection = self.directory.connections.at_mut(conn);
             (connection.silent, connection.found) = (true, false);
         }
@@ -442,9 +451,8 @@ impl<S: Storage> Engine<S> {
     }
 
     fn close_connections(&mut self, client: u32, reason: CloseReason) {
-        let mut at = self.directory.clients.at(client).connections.first();
-        while let Some(conn) = at {
-            at = next::<OfClient, _, _>(&self.directory.connections, conn);
+        let mut connections = self.directory.connections_of(client);
+        while let Some(conn) = connections.next(&self.directory) {
             if !matches!(self.directory.connections.at(conn).phase, Phase::Closing(_)) {
                 self.enter(conn, Phase::Closing(reason));
             }

@@ -1,22 +1,43 @@
 //! Deadlines: one queue per kind.
 //!
 //! Everything in one queue lasts equally long, so the order of arming is the order of expiry: arming, disarming and looking at
-//! the next deadline are O(1) and allocate nothing. This module owns the queues and the engine's idea of now; what an expiry
-//! means is the engine's business.
+//! the next deadline are O(1) and allocate nothing. This module owns the queues, which are threaded through tables of their own, and the
+//! engine's idea of now; what an expiry means is the engine's business.
 
-use super::delivery::{Listed, Phase, Turn};
-use super::directory::{Client, Clients, Connections};
+use super::delivery::Phase;
+use super::directory::Standing;
 use crate::config::Config;
 use crate::storage::Storage;
-use crate::storage::slab::List;
+use crate::storage::parts::Table;
+use crate::storage::slab::{Column, Link, List, Slab, Slot, linked};
 use crate::time::{Instant, millis};
 
-/// Names the queue that a client's `timer` is in.
+/// A connection's place in a queue.
+#[derive(Debug)]
+pub(super) struct Turn {
+    link: Link,
+    /// When it is due, unless it is ready.
+    deadline: Instant,
+}
+
+/// A client's place in a queue.
+#[derive(Debug)]
+pub(super) struct Timer {
+    link: Link,
+    /// From when its deadline counts: for an issued id when it was issued, else what [`crate::Age`] says.
+    since: Instant,
+}
+
+/// Name the queues' links.
+#[derive(Debug)]
+pub(super) enum OfConnections {}
 #[derive(Debug)]
 pub(super) enum OfClients {}
 
-#[derive(Debug)]
-pub(super) struct Deadlines {
+linked!(Turn, OfConnections, link);
+linked!(Timer, OfClients, link);
+
+pub(super) struct Deadlines<S: Storage> {
     /// The latest time the caller told. Never steps back.
     now: Instant,
     heartbeat_after: Option<u64>,
@@ -24,9 +45,11 @@ pub(super) struct Deadlines {
     dormant_after: u64,
     issued_for: u64,
     sweep: Sweep,
-    ready: List<Turn>,
-    heartbeats: List<Turn>,
-    stalls: List<Turn>,
+    turns: Column<Turn, S::Connections<Turn>>,
+    ready: List<OfConnections>,
+    heartbeats: List<OfConnections>,
+    stalls: List<OfConnections>,
+    timers: Column<Timer, S::Clients<Timer>>,
     dormant: List<OfClients>,
     issued: List<OfClients>,
 }
@@ -40,7 +63,7 @@ struct Sweep {
     last: Instant,
 }
 
-impl Deadlines {
+impl<S: Storage> Deadlines<S> {
     pub(super) const EMPTY: Self = Self {
         now: Instant::from_millis(0),
         heartbeat_after: None,
@@ -48,9 +71,11 @@ impl Deadlines {
         dormant_after: 0,
         issued_for: 0,
         sweep: Sweep { anchor: Instant::from_millis(0), every: 0, last: Instant::from_millis(0) },
+        turns: Column::EMPTY,
         ready: List::new(),
         heartbeats: List::new(),
         stalls: List::new(),
+        timers: Column::EMPTY,
         dormant: List::new(),
         issued: List::new(),
     };
@@ -61,6 +86,8 @@ impl Deadlines {
         self.dormant_after = millis(config.dormant_after);
         self.issued_for = millis(config.issued_id_ttl);
         self.sweep.every = millis(config.sweep_every);
+        self.turns.limit_to(config.limits.connections as usize);
+        self.timers.limit_to(config.limits.clients as usize);
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -88,13 +115,13 @@ impl Deadlines {
     }
 
     /// The earliest deadline, or now while something is ready.
-    pub(super) fn next<S: Storage>(&self, connections: &Connections<S>, clients: &Clients<S>) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         if !self.ready.is_empty() {
             return Some(self.now);
         }
-        let of_connection = |list: &List<Turn>| list.first().map(|slot| connections.at(slot).deadline);
-        let issued = self.issued.first().map(|slot| later(clients.at(slot).since, self.issued_for));
-        let dormant = self.dormant.first().map(|slot| self.swept_at(clients.at(slot).since));
+        let of_connection = |list: &List<_>| list.first().map(|slot| self.turns.at(slot).deadline);
+        let issued = self.issued.first().map(|slot| self.unused_at(slot));
+        let dormant = self.dormant.first().map(|slot| self.swept_at(self.timers.at(slot).since));
         [of_connection(&self.heartbeats), of_connection(&self.stalls), issued, dormant].into_iter().flatten().min()
     }
 
@@ -104,18 +131,18 @@ impl Deadlines {
     }
 
     /// A connection that took nothing for too long.
-    pub(super) fn stalled<S: Storage>(&self, connections: &Connections<S>) -> Option<u32> {
-        self.stalls.first().filter(|&slot| connections.at(slot).deadline <= self.now)
+    pub(super) fn stalled(&self) -> Option<u32> {
+        self.stalls.first().filter(|&slot| self.turns.at(slot).deadline <= self.now)
     }
 
     /// A connection that was silent for too long.
-    pub(super) fn silent<S: Storage>(&self, connections: &Connections<S>) -> Option<u32> {
-        self.heartbeats.first().filter(|&slot| connections.at(slot).deadline <= self.now)
+    pub(super) fn silent(&self) -> Option<u32> {
+        self.heartbeats.first().filter(|&slot| self.turns.at(slot).deadline <= self.now)
     }
 
     /// An id that nobody registered in time.
-    pub(super) fn unused<S: Storage>(&self, clients: &Clients<S>) -> Option<u32> {
-        self.issued.first().filter(|&slot| later(clients.at(slot).since, self.issued_for) <= self.now)
+    pub(super) fn unused(&self) -> Option<u32> {
+        self.issued.first().filter(|&slot| self.unused_at(slot) <= self.now)
     }
 
     /// The id that was issued the longest ago.
@@ -124,73 +151,101 @@ impl Deadlines {
     }
 
     /// A client that the last sweep found too old.
-    pub(super) fn dormant<S: Storage>(&self, clients: &Clients<S>) -> Option<u32> {
-        self.dormant.first().filter(|&slot| self.swept_at(clients.at(slot).since) <= self.now)
+    pub(super) fn dormant(&self) -> Option<u32> {
+        self.dormant.first().filter(|&slot| self.swept_at(self.timers.at(slot).since) <= self.now)
     }
 
-    /// Puts a connection into `phase` and into the queue that belongs to it.
-    pub(super) fn enter<S: Storage>(&mut self, connections: &mut Connections<S>, slot: u32, phase: Phase) {
-        self.unlist::<S>(connections, slot);
-        let (listed, deadline) = match phase {
-            Phase::Ready | Phase::Closing(_) => (Listed::Ready, self.now),
-            Phase::Idle => self.armed(Listed::Heartbeat, self.heartbeat_after),
-            Phase::Writing => self.armed(Listed::Stall, self.stalled_after),
+    /// A connection came into being: it is in no queue.
+    pub(super) fn add_connection(&mut self, slot: u32) {
+        self.turns.put(slot, Turn { link: Link::OUT, deadline: self.now });
+    }
+
+    /// Moves a connection from the queue of one phase to the end of another's.
+    #[inline]
+    pub(super) fn enter(&mut self, slot: u32, before: Phase, phase: Phase) {
+        self.leave(slot, before);
+        let after = match phase {
+            Phase::Ready | Phase::Closing(_) => return self.ready.push_back(&mut self.turns, slot),
+            Phase::Idle => self.heartbeat_after,
+            Phase::Writing => self.stalled_after,
         };
-        let connection = connections.at_mut(slot);
-        (connection.phase, connection.listed, connection.deadline) = (phase, listed, deadline);
-        match listed {
-            Listed::Nowhere => {}
-            Listed::Ready => self.ready.push_back(connections, slot),
-            Listed::Heartbeat => self.heartbeats.push_back(connections, slot),
-            Listed::Stall => self.stalls.push_back(connections, slot),
+        // What lies beyond the end of time is never due.
+        if let Some(deadline) = after.and_then(|after| self.now.as_millis().checked_add(after)) {
+            self.turns.at_mut(slot).deadline = Instant::from_millis(deadline);
+            let (queue, turns) = self.queue(phase);
+            queue.push_back(turns, slot);
         }
     }
 
-    /// Takes a connection out of its queue.
-    pub(super) fn unlist<S: Storage>(&mut self, connections: &mut Connections<S>, slot: u32) {
-        match core::mem::replace(&mut connections.at_mut(slot).listed, Listed::Nowhere) {
-            Listed::Nowhere => {}
-            Listed::Ready => self.ready.remove(connections, slot),
-            Listed::Heartbeat => self.heartbeats.remove(connections, slot),
-            Listed::Stall => self.stalls.remove(connections, slot),
+    /// Takes a connection out of the queue of its phase, if it is in it.
+    #[inline]
+    pub(super) fn leave(&mut self, slot: u32, phase: Phase) {
+        let (queue, turns) = self.queue(phase);
+        if queue.holds(turns, slot) {
+            queue.remove(turns, slot);
         }
+    }
+
+    /// A client came into being: nothing counts for it.
+    pub(super) fn add_client(&mut self, slot: u32) {
+        self.timers.put(slot, Timer { link: Link::OUT, since: self.now });
     }
 
     /// Starts counting a client's age from now.
-    pub(super) fn arm_dormant<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32) {
-        self.arm(clients, slot, |deadlines| &mut deadlines.dormant);
+    pub(super) fn arm_dormant(&mut self, slot: u32) {
+        self.timers.at_mut(slot).since = self.now;
+        self.dormant.push_back(&mut self.timers, slot);
     }
 
     /// A client's age counts from `since`, or from when that of the one before counts, if that is later.
-    pub(super) fn arm_dormant_since<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32, since: Instant) {
-        let before = self.dormant.last().map_or(since, |last| clients.at(last).since);
-        self.arm_dormant(clients, slot);
-        clients.at_mut(slot).since = since.max(before).min(self.now);
+    pub(super) fn arm_dormant_since(&mut self, slot: u32, since: Instant) {
+        let before = self.dormant.last().map_or(since, |last| self.timers.at(last).since);
+        self.arm_dormant(slot);
+        self.timers.at_mut(slot).since = since.max(before).min(self.now);
+    }
+
+    /// From when the client's age counts, if it does.
+    pub(super) fn dormant_since(&self, slot: u32) -> Option<Instant> {
+        self.dormant.holds(&self.timers, slot).then(|| self.timers.at(slot).since)
     }
 
     /// Starts counting how long an issued id has been unused.
-    pub(super) fn arm_issued<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32) {
-        self.arm(clients, slot, |deadlines| &mut deadlines.issued);
+    pub(super) fn arm_issued(&mut self, slot: u32) {
+        self.timers.at_mut(slot).since = self.now;
+        self.issued.push_back(&mut self.timers, slot);
     }
 
-    /// Stops counting for a client; `issued` says whether it is an issued id.
-    pub(super) fn disarm<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32, issued: bool) {
-        if core::mem::replace(&mut clients.at_mut(slot).timed, false) {
-            let queue = if issued { &mut self.issued } else { &mut self.dormant };
-            queue.remove(clients, slot);
+    /// Stops counting for a client of that standing.
+    pub(super) fn disarm(&mut self, slot: u32, standing: Standing) {
+        let queue = if standing == Standing::Issued { &mut self.issued } else { &mut self.dormant };
+        if queue.holds(&self.timers, slot) {
+            queue.remove(&mut self.timers, slot);
         }
     }
 
-    fn arm<S: Storage>(&mut self, clients: &mut Clients<S>, slot: u32, queue: fn(&mut Self) -> &mut List<OfClients>) {
-        let client: &mut Client<S> = clients.at_mut(slot);
-        (client.timed, client.since) = (true, self.now);
-        queue(self).push_back(clients, slot);
+    /// A row of these tables was emptied.
+    pub(super) fn follow<A, B, C, D>(&mut self, connections: &Slab<A, B>, clients: &Slab<C, D>)
+    where
+        B: Table<Slot<A>>,
+        D: Table<Slot<C>>,
+    {
+        self.turns.follow(connections);
+        self.timers.follow(clients);
     }
 
-    fn armed(&self, listed: Listed, after: Option<u64>) -> (Listed, Instant) {
-        // What lies beyond the end of time is never due.
-        let deadline = after.and_then(|after| self.now.as_millis().checked_add(after));
-        deadline.map_or((Listed::Nowhere, self.now), |deadline| (listed, Instant::from_millis(deadline)))
+    /// The queue of a phase, and what it is threaded through.
+    #[inline]
+    fn queue(&mut self, phase: Phase) -> (&mut List<OfConnections>, &mut Column<Turn, S::Connections<Turn>>) {
+        let queue = match phase {
+            Phase::Ready | Phase::Closing(_) => &mut self.ready,
+            Phase::Idle => &mut self.heartbeats,
+            Phase::Writing => &mut self.stalls,
+        };
+        (queue, &mut self.turns)
+    }
+
+    fn unused_at(&self, slot: u32) -> Instant {
+        later(self.timers.at(slot).since, self.issued_for)
     }
 
     /// When a client whose age counts from `since` is dropped.

@@ -18,43 +18,42 @@ use super::{CloseReason, Dialect, GapReason, Greeting};
 use crate::id::ClientKey;
 use crate::storage::Storage;
 use crate::storage::slab::{Link, linked};
-use crate::time::Instant;
 
-/// One open response.
+/// One open response: what must be at hand to give it one more frame.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// The next sequence number to look at.
+    pub(super) cursor: u64,
+    /// The last sequence number that may be for it.
+    pub(super) until: u64,
     pub(super) client: u32,
-    pub(super) of_client: Link,
-    /// Its place among those that are ready, or among those that wait for a deadline of one kind.
-    pub(super) turn: Link,
-    pub(super) deadline: Instant,
     pub(super) phase: Phase,
-    /// Which list `turn` is in.
-    pub(super) listed: Listed,
+    /// The frame at the cursor is known to be for it. Until its client loses what made it so.
+    pub(super) found: bool,
     /// Its client was given up: nothing but heartbeats is for it.
     pub(super) silent: bool,
     /// It ends once it was given what is for it by now.
     pub(super) finishing: bool,
-    pub(super) due: Due,
-    /// The notice that is being sent; `offset` counts in it. `None`: `offset` counts in the frame at the cursor.
-    pub(super) notice: Option<Sending>,
-    pub(super) offset: u32,
-    /// The next sequence number to look at.
-    pub(super) cursor: u64,
-    /// The frame at the cursor is known to be for it. Until its client loses what made it so.
-    pub(super) found: bool,
-    /// The last sequence number that may be for it.
-    pub(super) until: u64,
+}
+
+/// What else is known of a connection, for who writes to it.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) of_client: Link,
     /// Completions up to this sequence number need not be told again.
     pub(super) told: u64,
-    /// The sequence number in the `id` line of the notice being sent, if it has one.
-    pub(super) notice_id: Option<u64>,
+    /// The sequence number in the `id` line of the notice being sent, if `has_id`.
+    pub(super) id: u64,
+    /// In the notice that is being sent, or else in the frame at the cursor.
+    pub(super) offset: u32,
+    pub(super) notice: Option<Sending>,
+    pub(super) has_id: bool,
+    pub(super) due: Due,
     pub(super) gap: GapReason,
     pub(super) greeting: Greeting,
     pub(super) resumes: Resumes,
     /// What it registered with: a notice that was begun is finished in it.
     pub(super) dialect: Dialect,
-    pub(super) farewell_retry: u32,
 }
 
 /// What a connection is doing.
@@ -68,15 +67,6 @@ pub(super) enum Phase {
     Writing,
     /// Will be reported as closed.
     Closing(CloseReason),
-}
-
-/// The list a connection is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listed {
-    Nowhere,
-    Ready,
-    Heartbeat,
-    Stall,
 }
 
 /// What the greeting says of the stream before this one.
@@ -103,30 +93,48 @@ pub(super) enum Sending {
     Farewell,
 }
 
-/// Notices that wait to be sent, in this order.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Due {
-    pub(super) greeting: bool,
-    pub(super) gap: bool,
+/// Notices that wait to be sent, in this order, and what is to be known of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Due(u8);
+
+impl Due {
+    pub(super) const NOTHING: Self = Self(0);
+    pub(super) const GREETING: Self = Self(1);
+    pub(super) const GAP: Self = Self(2);
     /// Completions that may not have arrived.
-    pub(super) tasks: bool,
-    /// The client has shown what it has: completions after that are due even when they were sent once.
-    pub(super) tasks_sent_too: bool,
+    pub(super) const TASKS: Self = Self(4);
     /// None of the notices above has carried the connection's position: the one that should have may be gone.
-    pub(super) position: bool,
-    pub(super) heartbeat: bool,
+    pub(super) const POSITION: Self = Self(8);
+    pub(super) const HEARTBEAT: Self = Self(16);
     /// After everything else, and the last thing sent.
-    pub(super) farewell: bool,
+    pub(super) const FAREWELL: Self = Self(32);
+    /// The client has shown what it has: completions after that are due even when they were sent once.
+    pub(super) const TASKS_SENT_TOO: Self = Self(64);
     /// The application has not heard of the gap yet.
-    pub(super) report_gap: bool,
+    pub(super) const REPORT_GAP: Self = Self(128);
+
+    /// Whether a notice may have to be sent.
+    pub(super) const fn any(self) -> bool {
+        self.0 & (Self::TASKS_SENT_TOO.0 - 1) != 0
+    }
+
+    pub(super) const fn has(self, due: Self) -> bool {
+        self.0 & due.0 != 0
+    }
+
+    /// With `due`, or without it.
+    #[must_use]
+    pub(super) const fn with(self, due: Self, is_due: bool) -> Self {
+        Self(if is_due { self.0 | due.0 } else { self.0 & !due.0 })
+    }
+
+    /// `due` is due, or not.
+    pub(super) fn set(&mut self, due: Self, is_due: bool) {
+        *self = self.with(due, is_due);
+    }
 }
 
-/// Names the list that a connection's `turn` is in.
-#[derive(Debug)]
-pub(super) enum Turn {}
-
-linked!(Connection, Turn, turn);
-linked!(Connection, OfClient, of_client);
+linked!(Stream, OfClient, of_client);
 
 /// How many entries one call looks at.
 pub(super) const WALK: usize = 512;
@@ -142,39 +150,10 @@ pub(super) enum Walk {
     CaughtUp,
 }
 
-impl Due {
-    /// Whether a notice may have to be sent.
-    pub(super) fn any(self) -> bool {
-        self.greeting | self.gap | self.tasks | self.position | self.heartbeat | self.farewell
-    }
-}
-
 impl Connection {
-    /// One that has everything up to the event `last`, and nothing to be told of. It is in no list yet.
-    pub(super) fn new(client: u32, dialect: Dialect, now: Instant, last: u64) -> Self {
-        Self {
-            client,
-            of_client: Link::OUT,
-            turn: Link::OUT,
-            deadline: now,
-            phase: Phase::Idle,
-            listed: Listed::Nowhere,
-            silent: false,
-            finishing: false,
-            due: Due::default(),
-            notice: None,
-            offset: 0,
-            cursor: last + 1,
-            found: false,
-            until: last,
-            told: 0,
-            notice_id: None,
-            gap: GapReason::Unknown,
-            greeting: Greeting::Silent,
-            resumes: Resumes::Nothing,
-            dialect,
-            farewell_retry: 0,
-        }
+    /// One that has everything up to the event `last`.
+    pub(super) fn new(client: u32, last: u64) -> Self {
+        Self { cursor: last + 1, until: last, client, phase: Phase::Idle, found: false, silent: false, finishing: false }
     }
 
     /// Whether its next frame may have left the log.
@@ -183,12 +162,36 @@ impl Connection {
     }
 }
 
-/// Whether the frame `entry` is for `connection`. O(1), but for a topic O(topics of the client) and for a list O(log of it).
+impl Stream {
+    /// One with nothing to tell.
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self {
+            of_client: Link::OUT,
+            told: 0,
+            id: 0,
+            offset: 0,
+            notice: None,
+            has_id: false,
+            due: Due::NOTHING,
+            gap: GapReason::Unknown,
+            greeting: Greeting::Silent,
+            resumes: Resumes::Nothing,
+            dialect,
+        }
+    }
+
+    /// Whether the frame at the cursor was begun.
+    pub(super) fn is_in_mid_frame(&self) -> bool {
+        self.offset > 0 && self.notice.is_none()
+    }
+}
+
+/// Whether the frame `entry` is for the connection. O(1), but for a topic O(topics of the client) and for a list O(log of it).
 pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: &Entry, slot: u32) -> bool {
     let connection = directory.connections.at(slot);
     let to_its_client = |key: ClientKey| key.slot == connection.client && directory.clients.holds(key.slot, key.generation);
     // What was begun is finished, whoever it is for by now. Only frames to single clients share a sequence number.
-    if connection.offset > 0 && connection.notice.is_none() && entry.sequence == connection.cursor {
+    if entry.sequence == connection.cursor && directory.streams.at(slot).is_in_mid_frame() {
         return match entry.scope {
             Scope::Client(key) => to_its_client(key),
             _ => true,
@@ -199,7 +202,7 @@ pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: 
     }
     match entry.scope {
         Scope::All => true,
-        Scope::Label(label) => directory.stands_under(directory.clients.at(connection.client), label, entry.sequence),
+        Scope::Label(label) => directory.stands_under(directory.profiles.at(connection.client), label, entry.sequence),
         Scope::Client(key) => to_its_client(key),
         Scope::Connection(conn) => conn.slot == slot && directory.connections.holds(slot, conn.generation),
         Scope::Clients { members } => log.lists(entry, members, directory.client_key(connection.client)),
@@ -236,6 +239,7 @@ pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32
 /// share a slice. Looks at [`WALK`] entries at most. Returns the number of slices filled.
 pub(super) fn collect<'a, S: Storage>(directory: &Directory<S>, log: &'a Log<S>, slot: u32, slices: &mut [&'a [u8]]) -> usize {
     let connection = directory.connections.at(slot);
+    let offset = directory.streams.at(slot).offset as usize;
     let mut run: Option<(Entry, usize, Entry)> = None;
     let mut filled = 0;
     let first = log.locate(connection.cursor);
@@ -256,7 +260,7 @@ pub(super) fn collect<'a, S: Storage>(directory: &Directory<S>, log: &'a Log<S>,
                         return filled;
                     }
                 }
-                let skip = if entry.sequence == connection.cursor { connection.offset as usize } else { 0 };
+                let skip = if entry.sequence == connection.cursor { offset } else { 0 };
                 run = Some((*entry, skip, *entry));
             }
         }

@@ -7,12 +7,12 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::delivery::Connection;
+use super::delivery::{Connection, Stream};
 use crate::config::Limits;
 use crate::id::{ClientId, ClientKey, ConnId};
 use crate::storage::Storage;
 use crate::storage::parts::{Index, Text};
-use crate::storage::slab::{Link, List, Slab, Slot, linked, next};
+use crate::storage::slab::{Column, Link, List, Slab, Slot, linked, next};
 use crate::time::Instant;
 
 /// What a label is.
@@ -59,27 +59,29 @@ pub(super) enum Standing {
     Detached,
 }
 
+/// What of a client must be at hand to reach its connections.
 #[derive(Debug)]
-pub(super) struct Client<S: Storage> {
-    pub(super) id: S::Text,
-    hash: u32,
+pub(super) struct Client {
     pub(super) standing: Standing,
     pub(super) dialect: super::Dialect,
+    pub(super) connections: List<OfClient>,
+}
+
+/// Everything else.
+#[derive(Debug)]
+pub(super) struct Profile<S: Storage> {
+    pub(super) id: S::Text,
+    hash: u32,
     pub(super) group: u32,
     pub(super) user_name: u32,
     in_group: Link,
     of_name: Link,
-    pub(super) connections: List<OfClient>,
     pub(super) connection_count: u32,
     pub(super) topics: List<TopicsOf>,
     pub(super) topic_count: u32,
     pub(super) tasks: List<super::tasks::OfClient>,
     pub(super) task_count: u32,
     pub(super) registered: Instant,
-    /// From when its deadline counts: for an issued id when it was issued, else what [`crate::Age`] says.
-    pub(super) since: Instant,
-    pub(super) timer: Link,
-    pub(super) timed: bool,
 }
 
 /// One client listening to one topic.
@@ -105,14 +107,15 @@ pub(super) enum TopicsOf {}
 #[derive(Debug)]
 pub(super) enum OfClient {}
 
-linked!(Client<S>, InGroup, in_group, S);
-linked!(Client<S>, OfName, of_name, S);
-linked!(Client<S>, super::deadlines::OfClients, timer, S);
+linked!(Profile<S>, InGroup, in_group, S);
+linked!(Profile<S>, OfName, of_name, S);
 linked!(Subscription, OfTopic, of_topic);
 linked!(Subscription, TopicsOf, topics_of);
 
-pub(super) type Connections<S> = Slab<Connection, <S as Storage>::Connections<Slot<Connection>>>;
-pub(super) type Clients<S> = Slab<Client<S>, <S as Storage>::Clients<Slot<Client<S>>>>;
+type Connections<S> = Slab<Connection, <S as Storage>::Connections<Slot<Connection>>>;
+type Streams<S> = Column<Stream, <S as Storage>::Connections<Stream>>;
+type Clients<S> = Slab<Client, <S as Storage>::Clients<Slot<Client>>>;
+type Profiles<S> = Column<Profile<S>, <S as Storage>::Clients<Profile<S>>>;
 type Labels<S> = Slab<Label<S>, <S as Storage>::Labels<Slot<Label<S>>>>;
 type Subscriptions<S> = Slab<Subscription, <S as Storage>::Subscriptions<Slot<Subscription>>>;
 
@@ -156,6 +159,27 @@ impl fmt::Display for Full {
     }
 }
 
+/// What someone is to stand under, or a frame is to name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Names<'a> {
+    pub(super) group: Option<&'a str>,
+    pub(super) user_name: Option<&'a str>,
+    pub(super) topics: &'a [&'a str],
+}
+
+impl<'a> Names<'a> {
+    fn each(&self) -> impl Iterator<Item = (LabelKind, &'a str)> {
+        let topics = each_once(self.topics).map(|topic| (LabelKind::Topic, topic));
+        let group = self.group.map(|group| (LabelKind::Group, group));
+        let user_name = self.user_name.map(|name| (LabelKind::UserName, name));
+        group.into_iter().chain(user_name).chain(topics)
+    }
+}
+
+fn each_once<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    names.iter().enumerate().filter(|&(index, name)| !names[..index].contains(name)).map(|(_, name)| *name)
+}
+
 /// A walk over the clients under a label. It holds no borrow: clients may be changed, but not moved, between two steps.
 pub(super) struct Under {
     kind: LabelKind,
@@ -167,14 +191,27 @@ impl Under {
     pub(super) fn next<S: Storage>(&mut self, directory: &Directory<S>) -> Option<u32> {
         let slot = self.at?;
         let (client, after) = match self.kind {
-            LabelKind::Group => (slot, next::<InGroup, _, _>(&directory.clients, slot)),
-            LabelKind::UserName => (slot, next::<OfName, _, _>(&directory.clients, slot)),
-            LabelKind::Topic => {
-                (directory.subscriptions.at(slot).client, next::<OfTopic, _, _>(&directory.subscriptions, slot))
-            }
+            LabelKind::Group => (slot, next::<InGroup>(&directory.profiles, slot)),
+            LabelKind::UserName => (slot, next::<OfName>(&directory.profiles, slot)),
+            LabelKind::Topic => (directory.subscriptions.at(slot).client, next::<OfTopic>(&directory.subscriptions, slot)),
         };
         self.at = after;
         Some(client)
+    }
+}
+
+/// A walk over the connections of a client. It holds no borrow, either; the connection it told last may be gone by the next step.
+pub(super) struct ConnectionsOf {
+    at: Option<u32>,
+    last: Option<u32>,
+}
+
+impl ConnectionsOf {
+    /// The next connection. Where there is but one, its stream is not looked at.
+    pub(super) fn next<S: Storage>(&mut self, directory: &Directory<S>) -> Option<u32> {
+        let slot = self.at?;
+        self.at = if self.at == self.last { None } else { next::<OfClient>(&directory.streams, slot) };
+        Some(slot)
     }
 }
 
@@ -182,13 +219,14 @@ pub(super) struct Directory<S: Storage> {
     limits: Limits,
     hash_key: [u64; 2],
     pub(super) connections: Connections<S>,
+    pub(super) streams: Streams<S>,
     pub(super) clients: Clients<S>,
+    pub(super) profiles: Profiles<S>,
     client_index: S::ClientIndex,
     labels: Labels<S>,
     label_index: S::LabelIndex,
-    groups: u32,
-    topics: u32,
-    /// Labels of each kind that someone stands under.
+    /// Labels of each kind, and of those how many someone stands under.
+    known: [u32; 3],
     present: [u32; 3],
     pub(super) issued: u32,
     subscriptions: Subscriptions<S>,
@@ -199,12 +237,13 @@ impl<S: Storage> Directory<S> {
         limits: Limits::NOTHING,
         hash_key: [0; 2],
         connections: Slab::EMPTY,
+        streams: Column::EMPTY,
         clients: Slab::EMPTY,
+        profiles: Column::EMPTY,
         client_index: S::ClientIndex::EMPTY,
         labels: Slab::EMPTY,
         label_index: S::LabelIndex::EMPTY,
-        groups: 0,
-        topics: 0,
+        known: [0; 3],
         present: [0; 3],
         issued: 0,
         subscriptions: Slab::EMPTY,
@@ -216,7 +255,9 @@ impl<S: Storage> Directory<S> {
         // Every client may have a user name of its own.
         let labels = clients.saturating_add(limits.groups as usize).saturating_add(limits.topics as usize);
         self.connections.limit_to(limits.connections as usize);
+        self.streams.limit_to(limits.connections as usize);
         self.clients.limit_to(clients);
+        self.profiles.limit_to(clients);
         self.client_index.limit_to(clients);
         self.labels.limit_to(labels);
         self.label_index.limit_to(labels);
@@ -228,16 +269,13 @@ impl<S: Storage> Directory<S> {
         let group = self.find_label(LabelKind::Group, group)?;
         let hash = self.hash(group as u8, id);
         self.client_index.find(hash, |slot| {
-            let client = self.clients.at(slot);
+            let client = self.profiles.at(slot);
             client.group == group && client.id.as_str() == id
         })
     }
 
-    /// Adds a client under a group and an id that are not taken. Labels come into being as needed.
+    /// Adds a client under a group and an id that are not taken. Labels come into being as needed: there is room for them.
     pub(super) fn add_client(&mut self, group: &str, id: ClientId<'_>, standing: Standing, now: Instant) -> Result<u32, Full> {
-        if self.clients.free() == 0 {
-            return Err(Full::Clients);
-        }
         let text = S::Text::copy_of(id.as_str()).ok_or(Full::Clients)?;
         let group = self.label(LabelKind::Group, group)?;
         let user_name = match self.label(LabelKind::UserName, id.user_name()) {
@@ -248,33 +286,29 @@ impl<S: Storage> Directory<S> {
             }
         };
         let hash = self.hash(group as u8, id.as_str());
-        let client = Client {
+        let client = Client { standing, dialect: super::Dialect::Named, connections: List::new() };
+        let slot = self.clients.insert(client).ok_or(Full::Clients)?;
+        let profile = Profile {
             id: text,
             hash,
-            standing,
-            dialect: super::Dialect::Named,
             group,
             user_name,
             in_group: Link::OUT,
             of_name: Link::OUT,
-            connections: List::new(),
             connection_count: 0,
             topics: List::new(),
             topic_count: 0,
             tasks: List::new(),
             task_count: 0,
             registered: now,
-            since: now,
-            timer: Link::OUT,
-            timed: false,
         };
-        let slot = self.clients.insert(client).ok_or(Full::Clients)?;
+        self.profiles.put(slot, profile);
         self.client_index.insert(hash, slot);
         for label in [group, user_name] {
             self.present[self.labels.at(label).kind as usize] += u32::from(self.labels.at(label).is_deserted());
         }
-        self.labels.at_mut(group).in_group.push_back(&mut self.clients, slot);
-        self.labels.at_mut(user_name).of_name.push_back(&mut self.clients, slot);
+        self.labels.at_mut(group).in_group.push_back(&mut self.profiles, slot);
+        self.labels.at_mut(user_name).of_name.push_back(&mut self.profiles, slot);
         self.issued += u32::from(standing == Standing::Issued);
         Ok(slot)
     }
@@ -287,64 +321,105 @@ impl<S: Storage> Directory<S> {
         }
         self.issued -= u32::from(client.standing == Standing::Issued);
         client.standing = Standing::Detached;
-        let (hash, group, user_name) = (client.hash, client.group, client.user_name);
+        let &Profile { hash, group, user_name, .. } = self.profiles.at(slot);
         self.client_index.remove(hash, slot);
-        self.labels.at_mut(group).in_group.remove(&mut self.clients, slot);
-        self.labels.at_mut(user_name).of_name.remove(&mut self.clients, slot);
-        for label in [group, user_name] {
-            self.present[self.labels.at(label).kind as usize] -= u32::from(self.labels.at(label).is_deserted());
-        }
-        self.release_label(group);
-        self.release_label(user_name);
-        while let Some(subscription) = self.clients.at(slot).topics.first() {
+        self.labels.at_mut(group).in_group.remove(&mut self.profiles, slot);
+        self.labels.at_mut(user_name).of_name.remove(&mut self.profiles, slot);
+        self.left(group);
+        self.left(user_name);
+        while let Some(subscription) = self.profiles.at(slot).topics.first() {
             self.remove_subscription(subscription);
         }
     }
 
-    /// Removes a client that has no connections and no tasks.
-    pub(super) fn remove_client(&mut self, slot: u32) -> Option<Client<S>> {
+    /// Removes a client that has no connections and no tasks. Returns its id.
+    pub(super) fn remove_client(&mut self, slot: u32) -> Option<S::Text> {
         self.detach_client(slot);
-        self.clients.remove(slot)
+        self.clients.remove(slot)?;
+        let id = core::mem::take(&mut self.profiles.at_mut(slot).id);
+        self.profiles.follow(&self.clients);
+        Some(id)
     }
 
-    pub(super) fn add_connection(&mut self, client: u32, connection: Connection) -> Result<u32, Full> {
+    pub(super) fn add_connection(&mut self, connection: Connection, stream: Stream) -> Result<u32, Full> {
+        let client = connection.client;
         let slot = self.connections.insert(connection).ok_or(Full::Connections)?;
-        let owner = self.clients.at_mut(client);
-        owner.connections.push_back(&mut self.connections, slot);
-        owner.connection_count += 1;
+        self.streams.put(slot, stream);
+        self.clients.at_mut(client).connections.push_back(&mut self.streams, slot);
+        self.profiles.at_mut(client).connection_count += 1;
         Ok(slot)
     }
 
-    /// Removes a connection that is on no list but its client's. Returns the client.
-    pub(super) fn remove_connection(&mut self, slot: u32) -> u32 {
+    /// Removes a connection that is on no list but its client's.
+    pub(super) fn remove_connection(&mut self, slot: u32) {
         let client = self.connections.at(slot).client;
-        let owner = self.clients.at_mut(client);
-        owner.connections.remove(&mut self.connections, slot);
-        owner.connection_count -= 1;
+        self.clients.at_mut(client).connections.remove(&mut self.streams, slot);
+        self.profiles.at_mut(client).connection_count -= 1;
         self.connections.remove(slot);
-        client
+        self.streams.follow(&self.connections);
+    }
+
+    /// The connections of a client, in the order they came.
+    pub(super) fn connections_of(&self, client: u32) -> ConnectionsOf {
+        let &Client { ref connections, .. } = self.clients.at(client);
+        ConnectionsOf { at: connections.first(), last: connections.last() }
     }
 
     /// Whether `client` can take on `topics` besides those it has. O(topics × (topics + topics of the client)).
     pub(super) fn can_listen(&self, client: Option<u32>, topics: &[&str]) -> Result<(), Full> {
-        let (mut subscriptions, mut labels) = (0, 0);
-        for (index, topic) in topics.iter().enumerate() {
-            if topics[..index].contains(topic) {
-                continue;
-            }
+        let is_new = |topic: &&str| {
             let label = self.find_label(LabelKind::Topic, topic);
-            let known = label.zip(client).is_some_and(|(topic, client)| self.subscription(client, topic).is_some());
-            subscriptions += u32::from(!known);
-            labels += u32::from(label.is_none());
-        }
-        let has = client.map_or(0, |slot| self.clients.at(slot).topic_count);
+            label.zip(client).is_none_or(|(topic, client)| self.subscription(client, topic).is_none())
+        };
+        let subscriptions = each_once(topics).filter(is_new).count() as u32;
+        let has = client.map_or(0, |slot| self.profiles.at(slot).topic_count);
         if has + subscriptions > self.limits.topics_per_client || subscriptions > self.subscriptions.free() {
             return Err(Full::Subscriptions);
         }
-        if labels > self.limits.topics.saturating_sub(self.topics) || labels > self.labels.free() {
-            return Err(Full::Topics);
+        Ok(())
+    }
+
+    /// Whether there is room for a label of each of these names. If not, there will be once so many of the oldest frames are gone,
+    /// with what only they name. O(names²).
+    ///
+    /// # Errors
+    ///
+    /// Which table is full even without what only frames name.
+    pub(super) fn has_room(&self, names: &Names<'_>) -> Result<bool, Full> {
+        let most = names.topics.len() as u32 + 2;
+        let plenty = |kind: LabelKind| self.known[kind as usize].saturating_add(most) <= self.limit_of(kind).0;
+        if most <= self.labels.free() && plenty(LabelKind::Group) && plenty(LabelKind::Topic) {
+            return Ok(true);
+        }
+        match self.fit(names, self.known, |_| true) {
+            Ok(()) => Ok(true),
+            Err(_) => self.fit(names, self.present, |label| !self.labels.at(label).is_deserted()).map(|()| false),
+        }
+    }
+
+    /// Whether the names fit beside so many labels of each kind, which are those that are `here`.
+    fn fit(&self, names: &Names<'_>, mut count: [u32; 3], here: impl Fn(u32) -> bool) -> Result<(), Full> {
+        let room = self.labels.len() + self.labels.free();
+        for (kind, name) in names.each() {
+            if self.find_label(kind, name).is_some_and(&here) {
+                continue;
+            }
+            count[kind as usize] += 1;
+            let (limit, full) = self.limit_of(kind);
+            if count[kind as usize] > limit || count.iter().sum::<u32>() > room {
+                return Err(full);
+            }
         }
         Ok(())
+    }
+
+    /// How many labels of a kind there may be, and what is full when there are as many.
+    fn limit_of(&self, kind: LabelKind) -> (u32, Full) {
+        match kind {
+            LabelKind::Group => (self.limits.groups, Full::Groups),
+            LabelKind::Topic => (self.limits.topics, Full::Topics),
+            LabelKind::UserName => (u32::MAX, Full::Clients),
+        }
     }
 
     /// `client` listens to `topic` for sequence numbers from `from` on, or from an earlier one on if it did already: then false.
@@ -356,7 +431,7 @@ impl<S: Storage> Directory<S> {
             subscription.from = subscription.from.min(from);
             return Ok(false);
         }
-        if self.clients.at(client).topic_count >= self.limits.topics_per_client || self.subscriptions.free() == 0 {
+        if self.profiles.at(client).topic_count >= self.limits.topics_per_client || self.subscriptions.free() == 0 {
             return Err(Full::Subscriptions);
         }
         let topic = self.label(LabelKind::Topic, topic)?;
@@ -364,7 +439,7 @@ impl<S: Storage> Directory<S> {
         let slot = self.subscriptions.insert(subscription).ok_or(Full::Subscriptions)?;
         self.present[LabelKind::Topic as usize] += u32::from(self.labels.at(topic).is_deserted());
         self.labels.at_mut(topic).listeners.push_back(&mut self.subscriptions, slot);
-        let client = self.clients.at_mut(client);
+        let client = self.profiles.at_mut(client);
         client.topics.push_back(&mut self.subscriptions, slot);
         client.topic_count += 1;
         Ok(true)
@@ -377,16 +452,15 @@ impl<S: Storage> Directory<S> {
             return false;
         };
         self.remove_subscription(subscription);
-        let mut at = self.clients.at(client).connections.first();
-        while let Some(conn) = at {
-            at = next::<OfClient, _, _>(&self.connections, conn);
+        let mut connections = self.connections_of(client);
+        while let Some(conn) = connections.next(self) {
             self.connections.at_mut(conn).found = false;
         }
         true
     }
 
     /// Whether a frame under `label` with `sequence` is for `client`. O(topics of the client).
-    pub(super) fn stands_under(&self, client: &Client<S>, label: u32, sequence: u64) -> bool {
+    pub(super) fn stands_under(&self, client: &Profile<S>, label: u32, sequence: u64) -> bool {
         match self.labels.at(label).kind {
             LabelKind::Group => client.group == label,
             LabelKind::UserName => client.user_name == label,
@@ -397,7 +471,7 @@ impl<S: Storage> Directory<S> {
                     if subscription.topic == label {
                         return sequence >= subscription.from;
                     }
-                    at = next::<TopicsOf, _, _>(&self.subscriptions, slot);
+                    at = next::<TopicsOf>(&self.subscriptions, slot);
                 }
                 false
             }
@@ -416,23 +490,27 @@ impl<S: Storage> Directory<S> {
     }
 
     /// The texts of the topics `client` listens to, in the order it began.
-    pub(super) fn topics_of(&self, client: &Client<S>) -> impl Iterator<Item = &str> {
+    pub(super) fn topics_of(&self, client: &Profile<S>) -> impl Iterator<Item = &str> {
         self.subscriptions_of(client).map(|(topic, _)| topic)
     }
 
     /// The topics of a client, and the first sequence number it listens to each from.
-    pub(super) fn subscriptions_of(&self, client: &Client<S>) -> impl Iterator<Item = (&str, u64)> {
+    pub(super) fn subscriptions_of(&self, client: &Profile<S>) -> impl Iterator<Item = (&str, u64)> {
         let mut at = client.topics.first();
         core::iter::from_fn(move || {
             let slot = at?;
-            at = next::<TopicsOf, _, _>(&self.subscriptions, slot);
+            at = next::<TopicsOf>(&self.subscriptions, slot);
             let subscription = self.subscriptions.at(slot);
             Some((self.label_text(subscription.topic), subscription.from))
         })
     }
 
     pub(super) fn find_label(&self, kind: LabelKind, text: &str) -> Option<u32> {
-        self.label_index.find(self.hash(kind as u8, text), |slot| {
+        self.find_hashed(self.hash(kind as u8, text), kind, text)
+    }
+
+    fn find_hashed(&self, hash: u32, kind: LabelKind, text: &str) -> Option<u32> {
+        self.label_index.find(hash, |slot| {
             let label = self.labels.at(slot);
             label.kind == kind && label.text.as_str() == text
         })
@@ -446,43 +524,21 @@ impl<S: Storage> Directory<S> {
         (self.labels.at(label).kind, self.label_text(label))
     }
 
-    /// The label of that kind and text, new if need be. Nobody stands under a new one yet: whoever asked puts someone there, or
-    /// a frame, or releases it.
+    /// The label of that kind and text, new if need be: for who saw to it that there is room. Nobody stands under a new one yet:
+    /// whoever asked puts someone there, or a frame, or releases it.
     pub(super) fn label(&mut self, kind: LabelKind, text: &str) -> Result<u32, Full> {
-        if let Some(slot) = self.find_label(kind, text) {
+        let hash = self.hash(kind as u8, text);
+        if let Some(slot) = self.find_hashed(hash, kind, text) {
             return Ok(slot);
         }
-        let (count, limit, full) = match kind {
-            LabelKind::Group => (self.groups, self.limits.groups, Full::Groups),
-            LabelKind::Topic => (self.topics, self.limits.topics, Full::Topics),
-            LabelKind::UserName => (0, u32::MAX, Full::Clients),
-        };
-        if count >= limit {
-            return Err(full);
-        }
+        let (_, full) = self.limit_of(kind);
         let copy = S::Text::copy_of(text).ok_or(full)?;
-        let hash = hash(self.hash_key, kind as u8, text);
         let label =
             Label { kind, text: copy, hash, in_group: List::new(), of_name: List::new(), listeners: List::new(), frames: 0 };
         let slot = self.labels.insert(label).ok_or(full)?;
-        match kind {
-            LabelKind::Group => self.groups += 1,
-            LabelKind::Topic => self.topics += 1,
-            LabelKind::UserName => {}
-        }
+        self.known[kind as usize] += 1;
         self.label_index.insert(hash, slot);
         Ok(slot)
-    }
-
-    /// Whether there would be room for one more label of that kind if no frame in the log named any.
-    pub(super) fn history_can_give_way(&self, kind: LabelKind) -> bool {
-        let limit = match kind {
-            LabelKind::Group => self.limits.groups,
-            LabelKind::Topic => self.limits.topics,
-            LabelKind::UserName => u32::MAX,
-        };
-        let here = self.present.iter().sum::<u32>();
-        self.present[kind as usize] < limit && here < self.labels.len() + self.labels.free()
     }
 
     /// A frame in the log names `label`.
@@ -496,28 +552,28 @@ impl<S: Storage> Directory<S> {
         self.release_label(label);
     }
 
-    /// Lets go of `label` if nothing refers to it any more.
-    pub(super) fn release_label(&mut self, slot: u32) {
+    /// Someone stands under `label` no longer.
+    fn left(&mut self, slot: u32) {
         let label = self.labels.at(slot);
-        if label.frames > 0 || !label.is_deserted() {
-            return;
+        if label.is_deserted() {
+            self.present[label.kind as usize] -= 1;
+            self.release_label(slot);
         }
-        let (kind, hash) = (label.kind, label.hash);
-        match kind {
-            LabelKind::Group => self.groups -= 1,
-            LabelKind::Topic => self.topics -= 1,
-            LabelKind::UserName => {}
-        }
-        self.label_index.remove(hash, slot);
-        self.labels.remove(slot);
     }
 
-    pub(super) fn topic_count(&self) -> u32 {
-        self.topics
+    /// Lets go of a label if nothing refers to it any more.
+    fn release_label(&mut self, slot: u32) {
+        let &Label { kind, hash, frames, .. } = self.labels.at(slot);
+        if frames == 0 && self.labels.at(slot).is_deserted() {
+            self.known[kind as usize] -= 1;
+            self.label_index.remove(hash, slot);
+            self.labels.remove(slot);
+        }
     }
 
-    pub(super) fn group_count(&self) -> u32 {
-        self.groups
+    /// How many labels of a kind there are.
+    pub(super) fn label_count(&self, kind: LabelKind) -> u32 {
+        self.known[kind as usize]
     }
 
     pub(super) fn connection_id(&self, slot: u32) -> ConnId {
@@ -529,12 +585,12 @@ impl<S: Storage> Directory<S> {
     }
 
     fn subscription(&self, client: u32, topic: u32) -> Option<u32> {
-        let mut at = self.clients.at(client).topics.first();
+        let mut at = self.profiles.at(client).topics.first();
         while let Some(slot) = at {
             if self.subscriptions.at(slot).topic == topic {
                 return Some(slot);
             }
-            at = next::<TopicsOf, _, _>(&self.subscriptions, slot);
+            at = next::<TopicsOf>(&self.subscriptions, slot);
         }
         None
     }
@@ -542,12 +598,11 @@ impl<S: Storage> Directory<S> {
     fn remove_subscription(&mut self, slot: u32) {
         let &Subscription { client, topic, .. } = self.subscriptions.at(slot);
         self.labels.at_mut(topic).listeners.remove(&mut self.subscriptions, slot);
-        self.present[LabelKind::Topic as usize] -= u32::from(self.labels.at(topic).is_deserted());
-        let client = self.clients.at_mut(client);
+        let client = self.profiles.at_mut(client);
         client.topics.remove(&mut self.subscriptions, slot);
         client.topic_count -= 1;
         self.subscriptions.remove(slot);
-        self.release_label(topic);
+        self.left(topic);
     }
 
     fn hash(&self, salt: u8, text: &str) -> u32 {

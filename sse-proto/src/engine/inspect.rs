@@ -2,14 +2,15 @@
 
 use super::Engine;
 use super::Stale;
-use super::delivery::Connection;
-use super::directory::{Client, Label, LabelKind, OfClient, Subscription};
+use super::deadlines::{Timer, Turn};
+use super::delivery::{Connection, Stream};
+use super::directory::{Client, Label, LabelKind, Profile, Subscription};
 use super::log::Entry;
 use super::tasks::{Task, TaskState};
 use crate::id::{ClientKey, ConnId};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
-use crate::storage::slab::{Slot, next};
+use crate::storage::slab::Slot;
 use crate::time::Instant;
 
 /// What the engine knows of a client.
@@ -60,8 +61,8 @@ pub struct RowSizes {
 impl<S: Storage> Engine<S> {
     /// How large the rows of its tables are.
     pub const ROW_SIZES: RowSizes = RowSizes {
-        connection: size_of::<Slot<Connection>>(),
-        client: size_of::<Slot<Client<S>>>(),
+        connection: size_of::<Slot<Connection>>() + size_of::<Stream>() + size_of::<Turn>(),
+        client: size_of::<Slot<Client>>() + size_of::<Profile<S>>() + size_of::<Timer>(),
         label: size_of::<Slot<Label<S>>>(),
         subscription: size_of::<Slot<Subscription>>(),
         task: size_of::<Slot<Task<S>>>(),
@@ -76,7 +77,7 @@ impl<S: Storage> Engine<S> {
 
     /// What is known of a client. O(1).
     pub fn client_info(&self, key: ClientKey) -> Option<ClientInfo<'_>> {
-        let client = self.directory.clients.at(self.client(key).ok()?);
+        let client = self.directory.profiles.at(self.client(key).ok()?);
         Some(ClientInfo {
             key,
             id: client.id.as_str(),
@@ -109,7 +110,7 @@ impl<S: Storage> Engine<S> {
 
     /// The topics a client listens to, in the order it began.
     pub fn topics(&self, client: ClientKey) -> impl Iterator<Item = &str> {
-        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        let client = self.client(client).ok().map(|slot| self.directory.profiles.at(slot));
         client.into_iter().flat_map(|client| self.directory.topics_of(client))
     }
 
@@ -122,17 +123,13 @@ impl<S: Storage> Engine<S> {
 
     /// The open connections of a client, in the order they came.
     pub fn connections(&self, client: ClientKey) -> impl Iterator<Item = ConnId> {
-        let mut at = self.client(client).ok().and_then(|slot| self.directory.clients.at(slot).connections.first());
-        core::iter::from_fn(move || {
-            let slot = at?;
-            at = next::<OfClient, _, _>(&self.directory.connections, slot);
-            Some(self.directory.connection_id(slot))
-        })
+        let mut connections = self.client(client).ok().map(|slot| self.directory.connections_of(slot));
+        core::iter::from_fn(move || Some(self.directory.connection_id(connections.as_mut()?.next(&self.directory)?)))
     }
 
     /// The tasks of a client, in the order they were submitted.
     pub fn tasks(&self, client: ClientKey) -> impl Iterator<Item = TaskInfo<'_>> {
-        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        let client = self.client(client).ok().map(|slot| self.directory.profiles.at(slot));
         client.into_iter().flat_map(|client| self.tasks.of(client)).map(|slot| {
             let task = self.tasks.at(slot);
             TaskInfo { name: task.name.as_str(), state: task.state, detail: task.detail.as_ref().map(Text::as_str) }

@@ -67,7 +67,7 @@ impl<S: Storage> Engine<S> {
         deadlines: Deadlines::EMPTY,
         tasks: Tasks::EMPTY,
         notices: S::Frame::EMPTY,
-        draining: false,
+        draining: None,
     };
 
     /// Gives an engine that has not begun its limits, its times and its keys.

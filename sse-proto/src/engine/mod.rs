@@ -19,26 +19,24 @@ use core::fmt;
 
 pub use self::admission::{IdError, ListenError, RegisterError, Registered, Registration, Resume};
 use self::deadlines::Deadlines;
-use self::delivery::{Phase, Resumes, Sending, Walk};
+use self::delivery::{Connection, Due, Phase, Walk};
 pub use self::directory::Full;
-use self::directory::{Directory, Standing};
+use self::directory::{Directory, LabelKind, Standing};
 pub use self::inspect::{ClientInfo, RowSizes, TaskInfo};
 use self::log::Log;
 pub use self::memory::Memory;
 use self::memory::Settings;
-use self::notice::{Notice, TaskNotice};
 pub use self::publish::{MAX_EVENT_ID, PublishError, Target};
 pub use self::restore::{Audience, KeptClient, KeptFrame, KeptTask};
 use self::tasks::Tasks;
 pub use self::tasks::{TaskError, TaskState};
 pub use self::work::Outcome;
 
-use crate::config::{Age, Config, ConfigError, EventIds, Overrun};
+use crate::config::{Age, Config, ConfigError, Overrun};
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
-use crate::storage::parts::{Buffer, Text};
+use crate::storage::parts::Buffer;
 use crate::time::Instant;
-use crate::wire::Encode;
 
 /// A hub of Server-Sent Events as a state machine.
 ///
@@ -82,11 +80,12 @@ pub struct Engine<S: Storage> {
     config: Settings,
     directory: Directory<S>,
     log: Log<S>,
-    deadlines: Deadlines,
+    deadlines: Deadlines<S>,
     tasks: Tasks<S>,
     /// Where notices are made. What a connection has sent of one is known, so it can be made again for the rest.
     notices: S::Frame,
-    draining: bool,
+    /// The reconnection times that connections are told with the farewell, from and to, once there is one.
+    draining: Option<(u32, u32)>,
 }
 
 /// What to do now.
@@ -233,17 +232,6 @@ pub struct Left {
     pub last: bool,
 }
 
-/// The notice that comes next.
-struct NoticeDue {
-    notice: Sending,
-    /// The position it carries.
-    id: Option<u64>,
-    /// The completion told last, this one included.
-    told: u64,
-    /// The position it carries is the connection's.
-    places: bool,
-}
-
 impl<S: Storage> Engine<S> {
     /// An engine with nothing in it. One of fixed capacity is large, and moved by this: see [`Memory`].
     ///
@@ -267,19 +255,19 @@ impl<S: Storage> Engine<S> {
         if let Some(slot) = self.deadlines.ready() {
             return Some(self.offer(slot));
         }
-        if let Some(slot) = self.deadlines.stalled::<S>(&self.directory.connections) {
+        if let Some(slot) = self.deadlines.stalled() {
             return Some(self.close(slot, CloseReason::Stalled));
         }
-        if let Some(slot) = self.deadlines.silent::<S>(&self.directory.connections) {
-            self.directory.connections.at_mut(slot).due.heartbeat = true;
+        if let Some(slot) = self.deadlines.silent() {
+            self.directory.streams.at_mut(slot).due.set(Due::HEARTBEAT, true);
             self.enter(slot, Phase::Writing);
             return Some(Output::Write(self.directory.connection_id(slot)));
         }
-        if let Some(slot) = self.deadlines.unused(&self.directory.clients) {
+        if let Some(slot) = self.deadlines.unused() {
             let id = self.forget(slot)?;
             return Some(Output::Unused { id });
         }
-        let slot = self.deadlines.dormant(&self.directory.clients)?;
+        let slot = self.deadlines.dormant()?;
         if let Some(conn) = self.directory.clients.at(slot).connections.first() {
             return Some(self.close(conn, CloseReason::Expired));
         }
@@ -291,7 +279,7 @@ impl<S: Storage> Engine<S> {
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before; not later than now while output waits.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.next::<S>(&self.directory.connections, &self.directory.clients)
+        self.deadlines.next()
     }
 
     /// The next bytes for `conn`: fills `slices` from the front and returns how many. The first may be a notice of the engine's
@@ -310,7 +298,7 @@ impl<S: Storage> Engine<S> {
             return Ok(0);
         }
         if let Some(len) = self.next_notice(slot) {
-            let offset = self.directory.connections.at(slot).offset as usize;
+            let offset = self.directory.streams.at(slot).offset as usize;
             slices[0] = &self.notices.bytes()[offset..len];
             return Ok(1);
         }
@@ -340,7 +328,7 @@ impl<S: Storage> Engine<S> {
         if written == 0 || matches!(self.directory.connections.at(slot).phase, Phase::Closing(_)) {
             return Ok(0);
         }
-        let whole = if self.directory.connections.at(slot).notice.is_some() {
+        let whole = if self.directory.streams.at(slot).notice.is_some() {
             self.notice_written(slot, written)
         } else {
             self.frames_written(slot, written)
@@ -376,8 +364,8 @@ impl<S: Storage> Engine<S> {
             connections: self.directory.connections.len(),
             clients: self.directory.clients.len(),
             issued_ids: self.directory.issued,
-            groups: self.directory.group_count(),
-            topics: self.directory.topic_count(),
+            groups: self.directory.label_count(LabelKind::Group),
+            topics: self.directory.label_count(LabelKind::Topic),
             tasks: self.tasks.len(),
             log_entries: self.log.len() as u32,
             log_bytes: self.log.held_bytes() as u32,
@@ -402,12 +390,13 @@ impl<S: Storage> Engine<S> {
 
     /// Tells the driver what a ready connection needs.
     fn offer(&mut self, slot: u32) -> Output<S::Text> {
-        let connection = self.directory.connections.at_mut(slot);
-        if let Phase::Closing(reason) = connection.phase {
+        if let Phase::Closing(reason) = self.directory.connections.at(slot).phase {
             return self.close(slot, reason);
         }
-        if core::mem::replace(&mut connection.due.report_gap, false) {
-            let reason = connection.gap;
+        let stream = self.directory.streams.at_mut(slot);
+        if stream.due.has(Due::REPORT_GAP) {
+            stream.due.set(Due::REPORT_GAP, false);
+            let reason = stream.gap;
             return Output::Gap { conn: self.directory.connection_id(slot), reason };
         }
         self.enter(slot, Phase::Writing);
@@ -421,11 +410,12 @@ impl<S: Storage> Engine<S> {
     }
 
     fn drop_connection(&mut self, slot: u32) -> Left {
-        self.deadlines.unlist::<S>(&mut self.directory.connections, slot);
-        let client_slot = self.directory.connections.at(slot).client;
+        let &Connection { client: client_slot, phase, .. } = self.directory.connections.at(slot);
+        self.deadlines.leave(slot, phase);
         let client = self.directory.client_key(client_slot);
         self.directory.remove_connection(slot);
-        let last = self.directory.clients.at(client_slot).connection_count == 0;
+        self.deadlines.follow(&self.directory.connections, &self.directory.clients);
+        let last = self.directory.clients.at(client_slot).connections.is_empty();
         if last {
             self.lost_last(client_slot);
         }
@@ -434,9 +424,8 @@ impl<S: Storage> Engine<S> {
 
     /// A client has no connection any more.
     fn lost_last(&mut self, slot: u32) {
-        let client = self.directory.clients.at(slot);
-        match client.standing {
-            Standing::Passing if client.task_count > 0 => self.stay(slot),
+        match self.directory.clients.at(slot).standing {
+            Standing::Passing if self.directory.profiles.at(slot).task_count > 0 => self.stay(slot),
             Standing::Detached | Standing::Passing => {
                 self.forget(slot);
             }
@@ -448,157 +437,24 @@ impl<S: Storage> Engine<S> {
     fn stay(&mut self, slot: u32) {
         self.directory.clients.at_mut(slot).standing = Standing::Registered;
         if self.config.age == Age::SinceLeft {
-            self.deadlines.arm_dormant(&mut self.directory.clients, slot);
+            self.deadlines.arm_dormant(slot);
         }
     }
 
     /// Removes a client that has no connections, with its tasks. Returns its id.
     fn forget(&mut self, slot: u32) -> Option<S::Text> {
-        let issued = self.directory.clients.at(slot).standing == Standing::Issued;
-        self.deadlines.disarm(&mut self.directory.clients, slot, issued);
-        self.tasks.clear(self.directory.clients.at_mut(slot));
-        self.directory.remove_client(slot).map(|client| client.id)
-    }
-
-    /// The notice to be sent next, made in `self.notices`; its length.
-    fn next_notice(&mut self, slot: u32) -> Option<usize> {
-        let connection = self.directory.connections.at(slot);
-        if connection.notice.is_none() {
-            if connection.offset > 0 {
-                return None;
-            }
-            let NoticeDue { notice, id, told, places } = self.notice_due(slot)?;
-            let id = id.filter(|_| self.config.event_ids == EventIds::Numbered);
-            let connection = self.directory.connections.at_mut(slot);
-            (connection.notice, connection.notice_id, connection.told) = (Some(notice), id, told);
-            connection.due.position &= !places;
-        }
-        let len = self.make_notice(slot);
-        if len.is_none() {
-            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
-        }
-        len
-    }
-
-    /// Which notice comes next. The last one before the log goes on carries the connection's position, those before it only what
-    /// they stand for.
-    fn notice_due(&self, slot: u32) -> Option<NoticeDue> {
-        let connection = self.directory.connections.at(slot);
-        if !connection.due.any() {
-            return None;
-        }
-        let (due, position, told) = (connection.due, connection.cursor - 1, connection.told);
-        let task = self.completion_due(slot, told);
-        if due.greeting {
-            let last = task.is_none() && !due.gap;
-            return Some(NoticeDue { notice: Sending::Greeting, id: last.then_some(position), told, places: last });
-        }
-        // A completion carries an id that may lie behind the gap: who is cut off after it was told of the gap before.
-        if due.gap {
-            return Some(NoticeDue {
-                notice: Sending::Gap,
-                id: task.is_none().then_some(position),
-                told,
-                places: task.is_none(),
-            });
-        }
-        if let Some(sequence) = task {
-            let last = self.completion_due(slot, sequence).is_none();
-            let id = Some(if last { position } else { sequence });
-            return Some(NoticeDue { notice: Sending::Task, id, told: sequence, places: last });
-        }
-        if due.position {
-            return Some(NoticeDue { notice: Sending::Position, id: Some(position), told, places: true });
-        }
-        if due.heartbeat {
-            return Some(NoticeDue { notice: Sending::Heartbeat, id: None, told, places: false });
-        }
-        let farewell = due.farewell && connection.cursor > connection.until;
-        farewell.then_some(NoticeDue { notice: Sending::Farewell, id: None, told, places: false })
-    }
-
-    /// The sequence number of the first completion after `told` that the connection must be told of and that it will not find in
-    /// the log.
-    fn completion_due(&self, slot: u32, told: u64) -> Option<u64> {
-        let connection = self.directory.connections.at(slot);
-        if !connection.due.tasks {
-            return None;
-        }
-        let client = self.directory.clients.at(connection.client);
-        let task = self.tasks.completion(client, told, connection.cursor, connection.due.tasks_sent_too)?;
-        Some(self.tasks.at(task).sequence)
-    }
-
-    /// Makes the notice that `slot` is in the middle of; `None` when what it tells of is gone.
-    fn make_notice(&mut self, slot: u32) -> Option<usize> {
-        let connection = self.directory.connections.at(slot);
-        let client = self.directory.clients.at(connection.client);
-        let notice = match connection.notice? {
-            Sending::Greeting => Notice::Greeting {
-                form: connection.greeting,
-                resumes: connection.resumes,
-                id: client.id.as_str(),
-                retry: self.config.retry,
-            },
-            Sending::Task => {
-                let task = self.tasks.at(self.tasks.completion_at(client, connection.told)?);
-                Notice::Task(TaskNotice {
-                    dialect: connection.dialect,
-                    state: task.state,
-                    task: task.name.as_str(),
-                    client: client.id.as_str(),
-                    at: task.ended,
-                    detail: task.detail.as_ref().map(Text::as_str),
-                })
-            }
-            Sending::Gap => Notice::Gap(connection.gap),
-            Sending::Position => Notice::Greeting { form: Greeting::Position, resumes: Resumes::Nothing, id: "", retry: None },
-            Sending::Heartbeat => Notice::Heartbeat(self.config.heartbeat_comment),
-            Sending::Farewell => Notice::Farewell { retry: connection.farewell_retry },
-        };
-        let id_len = connection.notice_id.map_or(0, log::numbered_id_len);
-        let len = id_len + notice.body_len();
-        if self.notices.bytes().len() < len && !self.notices.resize(len) {
-            return None;
-        }
-        let out = &mut self.notices.bytes_mut()[..len];
-        log::encode_numbered(out, self.log.epoch(), connection.notice_id, &notice);
-        Some(len)
-    }
-
-    /// Counts `written` bytes of the notice; how many notices are whole now.
-    fn notice_written(&mut self, slot: u32, written: usize) -> usize {
-        let Some(len) = self.make_notice(slot) else {
-            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
-            return 0;
-        };
-        let connection = self.directory.connections.at_mut(slot);
-        let offset = connection.offset as usize + written;
-        if offset < len {
-            connection.offset = offset as u32;
-            return 0;
-        }
-        connection.offset = 0;
-        match connection.notice.take() {
-            Some(Sending::Greeting) => connection.due.greeting = false,
-            Some(Sending::Gap) => connection.due.gap = false,
-            Some(Sending::Position) => {}
-            Some(Sending::Heartbeat) => connection.due.heartbeat = false,
-            Some(Sending::Farewell) => self.enter(slot, Phase::Closing(CloseReason::Drained)),
-            Some(Sending::Task) => {
-                let (told, client) = (connection.told, connection.client);
-                self.tasks.sent(self.directory.clients.at(client), told);
-            }
-            None => {}
-        }
-        1
+        self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
+        self.tasks.clear(self.directory.profiles.at_mut(slot));
+        let id = self.directory.remove_client(slot);
+        self.deadlines.follow(&self.directory.connections, &self.directory.clients);
+        id
     }
 
     /// Moves the cursor over `written` bytes of frames; how many frames are whole now.
     fn frames_written(&mut self, slot: u32, mut written: usize) -> usize {
         let mut whole = 0;
-        let connection = self.directory.connections.at(slot);
-        let (mut cursor, mut offset, until) = (connection.cursor, connection.offset as usize, connection.until);
+        let &Connection { mut cursor, until, client, .. } = self.directory.connections.at(slot);
+        let mut offset = self.directory.streams.at(slot).offset as usize;
         let mut index = self.log.locate(cursor);
         while written > 0 {
             let Some(&entry) = self.log.entry(index).filter(|entry| entry.sequence <= until) else {
@@ -619,12 +475,12 @@ impl<S: Storage> Engine<S> {
             whole += 1;
             (cursor, offset) = (entry.sequence + 1, 0);
             if entry.completes_task {
-                let client = self.directory.connections.at(slot).client;
-                self.tasks.sent(self.directory.clients.at(client), entry.sequence);
+                self.tasks.sent(self.directory.profiles.at(client), entry.sequence);
             }
         }
         let connection = self.directory.connections.at_mut(slot);
-        (connection.cursor, connection.offset, connection.found) = (cursor, offset as u32, offset > 0);
+        (connection.cursor, connection.found) = (cursor, offset > 0);
+        self.directory.streams.at_mut(slot).offset = offset as u32;
         whole
     }
 
@@ -645,19 +501,23 @@ impl<S: Storage> Engine<S> {
 
     fn has_nothing(&self, slot: u32) -> bool {
         let connection = self.directory.connections.at(slot);
-        connection.notice.is_none() && connection.cursor > connection.until && self.notice_due(slot).is_none()
+        connection.cursor > connection.until
+            && self.directory.streams.at(slot).notice.is_none()
+            && self.notice_due(slot).is_none()
     }
 
     /// Puts the cursor on the next frame for the connection; false when there is none now.
     fn find_frame(&mut self, slot: u32) -> bool {
-        let connection = self.directory.connections.at_mut(slot);
+        let stream = self.directory.streams.at_mut(slot);
         // Completions from here on come with the log.
-        connection.due.tasks = false;
+        stream.due.set(Due::TASKS, false);
+        let is_begun = stream.offset > 0;
+        let connection = self.directory.connections.at(slot);
         if connection.is_overrun(&self.log) {
             self.overrun(slot);
             return false;
         }
-        if connection.offset > 0 {
+        if is_begun {
             return true;
         }
         let cursor = connection.cursor;
@@ -682,22 +542,25 @@ impl<S: Storage> Engine<S> {
 
     /// The frame at the cursor has left the log.
     fn overrun(&mut self, slot: u32) {
-        let connection = self.directory.connections.at_mut(slot);
-        if connection.offset > 0 || self.config.overrun == Overrun::Close {
+        let stream = self.directory.streams.at_mut(slot);
+        if stream.offset > 0 || self.config.overrun == Overrun::Close {
             return self.enter(slot, Phase::Closing(CloseReason::Overrun));
         }
+        let connection = self.directory.connections.at_mut(slot);
         // Completions among what the log lost are still in the client's table.
-        let has_tasks = self.directory.clients.at(connection.client).task_count > 0;
-        (connection.due.tasks, connection.due.tasks_sent_too) = (has_tasks, true);
-        connection.told = connection.told.max(connection.cursor - 1);
-        (connection.gap, connection.cursor, connection.found) = (GapReason::Overrun, self.log.evicted() + 1, false);
-        (connection.due.gap, connection.due.report_gap) = (true, true);
-        connection.due.position = true;
+        let has_tasks = self.directory.profiles.at(connection.client).task_count > 0;
+        (stream.gap, stream.told) = (GapReason::Overrun, stream.told.max(connection.cursor - 1));
+        stream.due.set(Due::TASKS, has_tasks);
+        for due in [Due::TASKS_SENT_TOO, Due::GAP, Due::REPORT_GAP, Due::POSITION] {
+            stream.due.set(due, true);
+        }
+        (connection.cursor, connection.found) = (self.log.evicted() + 1, false);
         self.enter(slot, Phase::Ready);
     }
 
     fn enter(&mut self, slot: u32, phase: Phase) {
-        self.deadlines.enter::<S>(&mut self.directory.connections, slot, phase);
+        let before = core::mem::replace(&mut self.directory.connections.at_mut(slot).phase, phase);
+        self.deadlines.enter(slot, before, phase);
     }
 
     fn connection(&self, conn: ConnId) -> Result<u32, Stale> {

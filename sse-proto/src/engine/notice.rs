@@ -1,14 +1,177 @@
-//! The frames that the engine itself writes: greetings, gaps, heartbeats, farewells and what becomes of tasks.
+//! The frames that the engine itself writes: greetings, gaps, heartbeats, farewells and what becomes of tasks. Which comes next for a
+//! connection, and its bytes.
 
 use core::fmt::{self, Write};
 
+use super::delivery::{Due, Phase, Resumes, Sending, Stream};
+use super::{CloseReason, Dialect, Engine, GapReason, Greeting, TaskState, log};
+use crate::config::EventIds;
 use crate::manager::Payload;
+use crate::storage::Storage;
+use crate::storage::parts::{Buffer, Text};
 use crate::time::Instant;
 use crate::wire::measure::{JsonEscaped, OneLine, fill, measure};
 use crate::wire::{Encode, IdField};
 
-use super::delivery::Resumes;
-use super::{Dialect, GapReason, Greeting, TaskState};
+/// The notice that comes next.
+pub(super) struct NoticeDue {
+    notice: Sending,
+    /// The position it carries.
+    id: Option<u64>,
+    /// The completion told last, this one included.
+    told: u64,
+    /// The position it carries is the connection's.
+    places: bool,
+}
+
+impl<S: Storage> Engine<S> {
+    /// The notice to be sent next, made in `self.notices`; its length.
+    pub(super) fn next_notice(&mut self, slot: u32) -> Option<usize> {
+        let stream = self.directory.streams.at(slot);
+        if stream.notice.is_none() {
+            if stream.offset > 0 {
+                return None;
+            }
+            let NoticeDue { notice, id, told, places } = self.notice_due(slot)?;
+            let id = id.filter(|_| self.config.event_ids == EventIds::Numbered);
+            let stream = self.directory.streams.at_mut(slot);
+            (stream.notice, stream.has_id, stream.id, stream.told) = (Some(notice), id.is_some(), id.unwrap_or(0), told);
+            if places {
+                stream.due.set(Due::POSITION, false);
+            }
+        }
+        let len = self.make_notice(slot);
+        if len.is_none() {
+            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+        }
+        len
+    }
+
+    /// Which notice comes next. The last one before the log goes on carries the connection's position, those before it only what
+    /// they stand for.
+    pub(super) fn notice_due(&self, slot: u32) -> Option<NoticeDue> {
+        let &Stream { due, told, .. } = self.directory.streams.at(slot);
+        if !due.any() {
+            return None;
+        }
+        let connection = self.directory.connections.at(slot);
+        let position = connection.cursor - 1;
+        let task = self.completion_due(slot, told);
+        if due.has(Due::GREETING) {
+            let last = task.is_none() && !due.has(Due::GAP);
+            return Some(NoticeDue { notice: Sending::Greeting, id: last.then_some(position), told, places: last });
+        }
+        // A completion carries an id that may lie behind the gap: who is cut off after it was told of the gap before.
+        if due.has(Due::GAP) {
+            return Some(NoticeDue {
+                notice: Sending::Gap,
+                id: task.is_none().then_some(position),
+                told,
+                places: task.is_none(),
+            });
+        }
+        if let Some(sequence) = task {
+            let last = self.completion_due(slot, sequence).is_none();
+            let id = Some(if last { position } else { sequence });
+            return Some(NoticeDue { notice: Sending::Task, id, told: sequence, places: last });
+        }
+        if due.has(Due::POSITION) {
+            return Some(NoticeDue { notice: Sending::Position, id: Some(position), told, places: true });
+        }
+        if due.has(Due::HEARTBEAT) {
+            return Some(NoticeDue { notice: Sending::Heartbeat, id: None, told, places: false });
+        }
+        let farewell = due.has(Due::FAREWELL) && connection.cursor > connection.until;
+        farewell.then_some(NoticeDue { notice: Sending::Farewell, id: None, told, places: false })
+    }
+
+    /// The sequence number of the first completion after `told` that the connection must be told of and that it will not find in
+    /// the log.
+    fn completion_due(&self, slot: u32, told: u64) -> Option<u64> {
+        let due = self.directory.streams.at(slot).due;
+        if !due.has(Due::TASKS) {
+            return None;
+        }
+        let connection = self.directory.connections.at(slot);
+        let client = self.directory.profiles.at(connection.client);
+        let task = self.tasks.completion(client, told, connection.cursor, due.has(Due::TASKS_SENT_TOO))?;
+        Some(self.tasks.at(task).sequence)
+    }
+
+    /// Makes the notice that `slot` is in the middle of; `None` when what it tells of is gone.
+    fn make_notice(&mut self, slot: u32) -> Option<usize> {
+        let stream = self.directory.streams.at(slot);
+        let client = self.directory.profiles.at(self.directory.connections.at(slot).client);
+        let notice = match stream.notice? {
+            Sending::Greeting => Notice::Greeting {
+                form: stream.greeting,
+                resumes: stream.resumes,
+                id: client.id.as_str(),
+                retry: self.config.retry,
+            },
+            Sending::Task => {
+                let task = self.tasks.at(self.tasks.completion_at(client, stream.told)?);
+                Notice::Task(TaskNotice {
+                    dialect: stream.dialect,
+                    state: task.state,
+                    task: task.name.as_str(),
+                    client: client.id.as_str(),
+                    at: task.ended,
+                    detail: task.detail.as_ref().map(Text::as_str),
+                })
+            }
+            Sending::Gap => Notice::Gap(stream.gap),
+            Sending::Position => Notice::Greeting { form: Greeting::Position, resumes: Resumes::Nothing, id: "", retry: None },
+            Sending::Heartbeat => Notice::Heartbeat(self.config.heartbeat_comment),
+            Sending::Farewell => Notice::Farewell { retry: self.farewell_retry(slot) },
+        };
+        let id = stream.has_id.then_some(stream.id);
+        let id_len = id.map_or(0, log::numbered_id_len);
+        let len = id_len + notice.body_len();
+        if self.notices.bytes().len() < len && !self.notices.resize(len) {
+            return None;
+        }
+        let out = &mut self.notices.bytes_mut()[..len];
+        log::encode_numbered(out, self.log.epoch(), id, &notice);
+        Some(len)
+    }
+
+    /// Counts `written` bytes of the notice; how many notices are whole now.
+    pub(super) fn notice_written(&mut self, slot: u32, written: usize) -> usize {
+        let Some(len) = self.make_notice(slot) else {
+            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+            return 0;
+        };
+        let stream = self.directory.streams.at_mut(slot);
+        let offset = stream.offset as usize + written;
+        if offset < len {
+            stream.offset = offset as u32;
+            return 0;
+        }
+        stream.offset = 0;
+        match stream.notice.take() {
+            Some(Sending::Greeting) => stream.due.set(Due::GREETING, false),
+            Some(Sending::Gap) => stream.due.set(Due::GAP, false),
+            Some(Sending::Heartbeat) => stream.due.set(Due::HEARTBEAT, false),
+            Some(Sending::Farewell) => self.enter(slot, Phase::Closing(CloseReason::Drained)),
+            Some(Sending::Task) => {
+                let (told, client) = (stream.told, self.directory.connections.at(slot).client);
+                self.tasks.sent(self.directory.profiles.at(client), told);
+            }
+            Some(Sending::Position) | None => {}
+        }
+        1
+    }
+
+    /// The reconnection time that a connection is told with the farewell. Multiples of the golden ratio spread any number of slots
+    /// evenly.
+    fn farewell_retry(&self, slot: u32) -> u32 {
+        let (least, most) = self.draining.unwrap_or_default();
+        let spread = u64::from(most.saturating_sub(least));
+        let part = (u64::from(slot.wrapping_mul(0x9E37_79B9)) * (spread + 1)) >> 32;
+        least + part as u32
+    }
+}
 
 /// One frame of the engine's own, by reference.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,13 @@
 
 use core::fmt;
 
-use super::delivery::Phase;
-use super::directory::{Full, LabelKind, OfClient};
+use super::deadlines::Deadlines;
+use super::delivery::{Connection, Phase};
+use super::directory::{Full, LabelKind, Names};
 use super::log::{Entry, Scope};
 use super::{Engine, Stale};
 use crate::id::{ClientKey, ConnId, EventId, NameError, check_name, check_topic};
 use crate::storage::Storage;
-use crate::storage::slab::next;
 use crate::time::Instant;
 use crate::wire::Encode;
 
@@ -95,8 +95,10 @@ impl<S: Storage> Engine<S> {
         match target {
             Target::All => {
                 for slot in 0..self.directory.connections.used_slots() {
-                    if self.directory.connections.get(slot).is_some_and(|connection| !connection.silent) {
-                        self.mark(slot, sequence);
+                    if let Some(connection) = self.directory.connections.get_mut(slot)
+                        && !connection.silent
+                    {
+                        mark(connection, &mut self.deadlines, slot, sequence);
                     }
                 }
             }
@@ -143,9 +145,8 @@ impl<S: Storage> Engine<S> {
     }
 
     pub(super) fn mark_client(&mut self, client: u32, sequence: u64) {
-        let mut at = self.directory.clients.at(client).connections.first();
-        while let Some(conn) = at {
-            at = next::<OfClient, _, _>(&self.directory.connections, conn);
+        let mut connections = self.directory.connections_of(client);
+        while let Some(conn) = connections.next(&self.directory) {
             self.mark(conn, sequence);
         }
     }
@@ -188,19 +189,36 @@ impl<S: Storage> Engine<S> {
         if text.len() > limit as usize {
             return Err(PublishError::TooLong { limit });
         }
-        loop {
-            match self.directory.label(kind, text) {
-                Ok(label) => {
-                    self.directory.frame_added(label);
-                    return Ok(Scope::Label(label));
-                }
-                // Labels that only history knows give way to the present.
-                Err(full) if self.directory.history_can_give_way(kind) => match self.log.evict() {
-                    Some(entry) => self.let_go(entry),
-                    None => return Err(PublishError::Full(full)),
-                },
-                Err(full) => return Err(PublishError::Full(full)),
+        let names = match kind {
+            LabelKind::Group => Names { group: Some(text), ..Names::default() },
+            LabelKind::UserName => Names { user_name: Some(text), ..Names::default() },
+            LabelKind::Topic => Names { topics: &[text], ..Names::default() },
+        };
+        self.make_room_for(&names).map_err(PublishError::Full)?;
+        let label = self.directory.label(kind, text).map_err(PublishError::Full)?;
+        self.directory.frame_added(label);
+        Ok(Scope::Label(label))
+    }
+
+    /// Makes room for a label of each of these names. What only history names gives way to them: the oldest frames go, as many as
+    /// it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when that would not help; then none goes.
+    pub(super) fn make_room_for(&mut self, names: &Names<'_>) -> Result<(), Full> {
+        while !self.directory.has_room(names)? && self.log.len() > 0 {
+            self.evict();
+            while self.log.is_halved() {
+                self.evict();
             }
+        }
+        Ok(())
+    }
+
+    fn evict(&mut self) {
+        if let Some(entry) = self.log.evict() {
+            self.let_go(entry);
         }
     }
 
@@ -212,17 +230,22 @@ impl<S: Storage> Engine<S> {
 
     /// The frame `sequence` is for `conn`.
     fn mark(&mut self, conn: u32, sequence: u64) {
-        let connection = self.directory.connections.at_mut(conn);
-        if sequence < connection.cursor || connection.finishing {
-            return;
-        }
-        if connection.cursor > connection.until {
-            (connection.cursor, connection.found) = (sequence, !connection.silent);
-        }
-        connection.until = sequence;
-        if connection.phase == Phase::Idle {
-            self.enter(conn, Phase::Ready);
-        }
+        mark(self.directory.connections.at_mut(conn), &mut self.deadlines, conn, sequence);
+    }
+}
+
+/// The frame `sequence` is for `connection`, which stands in `slot`.
+fn mark<S: Storage>(connection: &mut Connection, deadlines: &mut Deadlines<S>, slot: u32, sequence: u64) {
+    if sequence < connection.cursor || connection.finishing {
+        return;
+    }
+    if connection.cursor > connection.until {
+        (connection.cursor, connection.found) = (sequence, !connection.silent);
+    }
+    connection.until = sequence;
+    if connection.phase == Phase::Idle {
+        connection.phase = Phase::Ready;
+        deadlines.enter(slot, Phase::Idle, Phase::Ready);
     }
 }
 

@@ -24,8 +24,8 @@
 //! assert!(found.find("", "bob_1").is_some());
 //! ```
 
-use super::delivery::{Connection, Phase};
-use super::directory::{LabelKind, Standing};
+use super::delivery::{Connection, Phase, Stream};
+use super::directory::{Client, LabelKind, Standing};
 use super::log::Scope;
 use super::publish::{PublishError, Target};
 use super::tasks::{TaskError, TaskState};
@@ -109,27 +109,28 @@ impl<S: Storage> Engine<S> {
     /// A registered client, to be kept. O(1).
     pub fn kept_client(&self, group: &str, id: &str) -> Option<KeptClient<'_>> {
         let key = self.find(group, id)?;
-        let client = self.directory.clients.at(key.slot);
+        let &Client { standing, dialect, .. } = self.directory.clients.at(key.slot);
+        let client = self.directory.profiles.at(key.slot);
         Some(KeptClient {
             key,
             group: self.directory.label_text(client.group),
             id: ClientId::new(client.id.as_str()).ok()?,
-            dialect: client.dialect,
+            dialect,
             registered: client.registered,
-            since: client.timed.then_some(client.since),
-            passing: client.standing == Standing::Passing,
+            since: self.deadlines.dormant_since(key.slot),
+            passing: standing == Standing::Passing,
         })
     }
 
     /// The topics of a client, and the first sequence number that it listens to each from, in the order it began.
     pub fn kept_topics(&self, client: ClientKey) -> impl Iterator<Item = (&str, u64)> {
-        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        let client = self.client(client).ok().map(|slot| self.directory.profiles.at(slot));
         client.into_iter().flat_map(|client| self.directory.subscriptions_of(client))
     }
 
     /// The tasks of a client, in the order they were submitted.
     pub fn kept_tasks(&self, client: ClientKey) -> impl Iterator<Item = KeptTask<'_>> {
-        let client = self.client(client).ok().map(|slot| self.directory.clients.at(slot));
+        let client = self.client(client).ok().map(|slot| self.directory.profiles.at(slot));
         client.into_iter().flat_map(|client| self.tasks.of(client)).map(|slot| {
             let task = self.tasks.at(slot);
             KeptTask {
@@ -192,10 +193,11 @@ impl<S: Storage> Engine<S> {
             return Ok(key);
         }
         let standing = if kept.passing { Standing::Passing } else { Standing::Registered };
-        let slot = self.directory.add_client(kept.group, kept.id, standing, kept.registered).map_err(RegisterError::Full)?;
+        let slot = self.add_client(kept.group, kept.id, standing, &[]).map_err(RegisterError::Full)?;
         self.directory.clients.at_mut(slot).dialect = kept.dialect;
+        self.directory.profiles.at_mut(slot).registered = kept.registered;
         if let Some(since) = kept.since.or((!kept.passing).then_some(now)) {
-            self.deadlines.arm_dormant_since(&mut self.directory.clients, slot, since);
+            self.deadlines.arm_dormant_since(slot, since);
         }
         Ok(self.directory.client_key(slot))
     }
@@ -207,7 +209,7 @@ impl<S: Storage> Engine<S> {
     /// [`ListenError`]; nothing was changed.
     pub fn restore_topic(&mut self, client: ClientKey, topic: &str, from: u64) -> Result<(), ListenError> {
         let slot = self.client(client).map_err(|Stale| ListenError::UnknownClient)?;
-        self.directory.listen(slot, topic, from).map(drop).map_err(ListenError::Full)
+        self.listen_from(slot, topic, from).map(drop).map_err(ListenError::Full)
     }
 
     /// A client that was restored waits for a task.
@@ -221,7 +223,7 @@ impl<S: Storage> Engine<S> {
             Some(detail) => Some(S::Detail::copy_of(detail).ok_or(TaskError::TooLarge)?),
             None => None,
         };
-        let row = self.tasks.submit(self.directory.clients.at_mut(slot), kept.name)?;
+        let row = self.tasks.submit(self.directory.profiles.at_mut(slot), kept.name)?;
         let row = self.tasks.at_mut(row);
         (row.state, row.detail, row.sequence) = (kept.state, detail, kept.sequence);
         (row.ended, row.sent) = (kept.ended, kept.sent);
@@ -260,10 +262,9 @@ impl<S: Storage> Engine<S> {
     pub fn restore_connection(&mut self, now: Instant, client: ClientKey, dialect: Dialect) -> Option<ConnId> {
         self.deadlines.advance(now);
         let slot = self.client(client).ok()?;
-        let connection = Connection::new(slot, dialect, self.deadlines.now(), self.log.last_sequence());
-        let conn = self.directory.add_connection(slot, connection).ok()?;
+        let conn = self.add_connection(Connection::new(slot, self.log.last_sequence()), Stream::new(dialect)).ok()?;
         if self.config.age == Age::SinceLeft {
-            self.deadlines.disarm(&mut self.directory.clients, slot, false);
+            self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
         }
         self.enter(conn, Phase::Idle);
         Some(self.directory.connection_id(conn))
@@ -274,7 +275,7 @@ impl<S: Storage> Engine<S> {
         self.deadlines.advance(now);
         for slot in 0..self.directory.clients.used_slots() {
             let client = self.directory.clients.get(slot);
-            if client.is_some_and(|client| client.standing == Standing::Passing && client.connection_count == 0) {
+            if client.is_some_and(|client| client.standing == Standing::Passing && client.connections.is_empty()) {
                 self.lost_last(slot);
             }
         }

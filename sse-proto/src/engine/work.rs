@@ -30,7 +30,7 @@ impl<S: Storage> Engine<S> {
         self.deadlines.advance(now);
         let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
         self.check_task(task)?;
-        self.tasks.submit(self.directory.clients.at_mut(slot), task)?;
+        self.tasks.submit(self.directory.profiles.at_mut(slot), task)?;
         Ok(())
     }
 
@@ -39,7 +39,7 @@ impl<S: Storage> Engine<S> {
         let Ok(slot) = self.client(client) else {
             return false;
         };
-        let client = self.directory.clients.at_mut(slot);
+        let client = self.directory.profiles.at_mut(slot);
         self.tasks.withdraw(client, task)
     }
 
@@ -61,7 +61,7 @@ impl<S: Storage> Engine<S> {
         let sequence = sequence.max(self.log.last_sequence() + 1);
         let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
         self.check_detail(progress)?;
-        let owner = self.directory.clients.at(slot);
+        let owner = self.directory.profiles.at(slot);
         let found = self.tasks.find(owner, task).ok_or(TaskError::UnknownTask)?;
         if self.tasks.at(found).state.has_ended() {
             return Err(TaskError::AlreadyEnded);
@@ -69,7 +69,7 @@ impl<S: Storage> Engine<S> {
         let detail = S::Detail::copy_of(progress).ok_or(TaskError::TooLarge)?;
         let row = self.tasks.at_mut(found);
         (row.state, row.detail) = (TaskState::Progress, Some(detail));
-        if owner.dialect == Dialect::Named {
+        if self.directory.clients.at(slot).dialect == Dialect::Named {
             self.tell(sequence, slot, task, TaskState::Progress, Some(progress));
         }
         Ok(())
@@ -110,8 +110,8 @@ impl<S: Storage> Engine<S> {
         let group = self.directory.find_label(LabelKind::Group, group);
         let mut under = label.map(|label| self.directory.under(label));
         while let Some(slot) = under.as_mut().and_then(|under| under.next(&self.directory)) {
-            let client = self.directory.clients.at(slot);
-            if client.standing != Standing::Issued && Some(client.group) == group {
+            let is_issued = self.directory.clients.at(slot).standing == Standing::Issued;
+            if !is_issued && Some(self.directory.profiles.at(slot).group) == group {
                 // A user name is no secret: what came of the task is for who submitted it.
                 let detail = detail.filter(|_| owner.is_some_and(|owner| owner.slot == slot));
                 self.tell(sequence, slot, task, state, detail);
@@ -148,7 +148,7 @@ impl<S: Storage> Engine<S> {
             Some(detail) => Some(S::Detail::copy_of(detail).ok_or(TaskError::TooLarge)?),
             None => None,
         };
-        let client = self.directory.clients.at_mut(slot);
+        let client = self.directory.profiles.at_mut(slot);
         let row = match self.tasks.find(client, task) {
             Some(row) if self.tasks.at(row).state.has_ended() => {
                 return Err(TaskError::AlreadyEnded);
@@ -163,12 +163,12 @@ impl<S: Storage> Engine<S> {
 
     /// Appends a frame that tells the client in `slot` of a task.
     fn tell(&mut self, sequence: u64, slot: u32, task: &str, state: TaskState, detail: Option<&str>) {
-        let client = self.directory.clients.at(slot);
+        let client = self.directory.profiles.at(slot);
         let Some(id) = S::Text::copy_of(client.id.as_str()) else {
             return;
         };
         let notice = Notice::Task(TaskNotice {
-            dialect: client.dialect,
+            dialect: self.directory.clients.at(slot).dialect,
             state,
             task,
             client: id.as_str(),

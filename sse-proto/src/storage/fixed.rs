@@ -153,7 +153,7 @@ const fn count(capacity: usize) -> u32 {
 }
 
 /// A string of at most `N` bytes, in place.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Text<const N: usize>(String<N>);
 
 impl<const N: usize> parts::Text for Text<N> {

@@ -4,11 +4,13 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
 
 use hashbrown::HashTable;
 
 use super::Storage;
-use super::parts::{Buffer, Index, Queue, Sealed, Table, Text};
+use super::parts::{self, Buffer, Index, Queue, Sealed, Table};
 use crate::config::Limits;
 use crate::engine::{Engine, RowSizes};
 
@@ -37,7 +39,7 @@ impl Storage for Heap {
         log_entries: u32::MAX,
     };
 
-    type Text = Box<str>;
+    type Text = Text;
     type Detail = Box<str>;
     type Connections<T> = Rows<T>;
     type Clients<T> = Rows<T>;
@@ -97,13 +99,80 @@ const INDEXED: usize = 11;
 /// Rows that an empty table keeps room for.
 const KEPT: usize = 64;
 
-impl Text for Box<str> {
+/// A string: a short one in place, so that it takes no allocation and who has the row has the text, a longer one on the heap.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Place);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Place {
+    Here(heapless::String<IN_PLACE, u8>),
+    There(Box<str>),
+}
+
+/// With its length and the mark which of both it is, 40 bytes. A user name of 11 bytes has room beside the 27 of an allocated id.
+const IN_PLACE: usize = 38;
+
+impl parts::Text for Text {
+    fn copy_of(text: &str) -> Option<Self> {
+        Some(Self(heapless::String::try_from(text).map_or_else(|_| Place::There(text.into()), Place::Here)))
+    }
+
+    fn as_str(&self) -> &str {
+        self
+    }
+}
+
+impl parts::Text for Box<str> {
     fn copy_of(text: &str) -> Option<Self> {
         Some(text.into())
     }
 
     fn as_str(&self) -> &str {
         self
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            Place::Here(text) => text,
+            Place::There(text) => text,
+        }
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self(Place::Here(heapless::String::new()))
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl From<Text> for alloc::string::String {
+    fn from(text: Text) -> Self {
+        match text.0 {
+            Place::Here(text) => Self::from(text.as_str()),
+            Place::There(text) => text.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
     }
 }
 

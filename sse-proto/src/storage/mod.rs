@@ -66,8 +66,8 @@ pub(crate) mod parts {
     /// Keeps [`Storage`](super::Storage) closed.
     pub trait Sealed {}
 
-    /// A string of bounded length.
-    pub trait Text: Sized {
+    /// A string of bounded length. The default is none of it.
+    pub trait Text: Default {
         /// A copy of `text`, or `None` when it is too long for this storage.
         fn copy_of(text: &str) -> Option<Self>;
         /// The string.

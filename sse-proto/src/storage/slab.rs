@@ -24,10 +24,32 @@ const MOST: usize = u32::MAX as usize;
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "a sealed trait's associated types name it")]
 pub struct Slot<T> {
-    value: Option<T>,
+    cell: Cell<T>,
     /// How often the slot was emptied.
     generation: u32,
-    next_free: Place,
+}
+
+#[derive(Debug)]
+enum Cell<T> {
+    Used(T),
+    /// And the slot that is to be used after it.
+    Free(Place),
+}
+
+impl<T> Slot<T> {
+    fn value(&self) -> Option<&T> {
+        match &self.cell {
+            Cell::Used(value) => Some(value),
+            Cell::Free(_) => None,
+        }
+    }
+
+    fn value_mut(&mut self) -> Option<&mut T> {
+        match &mut self.cell {
+            Cell::Used(value) => Some(value),
+            Cell::Free(_) => None,
+        }
+    }
 }
 
 /// A table whose slots are used again; each use has a generation of its own.
@@ -57,30 +79,32 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     pub(crate) fn insert(&mut self, value: T) -> Option<u32> {
         let Some(slot) = slot(self.first_free) else {
             let slot = self.slots.rows().len() as u32;
-            self.slots.push(Slot { value: Some(value), generation: self.generation, next_free: None }).ok()?;
+            self.slots.push(Slot { cell: Cell::Used(value), generation: self.generation }).ok()?;
             self.len += 1;
             return Some(slot);
         };
-        let free = &mut self.slots.rows_mut()[slot as usize];
-        self.first_free = free.next_free;
-        free.value = Some(value);
+        if let Cell::Free(next) = core::mem::replace(&mut self.slots.rows_mut()[slot as usize].cell, Cell::Used(value)) {
+            self.first_free = next;
+        }
         self.len += 1;
         Some(slot)
     }
 
     /// Empties `slot`. O(1), and O(slots) when it was the last: then their memory is given back.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
-        let row = self.slots.rows_mut().get_mut(slot as usize)?;
-        let value = row.value.take()?;
+        let row = self.slots.rows_mut().get_mut(slot as usize).filter(|row| row.value().is_some())?;
+        let cell = core::mem::replace(&mut row.cell, Cell::Free(self.first_free));
         row.generation = row.generation.wrapping_add(1);
-        row.next_free = self.first_free;
         self.generation = self.generation.max(row.generation);
         self.first_free = place(slot);
         self.len -= 1;
         if self.len == 0 && self.slots.give_back() {
             self.first_free = None;
         }
-        Some(value)
+        match cell {
+            Cell::Used(value) => Some(value),
+            Cell::Free(_) => None,
+        }
     }
 
     /// The value in `slot`.
@@ -89,17 +113,22 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     ///
     /// When the slot is empty: lists and indexes hold used slots only.
     pub(crate) fn at(&self, slot: u32) -> &T {
-        self.slots.rows()[slot as usize].value.as_ref().expect("a listed slot is in use")
+        self.slots.rows()[slot as usize].value().expect("a listed slot is in use")
     }
 
     /// Like [`at`](Self::at), to change.
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
-        self.slots.rows_mut()[slot as usize].value.as_mut().expect("a listed slot is in use")
+        self.slots.rows_mut()[slot as usize].value_mut().expect("a listed slot is in use")
     }
 
     /// The value in `slot`, if the slot is in use.
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
-        self.slots.rows().get(slot as usize)?.value.as_ref()
+        self.slots.rows().get(slot as usize)?.value()
+    }
+
+    /// Like [`get`](Self::get), to change.
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.rows_mut().get_mut(slot as usize)?.value_mut()
     }
 
     /// How many slots were ever in use: all used ones are below.
@@ -109,7 +138,7 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
 
     /// Whether `slot` is in use in `generation`.
     pub(crate) fn holds(&self, slot: u32, generation: u32) -> bool {
-        self.slots.rows().get(slot as usize).is_some_and(|row| row.generation == generation && row.value.is_some())
+        self.slots.rows().get(slot as usize).is_some_and(|row| row.generation == generation && row.value().is_some())
     }
 
     /// The generation of `slot`.
@@ -129,7 +158,50 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
 
     /// Used slots in slot order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.slots.rows().iter().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value.as_ref()?)))
+        self.slots.rows().iter().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value()?)))
+    }
+}
+
+/// A row for each slot of a slab, apart from it: what is looked at together lies together, and the less of it there is, the more of it
+/// a cache holds.
+#[derive(Debug)]
+pub(crate) struct Column<T, B> {
+    rows: B,
+    values: PhantomData<T>,
+}
+
+impl<T, B: Table<T>> Column<T, B> {
+    pub(crate) const EMPTY: Self = Self { rows: B::EMPTY, values: PhantomData };
+
+    /// As [`Slab::limit_to`], with the slab's limit.
+    pub(crate) fn limit_to(&mut self, limit: usize) {
+        self.rows.limit_to(limit.min(MOST));
+    }
+
+    /// The slab put something into `slot`.
+    pub(crate) fn put(&mut self, slot: u32, value: T) {
+        match self.rows.rows_mut().get_mut(slot as usize) {
+            Some(row) => *row = value,
+            None => {
+                let pushed = self.rows.push(value).is_ok();
+                debug_assert!(pushed && self.rows.rows().len() == slot as usize + 1, "it has a row for each slot");
+            }
+        }
+    }
+
+    /// The slab emptied a slot: if all of them, and gave their memory back, this gives its own back.
+    pub(crate) fn follow<U, C: Table<Slot<U>>>(&mut self, slab: &Slab<U, C>) {
+        if slab.used_slots() == 0 {
+            self.rows.give_back();
+        }
+    }
+
+    pub(crate) fn at(&self, slot: u32) -> &T {
+        &self.rows.rows()[slot as usize]
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
+        &mut self.rows.rows_mut()[slot as usize]
     }
 }
 
@@ -148,6 +220,32 @@ impl Link {
 pub(crate) trait Linked<K> {
     fn link(&self) -> &Link;
     fn link_mut(&mut self) -> &mut Link;
+}
+
+/// Rows that a list of kind `K` is threaded through.
+pub(crate) trait Links<K> {
+    fn link(&self, slot: u32) -> &Link;
+    fn link_mut(&mut self, slot: u32) -> &mut Link;
+}
+
+impl<K, T: Linked<K>, B: Table<Slot<T>>> Links<K> for Slab<T, B> {
+    fn link(&self, slot: u32) -> &Link {
+        self.at(slot).link()
+    }
+
+    fn link_mut(&mut self, slot: u32) -> &mut Link {
+        self.at_mut(slot).link_mut()
+    }
+}
+
+impl<K, T: Linked<K>, B: Table<T>> Links<K> for Column<T, B> {
+    fn link(&self, slot: u32) -> &Link {
+        self.at(slot).link()
+    }
+
+    fn link_mut(&mut self, slot: u32) -> &mut Link {
+        self.at_mut(slot).link_mut()
+    }
 }
 
 /// A doubly linked list through the slots of a slab; `K` names the link it uses. Every operation is O(1).
@@ -176,32 +274,44 @@ impl<K> List<K> {
         self.first.is_none()
     }
 
-    pub(crate) fn push_back<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, new: u32) {
-        *slab.at_mut(new).link_mut() = Link { prev: self.last, next: None };
+    /// Whether `this` is in this list, if it is in one by that link at all.
+    pub(crate) fn holds(&self, links: &impl Links<K>, this: u32) -> bool {
+        self.first == place(this) || links.link(this).prev.is_some()
+    }
+
+    pub(crate) fn push_back(&mut self, links: &mut impl Links<K>, new: u32) {
+        *links.link_mut(new) = Link { prev: self.last, next: None };
         match slot(self.last) {
-            Some(last) => slab.at_mut(last).link_mut().next = place(new),
+            Some(last) => links.link_mut(last).next = place(new),
             None => self.first = place(new),
         }
         self.last = place(new);
     }
 
-    /// Takes `old`, which is in this list, out of it.
-    pub(crate) fn remove<T: Linked<K>, B: Table<Slot<T>>>(&mut self, slab: &mut Slab<T, B>, old: u32) {
-        let Link { prev, next } = core::mem::replace(slab.at_mut(old).link_mut(), Link::OUT);
-        match slot(prev) {
-            Some(prev) => slab.at_mut(prev).link_mut().next = next,
-            None => self.first = next,
+    /// Takes `old`, which is in this list, out of it. When it was the first, the one after it is not touched, and keeps what it
+    /// thinks is before it: nobody asks the first for that.
+    pub(crate) fn remove(&mut self, links: &mut impl Links<K>, old: u32) {
+        let Link { prev, next } = core::mem::replace(links.link_mut(old), Link::OUT);
+        if self.first == place(old) {
+            self.first = next;
+            if next.is_none() {
+                self.last = None;
+            }
+            return;
+        }
+        if let Some(prev) = slot(prev) {
+            links.link_mut(prev).next = next;
         }
         match slot(next) {
-            Some(next) => slab.at_mut(next).link_mut().prev = prev,
+            Some(next) => links.link_mut(next).prev = prev,
             None => self.last = prev,
         }
     }
 }
 
 /// The slot after `this` in its list of kind `K`.
-pub(crate) fn next<K, T: Linked<K>, B: Table<Slot<T>>>(slab: &Slab<T, B>, this: u32) -> Option<u32> {
-    slot(slab.at(this).link().next)
+pub(crate) fn next<K>(links: &impl Links<K>, this: u32) -> Option<u32> {
+    slot(links.link(this).next)
 }
 
 /// Names the link field that a list of kind `$kind` uses in `$node`.

@@ -259,7 +259,8 @@ fn begin<S: Storage>(config: &Config, epoch: Epoch, hash_key: [u64; 2]) -> Box<E
     Box::new(Engine::new(config.clone(), epoch, hash_key).expect("the limits fit each other and the storage"))
 }
 
-fn boxed<T: AsRef<str>>(output: Output<T>) -> Output<Box<str>> {
+/// The same, whatever the storage.
+pub(crate) fn boxed<T: AsRef<str>>(output: Output<T>) -> Output<Box<str>> {
     match output {
         Output::Write(conn) => Output::Write(conn),
         Output::Close { conn, client, reason, last } => Output::Close { conn, client, reason, last },

@@ -18,6 +18,7 @@ use sse_proto::{
 };
 
 use self::both::Both;
+pub(crate) use self::both::boxed;
 use self::wire::{Wire, text};
 use crate::model::{Model, Next};
 

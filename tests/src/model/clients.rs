@@ -26,7 +26,7 @@ impl Model {
             let oldest = self.clients.iter().position(|c| c.standing == Standing::Issued);
             self.clients.remove(oldest.expect("one is issued"));
         }
-        self.room_for_client(group, name).map_err(IdError::Full)
+        self.room_for_client(group, name, &[]).map_err(IdError::Full)
     }
 
     /// An id was allocated.
@@ -65,7 +65,6 @@ impl Model {
         if !wish.replace && has as u32 >= limits.connections_per_client {
             return Err(full(Full::ConnectionsOfClient));
         }
-        let mut labels = self.labels();
         let (listens, wanted): (BTreeSet<&str>, BTreeSet<&str>) = (
             known.into_iter().flat_map(|c| c.topics.iter().map(|s| s.topic.as_str())).collect(),
             wish.topics.iter().copied().collect(),
@@ -76,20 +75,10 @@ impl Model {
         {
             return Err(full(Full::Subscriptions));
         }
-        let new_topics = wanted.iter().filter(|topic| !labels.contains(&(Kind::Topic, topic.to_string()))).count();
-        let topics = labels.iter().filter(|(kind, _)| *kind == Kind::Topic).count();
-        if topics + new_topics > limits.topics as usize || labels.len() + new_topics > self.label_limit() {
-            return Err(full(Full::Topics));
+        match known {
+            Some(_) => self.room_for_labels(&topics(wish.topics)).map_err(full),
+            None => self.room_for_client(wish.group, wish.id.user_name(), wish.topics).map_err(full),
         }
-        if known.is_none() {
-            self.room_for_client(wish.group, wish.id.user_name()).map_err(full)?;
-            labels.insert((Kind::Group, wish.group.into()));
-            labels.insert((Kind::UserName, wish.id.user_name().into()));
-            if labels.len() + new_topics > self.label_limit() {
-                return Err(full(Full::Topics));
-            }
-        }
-        Ok(())
     }
 
     /// The engine registered, and gave these ids. Returns what else it should have said: `returning` and `gap`.
@@ -345,28 +334,41 @@ impl Model {
         }
     }
 
-    pub(super) fn room_for_label(&self, kind: Kind, text: &str) -> Result<(), Full> {
-        let labels = self.labels();
-        let (limit, full) = self.limit_of(kind);
-        let of_kind = labels.iter().filter(|(other, _)| *other == kind).count();
-        if labels.contains(&(kind, text.into())) || (of_kind < limit && labels.len() < self.label_limit()) {
-            Ok(())
-        } else {
-            Err(full)
-        }
-    }
-
-    pub(super) fn room_for_client(&self, group: &str, name: &str) -> Result<(), Full> {
-        if self.clients.len() >= self.config.limits.clients as usize {
-            return Err(Full::Clients);
-        }
-        self.room_for_label(Kind::Group, group)?;
-        let mut labels = self.labels();
-        labels.insert((Kind::Group, group.into()));
-        labels.insert((Kind::UserName, name.into()));
-        if labels.len() > self.label_limit() {
-            return Err(Full::Clients);
+    /// Room for labels: if there is none, the oldest frames go until there is, but only if that helps.
+    pub(super) fn room_for_labels(&mut self, wanted: &[(Kind, String)]) -> Result<(), Full> {
+        while self.fit(self.labels(), wanted).is_err() {
+            self.fit(self.labels_here(), wanted)?;
+            self.evict();
+            while self.kept().first().is_some_and(|frame| frame.sequence <= self.evicted) {
+                self.evict();
+            }
         }
         Ok(())
     }
+
+    fn fit(&self, mut labels: BTreeSet<(Kind, String)>, wanted: &[(Kind, String)]) -> Result<(), Full> {
+        for (kind, text) in wanted {
+            if labels.insert((*kind, text.clone())) {
+                let of_kind = labels.iter().filter(|(other, _)| other == kind).count();
+                let (limit, full) = self.limit_of(*kind);
+                if of_kind > limit || labels.len() > self.label_limit() {
+                    return Err(full);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn room_for_client(&mut self, group: &str, name: &str, wanted: &[&str]) -> Result<(), Full> {
+        if self.clients.len() >= self.config.limits.clients as usize {
+            return Err(Full::Clients);
+        }
+        let mut labels = vec![(Kind::Group, group.into()), (Kind::UserName, name.into())];
+        labels.extend(topics(wanted));
+        self.room_for_labels(&labels)
+    }
+}
+
+fn topics(topics: &[&str]) -> Vec<(Kind, String)> {
+    topics.iter().map(|topic| (Kind::Topic, (*topic).to_owned())).collect()
 }

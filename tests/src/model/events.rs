@@ -26,7 +26,7 @@ impl Model {
         {
             return Err(ListenError::Full(Full::Subscriptions));
         }
-        self.room_for_label(Kind::Topic, topic).map_err(ListenError::Full)?;
+        self.room_for_labels(&[(Kind::Topic, topic.into())]).map_err(ListenError::Full)?;
         self.subscribe(at, topic, self.last_sequence + 1);
         Ok(true)
     }
@@ -101,18 +101,7 @@ impl Model {
             Target::Topic(topic) => label(Kind::Topic, topic, limits.topic_bytes)?,
         };
         if let Scope::Label(kind, text) = &scope {
-            let (kind, text) = (*kind, text.clone());
-            let here = self.labels_here();
-            let wanted = (kind, text.clone());
-            // Labels that only history knows give way, if that helps.
-            let of_kind = here.iter().filter(|(other, _)| *other == kind).count();
-            let (limit, full) = self.limit_of(kind);
-            if !self.labels().contains(&wanted) && (of_kind >= limit || here.len() >= self.label_limit()) {
-                return Err(PublishError::Full(full));
-            }
-            while self.room_for_label(kind, &text).is_err() {
-                self.evict();
-            }
+            self.room_for_labels(&[(*kind, text.clone())]).map_err(PublishError::Full)?;
         }
         self.append(sequence, scope, bytes, own_id, false);
         self.deliver(self.history.len() - 1, target);

@@ -91,6 +91,7 @@ impl<H: Home> World<'_, H> {
             open: true,
             dead: false,
             done: false,
+            finished: None,
             full: false,
             reading: false,
             head_at: 0,
@@ -186,7 +187,13 @@ impl<H: Home> World<'_, H> {
                     CloseReason::Drained => {
                         assert!(self.draining.is_some() && link.last == *b"\n\n", "{conn:?} ends within a frame")
                     }
-                    _ => {}
+                    CloseReason::Unregistered if link.finished.is_some() => {
+                        self.count("closed: finished");
+                        let link = &self.links[number as usize];
+                        assert!(self.is_given_up(link) || link.last == *b"\n\n", "{conn:?} ends within a frame");
+                    }
+                    // It need not have brought everything.
+                    _ => self.links[number as usize].finished = None,
                 }
                 self.count(match reason {
                     CloseReason::Stalled => "closed: stalled",
@@ -227,10 +234,10 @@ impl<H: Home> World<'_, H> {
         let mut written = 0;
         loop {
             let room = self.plan.window.saturating_sub(link.buffer.len() + written);
-            let pending = !hub.engine().is_caught_up(conn);
+            let pending = !hub.is_caught_up(conn);
             let taken = hub.write(now, conn, room, self.plan.slices, &mut sink).expect("it is open");
             if pending {
-                let moved = taken > 0 || hub.engine().is_caught_up(conn);
+                let moved = taken > 0 || hub.is_caught_up(conn);
                 link.since = if moved { self.told } else { link.since };
             }
             written += taken;
@@ -292,12 +299,17 @@ impl<H: Home> World<'_, H> {
         known.left = self.told;
         assert_eq!(left.last, known.connections == 0, "the last connection of {key:?}");
         let hub = self.hub.as_ref().expect("there is a hub");
-        if left.last && !hub.engine().is_known(key) {
+        if left.last && !hub.is_known(key) {
             self.known.remove(&key);
             if self.truth.clients[client as usize].key == Some(key) {
                 self.truth.forget(client);
             }
         }
+    }
+
+    /// The application gave up the client as it was when the connection came.
+    pub(super) fn is_given_up(&self, link: &Link) -> bool {
+        self.truth.clients[link.client as usize].key != Some(link.key)
     }
 
     /// The driver looks again at `at`.
@@ -316,7 +328,7 @@ impl<H: Home> World<'_, H> {
         let millis = |time: Option<core::time::Duration>| time.map_or(u64::MAX, |time| time.as_millis() as u64);
         for &number in self.open.iter().flatten() {
             let link = &self.links[number as usize];
-            let idle = hub.engine().is_caught_up(link.conn);
+            let idle = hub.is_caught_up(link.conn);
             let limit = if idle { millis(config.heartbeat) } else { millis(config.write_stall) };
             let since = self.told - link.since;
             let what = if idle { "silent" } else { "stalled" };

@@ -1,23 +1,31 @@
-//! The hub of a world: the engine alone, its heap watched, or the engine with the naive model in step.
+//! The hub of a world: the engine alone, on the heap, which is watched, or in fixed memory; or the engine with the naive model in step.
 
+use sse_proto::storage::fixed::{
+    Clients, Connections, DetailBytes, Fixed, FrameBytes, Labels, LogBytes, LogEntries, Subscriptions, Tasks, TextBytes,
+};
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, ListenError, Outcome, Output,
-    PublishError, RegisterError, Registered, Registration, Stale, Target, TaskError, Usage,
+    ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, Limits, ListenError, Outcome, Output,
+    PublishError, RegisterError, Registered, Registration, Stale, Storage, Target, TaskError, Usage,
 };
 
-use crate::harness::Harness;
+use crate::harness::{Harness, boxed};
 use crate::heap::live;
 
 /// What a world asks of a hub: the verbs of the engine, and one that writes.
 #[expect(missing_docs, reason = "each does what the method of that name of `Engine` does")]
 pub trait Home: Sized {
     fn open(config: Config, epoch: Epoch) -> Self;
-    fn engine(&self) -> &Engine<Heap>;
+    fn usage(&self) -> Usage;
+    fn poll_timeout(&self) -> Option<Instant>;
+    fn last_event_id(&self) -> EventId;
+    fn is_known(&self, client: ClientKey) -> bool;
+    fn is_caught_up(&self, conn: ConnId) -> bool;
     fn handle_timeout(&mut self, now: Instant);
     fn poll_output(&mut self) -> Option<Output<Box<str>>>;
     fn register(&mut self, now: Instant, wish: &Registration<'_>) -> Result<Registered, RegisterError>;
     fn handle_disconnect(&mut self, now: Instant, conn: ConnId) -> Result<Left, Stale>;
+    fn finish(&mut self, now: Instant, conn: ConnId) -> Result<(), Stale>;
     fn publish(&mut self, now: Instant, skip: u64, target: Target<'_>, event: &Event<'_>) -> Result<EventId, PublishError>;
     fn listen(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, ListenError>;
     fn unlisten(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, Stale>;
@@ -34,26 +42,54 @@ pub trait Home: Sized {
 
     /// What the engine holds of the heap is within what it says it may, if the heap is watched.
     fn check_memory(&self) {}
+}
 
-    fn usage(&self) -> Usage {
-        self.engine().usage()
+/// As large as the limits of small worlds ever are, but for those whose log is roomy.
+pub type SmallTables = Fixed<
+    Connections<32>,
+    Clients<26>,
+    Labels<34>,
+    Subscriptions<130>,
+    Tasks<120>,
+    DetailBytes<16>,
+    LogBytes<4_096>,
+    LogEntries<64>,
+    FrameBytes<512>,
+    TextBytes<64>,
+>;
+
+/// Storage that says how much of the heap an engine on it may hold.
+pub trait Bounded: Storage {
+    /// In bytes, with these limits: from this, which it takes at once, to this.
+    fn bounds(limits: &Limits) -> (u64, u64);
+}
+
+impl Bounded for Heap {
+    fn bounds(limits: &Limits) -> (u64, u64) {
+        let bounds = Engine::<Heap>::memory_bounds(limits);
+        let tables = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
+        // And the place where notices are made: one frame.
+        (u64::from(limits.log_bytes), tables + u64::from(limits.frame_bytes))
     }
+}
 
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.engine().poll_timeout()
+impl Bounded for SmallTables {
+    fn bounds(_: &Limits) -> (u64, u64) {
+        let itself = size_of::<Engine<Self>>() as u64;
+        (itself, itself)
     }
 }
 
 /// The engine alone, and how much of the heap it holds: only when [`Counting`](crate::heap::Counting) is installed.
-pub struct Bare {
-    engine: Engine<Heap>,
+pub struct Bare<S: Storage = Heap> {
+    engine: Box<Engine<S>>,
     watched: bool,
     held: isize,
     most: u64,
 }
 
-impl Bare {
-    fn within<R>(&mut self, call: impl FnOnce(&mut Engine<Heap>) -> R) -> R {
+impl<S: Storage> Bare<S> {
+    fn within<R>(&mut self, call: impl FnOnce(&mut Engine<S>) -> R) -> R {
         let before = live();
         let answer = call(&mut self.engine);
         self.held += live() - before;
@@ -61,22 +97,35 @@ impl Bare {
     }
 }
 
-impl Home for Bare {
+impl<S: Bounded> Home for Bare<S> {
     fn open(config: Config, epoch: Epoch) -> Self {
-        let bounds = Engine::<Heap>::memory_bounds(&config.limits);
-        // And the place where notices are made: one frame.
-        let most = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
-        let most = most + u64::from(config.limits.frame_bytes);
-        let (before, log_bytes) = (live(), config.limits.log_bytes);
-        let engine = Engine::new(config, epoch, [1, 2]).expect("the limits fit each other");
+        let (least, most) = S::bounds(&config.limits);
+        let before = live();
+        let engine = Box::new(Engine::new(config, epoch, [1, 2]).expect("the limits fit each other and the storage"));
         let held = live() - before;
-        let watched = held != 0;
-        assert!(!watched || held >= log_bytes as isize, "a log of {log_bytes} bytes takes {held}");
-        Self { engine, watched, held, most }
+        let watched = held > size_of::<Engine<Heap>>() as isize;
+        assert!(!watched || held as u64 >= least, "an engine that takes {least} bytes at once takes {held}");
+        Self { engine, watched, held, most: most + size_of::<Engine<Heap>>() as u64 }
     }
 
-    fn engine(&self) -> &Engine<Heap> {
-        &self.engine
+    fn usage(&self) -> Usage {
+        self.engine.usage()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.engine.poll_timeout()
+    }
+
+    fn last_event_id(&self) -> EventId {
+        self.engine.last_event_id()
+    }
+
+    fn is_known(&self, client: ClientKey) -> bool {
+        self.engine.is_known(client)
+    }
+
+    fn is_caught_up(&self, conn: ConnId) -> bool {
+        self.engine.is_caught_up(conn)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -84,7 +133,7 @@ impl Home for Bare {
     }
 
     fn poll_output(&mut self) -> Option<Output<Box<str>>> {
-        let output = self.within(Engine::poll_output);
+        let output = self.within(|engine| engine.poll_output().map(boxed));
         if let Some(Output::Expired { id, .. } | Output::Unused { id }) = &output {
             // The caller's from now on.
             self.held -= if self.watched { id.len() as isize } else { 0 };
@@ -98,6 +147,10 @@ impl Home for Bare {
 
     fn handle_disconnect(&mut self, now: Instant, conn: ConnId) -> Result<Left, Stale> {
         self.within(|engine| engine.handle_disconnect(now, conn))
+    }
+
+    fn finish(&mut self, now: Instant, conn: ConnId) -> Result<(), Stale> {
+        self.within(|engine| engine.finish(now, conn))
     }
 
     fn publish(&mut self, now: Instant, skip: u64, target: Target<'_>, event: &Event<'_>) -> Result<EventId, PublishError> {
@@ -120,7 +173,7 @@ impl Home for Bare {
     }
 
     fn allocate(&mut self, now: Instant, name: &str, entropy: [u8; 32]) -> Result<String, IdError> {
-        let answer = self.within(|engine| engine.allocate_id(now, "", name, &entropy).map(String::from));
+        let answer = self.within(|engine| engine.allocate_id(now, "", name, &entropy).map(|id| String::from(id.as_ref())));
         // The caller's from now on.
         self.held -= answer.as_ref().map_or(0, |id| if self.watched { id.len() as isize } else { 0 });
         answer
@@ -179,8 +232,24 @@ impl Home for Harness {
         Self::with_epoch(config, epoch)
     }
 
-    fn engine(&self) -> &Engine<Heap> {
-        Self::engine(self)
+    fn usage(&self) -> Usage {
+        self.engine().usage()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.engine().poll_timeout()
+    }
+
+    fn last_event_id(&self) -> EventId {
+        self.engine().last_event_id()
+    }
+
+    fn is_known(&self, client: ClientKey) -> bool {
+        self.engine().is_known(client)
+    }
+
+    fn is_caught_up(&self, conn: ConnId) -> bool {
+        self.engine().is_caught_up(conn)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -199,6 +268,11 @@ impl Home for Harness {
     fn handle_disconnect(&mut self, now: Instant, conn: ConnId) -> Result<Left, Stale> {
         self.clock(now.as_millis());
         self.disconnect(conn)
+    }
+
+    fn finish(&mut self, now: Instant, conn: ConnId) -> Result<(), Stale> {
+        self.clock(now.as_millis());
+        Self::finish(self, conn)
     }
 
     fn publish(&mut self, now: Instant, skip: u64, target: Target<'_>, event: &Event<'_>) -> Result<EventId, PublishError> {

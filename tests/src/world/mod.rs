@@ -33,7 +33,7 @@ use sse_proto::client::{Head, Output, State};
 use sse_proto::{ClientKey, Epoch, Instant};
 
 use self::chance::chance;
-pub use self::home::{Bare, Home};
+pub use self::home::{Bare, Home, SmallTables};
 use self::network::Link;
 use self::page::{Heard, Page};
 pub use self::plan::{Plan, Step};
@@ -443,6 +443,7 @@ impl<'p, H: Home> World<'p, H> {
             self.later(u64::from(every), Due::Read { link: number });
         } else if !link.open {
             link.done = true;
+            self.check_finished(number);
             let page_now = self.pages[page as usize].time(self.now);
             if self.pages[page as usize].attempt == attempt
                 && let Some(source) = &mut self.pages[page as usize].source
@@ -457,6 +458,16 @@ impl<'p, H: Home> World<'p, H> {
             let conn = link.conn;
             self.write(conn);
             self.turn();
+        }
+    }
+
+    /// A connection that the application ended has brought everything that was published before.
+    fn check_finished(&self, number: u32) {
+        let link = &self.links[number as usize];
+        let (page, Some(finished)) = (&self.pages[link.page as usize], link.finished) else { return };
+        if page.link == Some(number) && page.memory.start.is_some() && !page.memory.gap && !self.is_given_up(link) {
+            let lost = self.truth.owed(link.client, None, page.memory.next, finished);
+            assert_eq!(lost, None, "{:?} ended before an event that it was to bring", link.conn);
         }
     }
 
@@ -475,7 +486,14 @@ impl<'p, H: Home> World<'p, H> {
                 self.note(|| format!("page {page_number} hears {what:?}"));
             }
             match what {
-                Heard::Event { .. } => self.events += 1,
+                Heard::Event { number: event, .. } => {
+                    self.events += 1;
+                    let finished = self.links[number as usize].finished;
+                    assert!(
+                        finished.is_none_or(|end| *event < end),
+                        "event {event} came on a connection that was to end before"
+                    );
+                }
                 Heard::Gap { reason, .. } => {
                     assert!(!self.plan.calm, "a gap although nothing was lost: {reason:?}");
                     self.count(match reason {

@@ -19,6 +19,8 @@ pub(super) struct Link {
     pub(super) dead: bool,
     /// The last byte was drawn from it, or it broke.
     pub(super) done: bool,
+    /// It was to end after the events before this number.
+    pub(super) finished: Option<u32>,
     /// The hub's socket takes no more.
     pub(super) full: bool,
     /// A read of the page is on its way.

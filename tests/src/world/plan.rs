@@ -107,6 +107,10 @@ pub enum Step {
         client: u32,
         end_streams: bool,
     },
+    /// The connection of a page ends once it was given what was published until now.
+    Finish {
+        page: u32,
+    },
     Allocate,
     Sweep,
     /// The connection breaks, anywhere; the hub notices later.
@@ -283,6 +287,7 @@ impl Plan {
         add(each / 50, &mut |dice| Step::Reload { page: dice.below(each) as u32 });
         add(each / 100, &mut |dice| Step::Unregister { client: dice.below(each) as u32, end_streams: dice.one_in(2) });
         add(each / 100, &mut |_| Step::Allocate);
+        add(each / 100, &mut |dice| Step::Finish { page: dice.below(each) as u32 });
         add(20, &mut |_| Step::Burst { count: 700 });
         add(2, &mut |dice| Step::ClockJump { millis: dice.between(1_000, 7_200_000) });
         add(2, &mut |dice| Step::ClockBack { millis: dice.between(1_000, 1_800_000) });
@@ -345,7 +350,7 @@ fn small_config(dice: &mut Dice, calm: bool, span: u64, clients: u32, pages: u32
         topics_per_client: TOPICS + u32::from(LOOSE),
         subscriptions: (clients + spare) * (TOPICS + u32::from(LOOSE)),
         tasks_per_client: steps.max(1),
-        tasks: (clients + spare) * steps.max(1),
+        tasks: steps.max(1),
         name_bytes: 64,
         topic_bytes: 16,
         frame_bytes: 512,
@@ -403,6 +408,7 @@ fn step(dice: &mut Dice, calm: bool, clients: u32, pages: u32) -> Step {
         83..=86 => Step::Reload { page },
         87..=88 if !calm => Step::Crash { down: dice.pick(&[0, 100, 5_000]) },
         89 if !calm => Step::Drain { spread: 2_000, down: 1_000 },
+        90 => Step::Finish { page },
         87..=91 => Step::ClockJump { millis: dice.pick(&[700, 20_000, 4_000_000]) },
         92..=94 => Step::ClockBack { millis: dice.pick(&[1, 900, 20_000]) },
         95 => Step::PageClockBack { page, millis: 2_000 },

@@ -5,6 +5,7 @@ use sse_proto::{ClientKey, EventId, Outcome, Target};
 
 use super::chance::chance;
 use super::driver::group;
+use super::network::Link;
 use super::plan::What;
 use super::truth::loose;
 use super::{Due, Home, Step, World};
@@ -67,8 +68,8 @@ impl<H: Home> World<'_, H> {
                 let Some(number) = self.pages[page as usize].link else { return };
                 let link = &self.links[number as usize];
                 let (client, conn) = (link.client, link.conn);
-                // What was given up hears nothing any more.
-                if !link.open || self.truth.clients[client as usize].key != Some(link.key) {
+                // What was given up hears nothing any more, nor does what is to end.
+                if !link.open || self.is_given_up(link) || link.finished.is_some() {
                     return;
                 }
                 if let Some(id) = self.publish(Target::Connection(conn), what) {
@@ -86,6 +87,16 @@ impl<H: Home> World<'_, H> {
                     let now = self.clock();
                     self.hub().publish(now, 0, Target::Clients(&[]), &event).expect("it can be published");
                 }
+            }
+            Step::Finish { page } => {
+                let Some(number) = self.pages[page as usize].link else { return };
+                let Link { conn, open, .. } = self.links[number as usize];
+                if !open {
+                    return;
+                }
+                let (now, next) = (self.clock(), self.truth.next());
+                self.hub().finish(now, conn).expect("it is open");
+                self.links[number as usize].finished.get_or_insert(next);
             }
             Step::Allocate => {
                 let now = self.clock();
@@ -141,14 +152,14 @@ impl<H: Home> World<'_, H> {
                 let task = oldest.unwrap_or_else(|| self.submit(client, key));
                 let outcome = if failed { Outcome::Failed("no ^ reason") } else { Outcome::Completed(Some("{\"all\":1}")) };
                 self.hub().complete(now, key, &format!("k{task}"), outcome).expect("it waits for it");
-                let id = self.hub().engine().last_event_id();
+                let id = self.hub().last_event_id();
                 self.truth.complete(id, task, client);
             }
             Step::Unregister { end_streams, .. } => {
                 let now = self.clock();
                 self.hub().unregister(now, key, end_streams).expect("it is known");
                 self.truth.forget(client);
-                if !self.hub().engine().is_known(key) {
+                if !self.hub().is_known(key) {
                     self.known.remove(&key);
                 }
             }
