@@ -5,11 +5,10 @@
 //! engine's idea of now; what an expiry means is the engine's business.
 
 use super::delivery::Phase;
-use super::directory::Standing;
+use super::directory::{Directory, Standing};
 use crate::config::Config;
 use crate::storage::Storage;
-use crate::storage::parts::Table;
-use crate::storage::slab::{Column, Link, List, Slab, Slot, linked};
+use crate::storage::slab::{Column, Link, List, linked};
 use crate::time::{Instant, millis};
 
 /// A connection's place in a queue.
@@ -223,14 +222,10 @@ impl<S: Storage> Deadlines<S> {
         }
     }
 
-    /// A row of these tables was emptied.
-    pub(super) fn follow<A, B, C, D>(&mut self, connections: &Slab<A, B>, clients: &Slab<C, D>)
-    where
-        B: Table<Slot<A>>,
-        D: Table<Slot<C>>,
-    {
-        self.turns.follow(connections);
-        self.timers.follow(clients);
+    /// A connection or a client is gone.
+    pub(super) fn follow(&mut self, directory: &Directory<S>) {
+        self.turns.follow(&directory.connections);
+        self.timers.follow(&directory.clients);
     }
 
     /// The queue of a phase, and what it is threaded through.

@@ -361,7 +361,7 @@ impl<S: Storage> Directory<S> {
 
     /// The connections of a client, in the order they came.
     pub(super) fn connections_of(&self, client: u32) -> ConnectionsOf {
-        let &Client { ref connections, .. } = self.clients.at(client);
+        let connections = &self.clients.at(client).connections;
         ConnectionsOf { at: connections.first(), last: connections.last() }
     }
 

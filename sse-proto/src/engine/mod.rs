@@ -414,7 +414,7 @@ impl<S: Storage> Engine<S> {
         self.deadlines.leave(slot, phase);
         let client = self.directory.client_key(client_slot);
         self.directory.remove_connection(slot);
-        self.deadlines.follow(&self.directory.connections, &self.directory.clients);
+        self.deadlines.follow(&self.directory);
         let last = self.directory.clients.at(client_slot).connections.is_empty();
         if last {
             self.lost_last(client_slot);
@@ -446,7 +446,7 @@ impl<S: Storage> Engine<S> {
         self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
         self.tasks.clear(self.directory.profiles.at_mut(slot));
         let id = self.directory.remove_client(slot);
-        self.deadlines.follow(&self.directory.connections, &self.directory.clients);
+        self.deadlines.follow(&self.directory);
         id
     }
 

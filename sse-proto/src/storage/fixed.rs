@@ -62,7 +62,7 @@ pub enum Connections<const N: usize> {}
 #[derive(Debug)]
 pub enum Clients<const N: usize> {}
 /// Groups, user names and topics together, the default group among them. `clients + groups + topics` is enough for every limit to be
-/// reached. What only frames in the log name counts until they leave: with `LogEntries` more, nobody is refused for the sake of history.
+/// reached. What only frames in the log name takes what is left, and gives way to who comes: the oldest frames go until there is room.
 #[derive(Debug)]
 pub enum Labels<const N: usize> {}
 /// Topics of all clients, counted for each client.
