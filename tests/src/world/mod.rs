@@ -8,6 +8,7 @@
 //! - nobody takes nothing for the time of `write_stall`, is silent for the time of `heartbeat`, or is kept for longer than
 //!   `dormant_after` and a sweep; nobody is closed for less;
 //! - what is gone is stale, and the tables hold what is there and no more;
+//! - a connection that the application finishes brings what was published before, and nothing that was later;
 //! - the heap is within [`Engine::memory_bounds`](sse_proto::Engine::memory_bounds), and work in a call is bounded;
 //! - every event a page should have, it has once and in order, or it was told of a gap that covers it.
 //!
