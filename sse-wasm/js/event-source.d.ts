@@ -91,6 +91,7 @@ export declare class EventSource extends LikeEventSource {
    */
   constructor(url: string | URL, options?: EventSourceOptions);
 
+  /** Whether cookies and the like go to other origins. */
   readonly withCredentials: boolean;
 
   /**

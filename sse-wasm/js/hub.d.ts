@@ -78,6 +78,7 @@ export interface Registration {
 export interface Connection {
   readonly id: string;
   readonly group: string;
+  /** What it was registered with. */
   metadata: unknown;
 }
 
@@ -161,11 +162,13 @@ export interface Limits {
 export interface HubOptions {
   /** What every route begins with. Default `/sse/`. */
   prefix?: string;
+  /** Who may do what over HTTP. */
   auth?: Auth;
   /** Tasks that clients may submit, by name. */
   tasks?: Record<string, Task>;
   /** Tasks that may run at once. Default 1,024. */
   runningTasks?: number;
+  /** How much it may hold of everything. */
   limits?: Limits;
   /** After how long without an event a stream gets a comment; negative: never. Default 15,000. */
   heartbeat?: number;
@@ -251,6 +254,7 @@ export interface Usage {
  * done throws {@link SseError} and changes nothing.
  */
 export declare class Hub {
+  /** @throws {SseError} `invalid-option`, with the option to blame. */
   constructor(options?: HubOptions);
 
   /** The path that the routes begin with. */
@@ -259,6 +263,7 @@ export declare class Hub {
   readonly isOpen: boolean;
   /** The id of the newest event. */
   readonly lastEventId: string;
+  /** How much there is now. */
   readonly usage: Usage;
 
   /**
@@ -299,6 +304,7 @@ export declare class Hub {
   /** Who comes and goes is told under `key` from now on, as `listenersChanged` says; to everybody if need be; `null`: to nobody. */
   announce(key: string | null, options?: { everybody?: boolean }): void;
 
+  /** Whether a client is registered, with a stream or without. */
   isRegistered(client: ClientRef): boolean;
   /** Gives up an id, its topics and tasks; true if it was registered. Its streams stay open and silent, unless they are ended. */
   unregister(client: ClientRef, options?: { endStreams?: boolean }): boolean;
@@ -317,6 +323,7 @@ export declare class Hub {
 
   /** A client submits a task; returns once it was accepted. */
   submitTask(client: ClientRef, task: string, params?: unknown): void;
+  /** Tells a client how far its task is; anything that JSON can hold. */
   progress(client: ClientRef, task: string, progress: unknown): void;
   /** A task ended well: every client of the user name is told, the result only to the one that submitted it. */
   complete(client: ClientRef, task: string, result?: unknown): void;
@@ -324,10 +331,12 @@ export declare class Hub {
   fail(client: ClientRef, task: string, reason?: string): void;
   /** System M's `notifyCompletions`: tells every client of the user name, whether the task was submitted or not. */
   notifyCompletions(client: ClientRef, task: string): void;
+  /** What a client waits for, and what it may not have received yet. */
   tasks(client: ClientRef): TaskStatus[];
 
   /** Ends all streams, each after what waits for it; who registers from now on is told 204, which a browser takes for good. */
   close(): void;
+  /** {@link close}. */
   [Symbol.asyncDispose](): Promise<void>;
   /** Gives the engine's memory back. Nothing can be done with the hub any more. */
   free(): void;

@@ -19,13 +19,17 @@ export declare abstract class LikeEventSource extends EventTarget implements Asy
   readonly CLOSED: 2;
   /** The URL it was made with, resolved. */
   readonly url: string;
+  /** CONNECTING until an answer came and after it ended, OPEN, or CLOSED for good. */
   readonly readyState: 0 | 1 | 2;
 
   /** What a reconnection would ask to go on behind; empty when there is none. */
   readonly lastEventId: string;
 
+  /** A connection is there, for the first time or again. */
   onopen: ((this: this, event: Event) => void) | null;
+  /** An event without a name came. */
   onmessage: ((this: this, event: MessageEvent<string>) => void) | null;
+  /** There is no connection: what happened, and whether another attempt comes. */
   onerror: ((this: this, event: EventSourceErrorEvent) => void) | null;
 
   addEventListener<T extends keyof EventSourceEventMap>(
@@ -38,7 +42,10 @@ export declare abstract class LikeEventSource extends EventTarget implements Asy
 
   /** Ends it for this program. No event comes any more. */
   close(): void;
+  /** Events of every type from now on. */
   [Symbol.asyncIterator](): AsyncIterableIterator<SseEvent>;
+  /** {@link close}. */
   [Symbol.dispose](): void;
+  /** {@link close}. */
   [Symbol.asyncDispose](): Promise<void>;
 }

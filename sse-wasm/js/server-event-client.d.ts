@@ -68,6 +68,7 @@ export declare class ServerEventClient implements AsyncIterable<ServerEventMessa
 
   /** A capability: who has it can act for this client. */
   readonly id: string;
+  /** Of its stream, as an EventSource's. */
   readonly readyState: 0 | 1 | 2;
   /** Listened to, in the order of the calls. */
   readonly keys: string[];
@@ -90,5 +91,6 @@ export declare class ServerEventClient implements AsyncIterable<ServerEventMessa
   completions(task?: string): AsyncIterableIterator<Extract<ServerEventMessage, { kind: 'completed' }>>;
   /** Everything from now on. Who lets more than 1024 messages wait is told so by an error, `too-slow`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<ServerEventMessage>;
+  /** {@link disconnect}. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -18,8 +18,8 @@ export interface SharedSourceOptions extends Omit<EventSourceOptions, 'onLost' |
  * source.onmessage = ({ data }) => show(data);
  * ```
  *
- * To use as an {@link EventSource}. The tab that holds a Web Lock has the connection and tells the others by `BroadcastChannel`. When it closes,
- * crashes or is frozen, the next one resumes behind the last event that it was told; what that repeats is known by id and given once (the
+ * To use as an {@link EventSource}. The tab that holds a Web Lock has the connection and tells the others by `BroadcastChannel`. When it
+ * closes, crashes or is frozen, the next one resumes behind the last event that it was told; what that repeats is known by id and given once (the
  * last 1024 ids). A tab that was frozen, or left and come back to (bfcache), is given what it missed, over a connection of its own until it
  * has caught up. So nothing is lost where the server resumes by `Last-Event-ID`. A tab that joins is told state and last id. An end for
  * good (204, or an answer that is not tried again) closes it in every tab.

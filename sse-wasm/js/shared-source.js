@@ -90,7 +90,8 @@ export class SharedSource extends EventTarget {
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => this.#hear(data);
     this.#channel.postMessage({ kind: 'hello' });
-    navigator.locks.request(this.#name, { signal: leaving.signal }, () => (leaving.signal.aborted ? undefined : this.#lead())).catch(() => {});
+    const lead = () => (leaving.signal.aborted ? undefined : this.#lead());
+    navigator.locks.request(this.#name, { signal: leaving.signal }, lead).catch(() => {});
   }
 
   #leave() {

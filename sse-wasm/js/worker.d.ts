@@ -37,20 +37,34 @@ export declare class SseHubObject<Env = unknown> extends DurableObject<Env> {
   /** Whether the engine is in memory now. */
   readonly isAwake: boolean;
 
+  /** Answers a request that a Worker let pass: the paths are those of the routes, without a prefix. */
   fetch(request: Request): Promise<Response>;
+  /** What is due is done. It may be called early, and twice. */
   alarm(): Promise<void>;
+  /** The Worker's end of a stream speaks, by the runtime. */
   webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void>;
+  /** The Worker's end of a stream is gone. */
   webSocketClose(socket: WebSocket): Promise<void>;
+  /** It is gone without a word. */
   webSocketError(socket: WebSocket): Promise<void>;
 
   // By RPC, from other Workers:
+
+  /** {@link Hub.publish}. */
   publish(to: Target, event: HubEvent): Promise<string>;
+  /** {@link Hub.publishAll}. */
   publishAll(publications: readonly { to: Target; event: HubEvent }[]): Promise<string[]>;
+  /** {@link Hub.notify}. */
   notify(key: string, options?: { names?: readonly string[] }): Promise<string>;
+  /** {@link Hub.progress}. */
   progress(client: ClientRef, task: string, progress: unknown): Promise<void>;
+  /** {@link Hub.complete}. */
   complete(client: ClientRef, task: string, result?: unknown): Promise<void>;
+  /** {@link Hub.fail}. */
   fail(client: ClientRef, task: string, reason?: string): Promise<void>;
+  /** {@link Hub.clients}. */
   clients(): Promise<ClientInfo[]>;
+  /** {@link Hub.usage}. */
   usage(): Promise<Usage>;
 }
 

@@ -27,6 +27,8 @@ for (const [host, { globals, programs }] of Object.entries(HOSTS)) {
 
 function run(args) {
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: tests }, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, text: stdout + stderr }));
+    execFile(process.execPath, args, { cwd: tests }, (error, stdout, stderr) => {
+      resolve({ code: error ? error.code : 0, text: stdout + stderr });
+    });
   });
 }

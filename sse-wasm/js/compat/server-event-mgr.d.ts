@@ -81,6 +81,7 @@ export interface ServerEventManager {
   unregisterListener(id: string): void;
   /** Gives up all ids. No sweep happens until the next registration. */
   unregisterAllListeners(): void;
+  /** Whether `id` is registered. */
   isRegistered(id: string): boolean;
   /**
    * `id` listens to `listenKey`; once is enough.

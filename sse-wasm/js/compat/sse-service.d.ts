@@ -25,6 +25,7 @@ export interface SSEClientObjInterface {
   clientId: string;
 }
 
+/** A connection to open. */
 export interface ConnectParameters {
   req: HttpRequest;
   res: HttpResponse;
@@ -50,6 +51,7 @@ export interface ServiceOptions {
   limits?: Record<string, number>;
 }
 
+/** The functions of the original. */
 export interface SSEServiceFunctions {
   /**
    * Opens a stream on `res`.
@@ -69,6 +71,7 @@ export interface SSEServiceFunctions {
    * before. Of one connection 65,536 may wait.
    */
   sendSSEToConnection(connection: HttpResponse, msg: Message, eventType?: string, sseMsgId?: number | string, onWriteCb?: (error?: Error) => void): void;
+  /** A client of a group, while it has connections. */
   getClientObj(clientId: string, groupName?: string): SSEClientObjInterface | undefined;
   /** Everyone of one group; empty when there is nobody. */
   getAllClientObjs(groupName?: string): SSEClientObjInterface[];

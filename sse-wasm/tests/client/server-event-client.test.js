@@ -100,7 +100,8 @@ for (const [which, start] of Object.entries(HUBS)) describe(which, () => {
 
   test('C3: what is asked for before the acknowledgement waits for it, several keys and tasks on one connection', async () => {
     const { client, id, got } = await create(ServerEventClient, 'early');
-    await Promise.all([...['red', 'green', 'blue'].map((key) => client.listen(key)), client.submitTask('sleep'), client.submitTask('progress-demo')]);
+    const listens = ['red', 'green', 'blue'].map((key) => client.listen(key));
+    await Promise.all([...listens, client.submitTask('sleep'), client.submitTask('progress-demo')]);
     assert.deepEqual((await registrant(id)).listenKeys.sort(), ['blue', 'green', 'red']);
     assert.deepEqual(client.keys.sort(), ['blue', 'green', 'red']);
     await until(() => got('sseTaskCompleted').length === 2, 'both tasks are done');
@@ -146,7 +147,8 @@ for (const [which, start] of Object.entries(HUBS)) describe(which, () => {
 
   test('C6: a hub that was restarted is told the keys again; calls made meanwhile wait', async () => {
     const first = await start();
-    const { client, id, got } = await create(ServerEventClient, 'rita', { origin: first.origin, options: { retry: { first: 100, shortest: 100 } } });
+    const options = { retry: { first: 100, shortest: 100 } };
+    const { client, id, got } = await create(ServerEventClient, 'rita', { origin: first.origin, options });
     await client.listen('before');
     await first.kill();
     await until(() => got('sseError').length, 'it noticed');

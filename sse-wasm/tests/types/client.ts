@@ -22,7 +22,8 @@ export async function follow() {
   const reader = (await fetch('/events')).body!.pipeThrough(new SseDecoderStream()).getReader();
   show((await reader.read()).value?.lastEventId);
 
-  const client = await ServerEventClient.create('bob', 'http://127.0.0.1:8080', { sseTaskCompleted: (task) => console.log(`${task} is done`) });
+  const callbacks = { sseTaskCompleted: (task: string) => console.log(`${task} is done`) };
+  const client = await ServerEventClient.create('bob', 'http://127.0.0.1:8080', callbacks);
   await client.listen('clock-tick');
   await client.submitTask('sleep', { seconds: 1 });
   for await (const { key } of client.notifications()) console.log(key);

@@ -16,7 +16,8 @@ export function streams(response: Response): ReadableStream<SseEvent> {
 }
 
 export async function serve(request: Request): Promise<Response> {
-  await using hub = createHub({ auth: { token: 'x'.repeat(16) }, limits: { clients: 10 }, tasks: { a: 'worker', b: ({ params }) => params } });
+  const tasks = { a: 'worker' as const, b: ({ params }: { params: unknown }) => params };
+  await using hub = createHub({ auth: { token: 'x'.repeat(16) }, limits: { clients: 10 }, tasks });
   try {
     const id: string = hub.publish({ client: { id: 'ann_1', group: 'g' } }, { data: [1] });
     const ids: string[] = hub.publishAll([{ to: 'all', event: 'hello' }, { to: { topic: id }, event: { comment: 'c' } }]);

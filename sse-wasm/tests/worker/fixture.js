@@ -53,6 +53,7 @@ const auth = (env) => ({ token: env.TOKEN });
 const worker = createWorker({ auth });
 const holding = createWorker({ auth, hibernate: true });
 const byGroup = createWorker({ prefix: '/groups/', auth, shardBy: 'group' });
+const byTopic = createWorker({ prefix: '/topics/', auth, shardBy: 'topic' });
 
 /** Opens a stream as the Worker does and takes nothing of it: how many bytes came until it was ended, and how that was. */
 async function takeNothing(stub) {
@@ -70,6 +71,7 @@ export default {
   async fetch(request, env) {
     const url = new URL(request.url);
     if (url.pathname.startsWith('/groups/')) return byGroup.fetch(request, env);
+    if (url.pathname.startsWith('/topics/')) return byTopic.fetch(request, env);
     const { hibernate } = JSON.parse(env.OPTIONS ?? '{}');
     if (!url.pathname.startsWith('/test/')) return (hibernate ? holding : worker).fetch(request, env);
     const [, , name, verb] = url.pathname.split('/');

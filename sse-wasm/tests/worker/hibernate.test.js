@@ -61,7 +61,8 @@ describe('an object that hibernates', () => {
 
     for (let times = 1; times <= 2; times++) {
       const check = await evicted();
-      const [first, second] = await publish(origin, [{ to: { topic: 't' }, data: `after ${times}` }, { to: { group: 'g' }, data: `${times}` }]);
+      const events = [{ to: { topic: 't' }, data: `after ${times}` }, { to: { group: 'g' }, data: `${times}` }];
+      const [first, second] = await publish(origin, events);
       await check();
       assert.equal(await nameless.next(), `data:after ${times}\nid:${first.id}\n\n`);
       assert.equal(await grouped.next(), `data:${times}\nid:${second.id}\n\n`);

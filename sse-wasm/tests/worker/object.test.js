@@ -206,6 +206,24 @@ test('a group of its own has an object of its own', async () => {
   await worker.stop();
 });
 
+test('a topic of its own has an object of its own; what names several is refused', async () => {
+  const worker = await startWorker({ token: TOKEN });
+  const base = `${worker.origin}/topics/`;
+  const ask = (path, body) => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const [red, blue] = await Promise.all(['red', 'blue'].map((topic) => open(`${base}events?topic=${topic}`)));
+  for (const stream of [red, blue]) await stream.next();
+  assert.equal((await ask('publish', { to: { topic: 'red' }, data: 'r' })).status, 200);
+  assert.equal((await ask('notify/blue')).status, 200);
+  assert.match(await red.next(), /^data:r\n/);
+  assert.match(await blue.next(), /^data:"notify\^blue"\n/);
+  for (const name of ['topic:red', 'topic:blue']) assert.equal((await worker.call(name, 'usage')).connections, 1, name);
+  const both = await fetch(`${base}events?topic=red&topic=blue`);
+  assert.equal(both.status, 400);
+  assert.equal((await both.json()).field, 'topic');
+  for (const stream of [red, blue]) stream.close();
+  await worker.stop();
+});
+
 test('60 objects, evicted and rebuilt, take no more memory each time', async () => {
   const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
   const names = Array.from({ length: 60 }, (_, at) => `object${at}`);
@@ -239,7 +257,7 @@ test('60 objects, evicted and rebuilt, take no more memory each time', async () 
   await worker.stop();
 });
 
-for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and the next request finds everything again`, async () => {
+for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async () => {
   // The engine's module, with a way to have it trap.
   const trapping = {
     name: 'trapping',
