@@ -145,8 +145,8 @@ export class ServerEventClient {
     try {
       for (const key of this.#keys) await this.#ask('PUT', `listen/${encodeURIComponent(this.#id)}/${encodeURIComponent(key)}`);
     } catch (error) {
-      // The next registration restores them, if this one is over by now.
-      this.#callbacks.sseError?.(source.readyState, STATES[source.readyState], error);
+      // The next registration restores them, if this one is over by now. Who left on purpose has none.
+      if (!this.#closed) this.#callbacks.sseError?.(source.readyState, STATES[source.readyState], error);
     }
     if (this.#closed || source !== this.#source || source.readyState !== EventSource.OPEN) return;
     this.#registered = true;

@@ -124,6 +124,29 @@ for (const [which, start] of Object.entries(HUBS)) describe(which, () => {
     await holds(async () => (await registrant(id)) === undefined, 'no ghost comes back', 1500);
   });
 
+  test('C4: disconnecting while keys are listened to again is no error', async () => {
+    let release;
+    let answered;
+    const held = new Promise((resolve) => { release = resolve; });
+    const done = new Promise((resolve) => { answered = resolve; });
+    let isBack = false;
+    const slowly = async (url, init) => {
+      if (!isBack || init.method !== 'PUT') return fetch(url, init);
+      await held;
+      return fetch(url, init).finally(answered);
+    };
+    const { client, got } = await create(ServerEventClient, 'lea', { options: { fetch: slowly } });
+    await client.listen('k');
+    isBack = true;
+    streams()[0].end();
+    await until(() => got('sseRegistered').length === 2, 'it is back');
+    await client.disconnect();
+    release();
+    await within(10_000, done, 'the hub to refuse the key');
+    await holds(() => got('sseError').length === 1, 'nothing is told but the cut', 200);
+    assert.deepEqual(got('sseError'), [['sseError', 0, 'Connecting']]);
+  });
+
   test('C5: messages by iteration, all of them or some', async () => {
     const { client, id } = await create(ServerEventClient, 'iris');
     const all = client[Symbol.asyncIterator]();
