@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
+use sse_proto::wire::Event;
 use sse_proto::{
-    CloseReason, Config, ConnId, Full, IdError, IdForm, Limits, Output, RegisterError, Registered, Registration, Stale, Target,
+    CloseReason, Config, ConnId, Full, IdError, IdForm, Limits, Output, PublishError, RegisterError, Registered, Registration,
+    Stale, Target,
 };
 use sse_tests::harness::Harness;
 
@@ -97,14 +99,15 @@ fn every_limit_has_its_error() {
     hub.register(&wish_for("a_1", "", 0)).unwrap();
     let full = refused(&mut hub, wish_for("a_1", "", 0));
     assert_eq!(full, Full::ConnectionsOfClient);
-    hub.publish(Target::Group("red"), "history counts");
-    let full = refused(&mut hub, wish_for("b_1", "blue", 0));
+    hub.publish(Target::Group("red"), "history gives way");
+    hub.register(&wish_for("b_1", "blue", 0)).unwrap();
+    let full = refused(&mut hub, wish_for("c_1", "red", 0));
     assert_eq!(full, Full::Groups);
-    hub.publish(Target::Topic("d"), "history counts");
-    hub.register(&wish_for("b_1", "red", 0)).unwrap();
-    let red = hub.engine().find("red", "b_1").unwrap();
-    let answer = hub.listen(red, "c");
-    assert_eq!(answer, Err(sse_proto::ListenError::Full(Full::Topics)));
+    hub.publish(Target::Topic("d"), "history gives way");
+    let blue = hub.engine().find("blue", "b_1").unwrap();
+    assert_eq!(hub.listen(blue, "c"), Ok(true));
+    let refused_event = hub.publish_at(0, Target::Topic("d"), &Event::data("x"));
+    assert_eq!(refused_event, Err(PublishError::Full(Full::Topics)));
     hub.register(&wish_for("c_1", "", 0)).unwrap();
     let full = refused(&mut hub, wish_for("d_1", "", 0));
     assert_eq!(full, Full::Connections);
