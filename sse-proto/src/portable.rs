@@ -16,11 +16,12 @@ pub(crate) fn line_ends(block: &[u8; 64]) -> u64 {
     })
 }
 
-/// The same for half a block.
+/// The same for half a block to a whole one, given as its first and its last half, which may overlap.
 #[inline(never)]
-pub(crate) fn line_ends_of_half(half: &[u8; 32]) -> u64 {
+pub(crate) fn line_ends_of_ends(first: &[u8; 32], last: &[u8; 32], len: usize) -> u64 {
     let mut block = [0; 64];
-    block[..32].copy_from_slice(half);
+    block[..32].copy_from_slice(first);
+    block[len - 32..len].copy_from_slice(last);
     line_ends(&block)
 }
 

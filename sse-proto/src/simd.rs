@@ -16,13 +16,17 @@ pub(crate) fn line_ends(block: &[u8; 64]) -> u64 {
 }
 
 #[inline]
-pub(crate) fn line_ends_of_half(block: &[u8; 32]) -> u64 {
+pub(crate) fn line_ends_of_ends(first: &[u8; 32], last: &[u8; 32], len: usize) -> u64 {
     if Level::baseline().is_fallback() {
-        return portable::line_ends_of_half(block);
+        return portable::line_ends_of_ends(first, last, len);
     }
     dispatch!(Level::baseline(), simd => {
-        let block = u8x32::from_slice(simd, block);
-        (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
+        let [first, last] = [first, last].map(|half| {
+            let half = u8x32::from_slice(simd, half);
+            half.simd_eq(b'\n') | half.simd_eq(b'\r')
+        });
+        // One question for all of a long line.
+        if (first | last).any_true() { first.to_bitmask() | last.to_bitmask() << (len - 32) } else { 0 }
     })
 }
 
@@ -156,8 +160,10 @@ mod tests {
                 |block: &[u8]| block.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(portable::is_line_end(*byte)));
             for block in blocks {
                 assert_eq!((line_ends(block), portable::line_ends(block)), (naive(block), naive(block)));
-                let half = block.first_chunk().unwrap();
-                assert_eq!((line_ends_of_half(half), portable::line_ends_of_half(half)), (naive(half), naive(half)));
+                let long = &block[..32 + round % 33];
+                let (first, last) = (long.first_chunk().unwrap(), long.last_chunk().unwrap());
+                assert_eq!(line_ends_of_ends(first, last, long.len()), naive(long));
+                assert_eq!(portable::line_ends_of_ends(first, last, long.len()), naive(long));
                 let quarter = block.first_chunk().unwrap();
                 assert_eq!(
                     (line_ends_of_quarter(quarter), portable::line_ends_of_quarter(quarter)),

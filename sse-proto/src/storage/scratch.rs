@@ -214,6 +214,28 @@ impl Buffers for HeapScratch {
         Ok(())
     }
 
+    #[inline(always)]
+    fn push_front(&mut self, bytes: &[u8], len: usize) -> Result<(), Full> {
+        match (&mut self.text, bytes.first_chunk::<64>()) {
+            // A length known beforehand again, and cut.
+            (Text::Unchecked(text), Some(block)) if len <= 64 && 64 <= text.capacity() - text.len() => {
+                let end = text.len() + len;
+                text.extend_from_slice(block);
+                text.truncate(end);
+                Ok(())
+            }
+            _ => self.push(&bytes[..len]),
+        }
+    }
+
+    /// All of a chunk has the length of the chunk before it more often than its part has.
+    #[inline(always)]
+    fn push_back(&mut self, bytes: &[u8], from: usize) -> Result<usize, Full> {
+        let before = if self.text.as_bytes().is_empty() { from } else { 0 };
+        self.push(&bytes[from - before..])?;
+        Ok(before)
+    }
+
     #[inline]
     fn wants_text(&self) -> bool {
         match &self.text {
@@ -272,13 +294,14 @@ impl Buffers for HeapScratch {
     }
 
     fn set(&mut self, slot: Slot, value: &[u8]) -> Result<(), Full> {
-        decode_to_heap(value, self.slot_mut(slot).0);
+        decode_to_heap(value, 0..value.len(), self.slot_mut(slot).0);
         Ok(())
     }
 
     fn set_from_text(&mut self, slot: Slot, range: Range<usize>) -> Result<(), Full> {
+        self.text.pad(range.len());
         let (target, text) = self.slot_mut(slot);
-        decode_to_heap(&text[range], target);
+        decode_to_heap(text, range, target);
         Ok(())
     }
 
@@ -288,14 +311,15 @@ impl Buffers for HeapScratch {
     }
 
     fn decode_text(&mut self, range: Range<usize>) -> Result<Texts<'_>, Full> {
+        self.text.pad(range.len());
         let checked = match &self.text {
             Text::Checked(text) => text.get(range.clone()),
-            Text::Unchecked(bytes) => utf8::check(&bytes[range.clone()]),
+            Text::Unchecked(bytes) => utf8::check_part(bytes, range.clone()),
         };
         let text = match checked {
             Some(text) => text,
             None => {
-                decode_to_heap(&self.text.as_bytes()[range], &mut self.replaced);
+                decode_to_heap(self.text.as_bytes(), range, &mut self.replaced);
                 &self.replaced
             }
         };
@@ -303,7 +327,7 @@ impl Buffers for HeapScratch {
     }
 
     fn decode(&mut self, bytes: &[u8]) -> Result<Texts<'_>, Full> {
-        decode_to_heap(bytes, &mut self.replaced);
+        decode_to_heap(bytes, 0..bytes.len(), &mut self.replaced);
         Ok(Texts { text: &self.replaced, name: &self.name, last_id: &self.last_id })
     }
 }
@@ -342,6 +366,16 @@ impl Text {
         match self {
             Self::Unchecked(bytes) => bytes,
             Self::Checked(_) => unreachable!("made unchecked above"),
+        }
+    }
+
+    /// Puts behind the text what makes its last `len` bytes whole blocks to check; where it makes a difference.
+    #[inline]
+    fn pad(&mut self, len: usize) {
+        if let Self::Unchecked(bytes) = self
+            && (utf8::FEW..PIECE).contains(&len)
+        {
+            bytes.extend_from_slice(&[0; utf8::BLOCK]);
         }
     }
 
@@ -390,12 +424,12 @@ fn growth(more: usize, len: usize) -> usize {
 }
 
 #[cfg(feature = "alloc")]
-fn decode_to_heap(bytes: &[u8], target: &mut alloc::string::String) {
+fn decode_to_heap(bytes: &[u8], part: Range<usize>, target: &mut alloc::string::String) {
     target.clear();
-    if let Some(text) = utf8::check(bytes) {
+    if let Some(text) = utf8::check_part(bytes, part.clone()) {
         return target.push_str(text);
     }
-    for text in utf8::decode(bytes) {
+    for text in utf8::decode(&bytes[part]) {
         target.push_str(text);
     }
 }
@@ -432,6 +466,15 @@ pub trait Buffers {
     fn text(&self) -> &[u8];
     /// Appends to the text.
     fn push(&mut self, bytes: &[u8]) -> Result<(), Full>;
+    /// Appends the first `len` of `bytes` to the text.
+    fn push_front(&mut self, bytes: &[u8], len: usize) -> Result<(), Full> {
+        self.push(&bytes[..len])
+    }
+    /// Appends `bytes` from `from` on to the text, where it is quicker with some of those before them: returns how many.
+    fn push_back(&mut self, bytes: &[u8], from: usize) -> Result<usize, Full> {
+        self.push(&bytes[from..])?;
+        Ok(0)
+    }
     /// Cuts the text.
     fn truncate(&mut self, len: usize);
     /// Puts a line feed at `at` and moves everything from `from` (behind `at`) to right after it.
@@ -446,7 +489,7 @@ pub trait Buffers {
     fn set_str(&mut self, slot: Slot, value: &str) -> Result<(), Full>;
     /// Decodes `value` into a slot.
     fn set(&mut self, slot: Slot, value: &[u8]) -> Result<(), Full>;
-    /// Decodes a part of the text into a slot.
+    /// Decodes a part of the text into a slot. May leave something behind the text, as `decode_text` may: cut it before going on.
     fn set_from_text(&mut self, slot: Slot, text: Range<usize>) -> Result<(), Full>;
     /// The next id becomes the last one.
     fn swap_ids(&mut self);

@@ -35,10 +35,17 @@ impl LineEnds {
         Self { bits: 0, base: 0, blocks: 0, batch: 0, next: 0, long_lines: false, masks: [0; BATCH] }
     }
 
-    /// Begins with another chunk.
-    #[inline]
-    pub(super) const fn restart(&mut self) {
-        (self.bits, self.blocks, self.next) = (0, 0, 0);
+    /// Begins with another chunk. A small one is looked at now.
+    #[inline(always)]
+    pub(super) fn restart(&mut self, input: &[u8]) {
+        (self.blocks, self.base) = (0, 0);
+        (self.bits, self.next) = match (input, input.first_chunk(), input.last_chunk()) {
+            (_, Some(first), Some(last)) if input.len() <= 64 => {
+                (simd::line_ends_of_ends(first, last, input.len()), input.len())
+            }
+            ([byte], ..) => (u64::from(is_line_end(*byte)), 1),
+            _ => (0, 0),
+        };
     }
 
     /// The next CR or LF.
@@ -84,22 +91,7 @@ impl LineEnds {
             self.next_block();
             return true;
         }
-        match (self.next, input.len(), input.first_chunk(), input.last_chunk()) {
-            (0, len @ 32..=64, Some(first), Some(last)) => {
-                (self.base, self.next) = (0, len);
-                self.bits = simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (len - 32);
-                self.bits != 0
-            }
-            (next, len, ..) => next < len && self.look_on(input),
-        }
-    }
-
-    /// The same for a chunk of one byte.
-    #[inline(always)]
-    pub(super) const fn peek_only(&mut self, byte: u8) -> Option<LineEnd> {
-        let ends = is_line_end(byte);
-        (self.bits, self.base, self.next) = (ends as u64, 0, 1);
-        if ends { Some(LineEnd { at: 0, paired: false }) } else { None }
+        self.next < input.len() && self.look_on(input)
     }
 
     #[inline(always)]
@@ -163,7 +155,7 @@ pub(super) fn line_ends_from(input: &[u8], base: usize) -> u64 {
     let rest = &input[base..];
     match (rest.first_chunk(), rest.first_chunk(), rest.last_chunk()) {
         (Some(block), ..) => simd::line_ends(block),
-        (None, Some(first), Some(last)) => simd::line_ends_of_half(first) | simd::line_ends_of_half(last) << (rest.len() - 32),
+        (None, Some(first), Some(last)) => simd::line_ends_of_ends(first, last, rest.len()),
         _ => of_few(rest),
     }
 }

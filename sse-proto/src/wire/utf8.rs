@@ -3,16 +3,32 @@
 //! The decoder calls this on field values. Line ends, colons and field names are ASCII, which is never part of a longer sequence,
 //! so decoding each value gives what decoding the stream would. A sequence split over chunks is put together before it comes here.
 
+use core::ops::Range;
+
 use crate::storage::Full;
 
 /// `bytes` as text when they are well-formed: many bytes at a time where the processor can.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
     // Below one of its blocks it would do the same.
-    if bytes.len() < 64 {
+    if bytes.len() < BLOCK {
         return core::str::from_utf8(bytes).ok();
     }
     simdutf8::basic::from_utf8(bytes).ok()
+}
+
+/// The same for a part of `bytes`. What follows it is looked at too, where that makes whole blocks: the rest of a block takes
+/// decisions that cannot be foreseen.
+#[inline]
+pub(crate) fn check_part(bytes: &[u8], part: Range<usize>) -> Option<&str> {
+    let len = part.len();
+    if len < FEW {
+        return core::str::from_utf8(&bytes[part]).ok();
+    }
+    bytes
+        .get(part.start..part.start + len.next_multiple_of(BLOCK))
+        .and_then(|blocks| check(blocks)?.get(..len))
+        .or_else(|| check(&bytes[part]))
 }
 
 /// The pieces that, one after another, are the decoded text. Linear; at most three bytes out for each one in.
@@ -62,11 +78,13 @@ impl<'i> Checked<'i> {
     #[inline(never)]
     fn extend(&mut self, input: &'i [u8], start: usize, end: usize) -> Option<&'i str> {
         if !self.ill_formed {
+            // A short chunk from its beginning: whole blocks need the fewest decisions.
+            let from = if input.len() <= BLOCK { 0 } else { start };
             let ahead = if end - start >= LONG { end } else { end + last_boundary(&input[end..]) };
-            match check(&input[start..ahead]) {
+            match check(&input[from..ahead]) {
                 Some(text) => {
-                    (self.text, self.start) = (text, start);
-                    return text.get(..end - start);
+                    (self.text, self.start) = (text, from);
+                    return text.get(start - from..end - from);
                 }
                 None => self.ill_formed = true,
             }
@@ -76,7 +94,16 @@ impl<'i> Checked<'i> {
 }
 
 /// Length of `bytes` without a sequence that its end cuts off.
+#[inline]
 pub(crate) fn last_boundary(bytes: &[u8]) -> usize {
+    match bytes.last() {
+        Some(0x80..) => last_boundary_of_long(bytes),
+        _ => bytes.len(),
+    }
+}
+
+#[cold]
+fn last_boundary_of_long(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let needed = match bytes[bytes.len() - back] {
             0x80..=0xBF => continue,
@@ -89,6 +116,12 @@ pub(crate) fn last_boundary(bytes: &[u8]) -> usize {
     }
     bytes.len()
 }
+
+/// Below this length it is quicker to look at one byte after the other.
+pub(crate) const FEW: usize = 8;
+
+/// How many bytes are checked at once.
+pub(crate) const BLOCK: usize = 64;
 
 /// From this length on a value is checked alone: what follows it is probably not whole in the chunk.
 const LONG: usize = 1024;

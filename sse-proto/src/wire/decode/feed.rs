@@ -1,6 +1,6 @@
 //! One chunk: its lines, what they mean, and what of it is borrowed or kept.
 
-use super::line::{Field, has_nul, milliseconds};
+use super::line::{has_nul, milliseconds, value_of};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
 use crate::storage::{Scratch, Slot};
 use crate::wire::scan::LineEnd;
@@ -20,7 +20,7 @@ pub struct Feed<'d, 'i, S> {
     checked: Checked<'i>,
     /// Nothing is kept of the next event.
     between_events: bool,
-    /// The caller wants text: what is kept had better be checked while it is at hand.
+    /// The caller wants text, not bytes.
     wants_text: bool,
 }
 
@@ -28,7 +28,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline]
     pub(super) fn new(decoder: &'d mut Decoder<S>, input: &'i [u8]) -> Self {
         let between_events = decoder.state == State::BETWEEN_EVENTS;
-        decoder.ends.restart();
+        decoder.ends.restart(input);
         Self { decoder, input, position: 0, checked: Checked::new(), between_events, wants_text: false }
     }
 
@@ -46,9 +46,8 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// The same without the events whose own id is not wanted: they leave no trace, the last event id stays as it was.
     #[inline(always)]
     pub(crate) fn next_item_if(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Option<Item<'_>>, DecodeError> {
-        // Small pieces are cheaper to check when they are together.
-        self.wants_text = self.input.len() > 4 * FEW;
-        let Some(end) = self.peek_end() else { return self.keep_tail() };
+        self.wants_text = true;
+        let Some(end) = self.decoder.ends.peek(self.input) else { return self.keep_tail() };
         if self.between_events {
             if let Some(data) = self.next_plain(end, |checked, input, data| checked.get(input, data.start, data.end)) {
                 return Ok(Some(Item::Event(MessageEvent {
@@ -58,8 +57,10 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                 })));
             }
         } else if let Some(data) = self.next_plain_kept(end)? {
+            let (data, name) = data;
             let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
-            return Ok(Some(Item::Event(MessageEvent { event: "message", data: texts.text, last_event_id: texts.last_id })));
+            let event = name.resolve(texts.name);
+            return Ok(Some(Item::Event(MessageEvent { event, data: texts.text, last_event_id: texts.last_id })));
         }
         let step = loop {
             match self.step()? {
@@ -116,7 +117,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline]
     pub fn next_raw(&mut self) -> Result<Option<Item<'_, [u8]>>, DecodeError> {
         self.wants_text = false;
-        let Some(end) = self.peek_end() else { return self.keep_tail() };
+        let Some(end) = self.decoder.ends.peek(self.input) else { return self.keep_tail() };
         if self.between_events {
             if let Some(data) = self.next_plain(end, |_, input, data| Some(&input[data.start..data.end])) {
                 return Ok(Some(Item::Event(MessageEvent {
@@ -126,8 +127,13 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                 })));
             }
         } else if let Some(data) = self.next_plain_kept(end)? {
-            let data = &self.decoder.scratch.text()[data.start..data.end];
-            return Ok(Some(Item::Event(MessageEvent { event: "message", data, last_event_id: self.decoder.last_event_id() })));
+            let (data, name) = data;
+            let scratch = &self.decoder.scratch;
+            return Ok(Some(Item::Event(MessageEvent {
+                event: name.resolve(scratch.get(Slot::Name)),
+                data: &scratch.text()[data.start..data.end],
+                last_event_id: scratch.get(Slot::LastId),
+            })));
         }
         let step = self.step()?;
         let scratch = &self.decoder.scratch;
@@ -174,20 +180,24 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         Some(value)
     }
 
-    /// The same for an event of which nothing but data was kept: its line ends in this chunk, or the blank line is all that is missing.
+    /// The same for an event of which nothing but data and perhaps a name was kept: its line ends in this chunk, or the blank line is
+    /// all that is missing.
     #[inline(always)]
-    fn next_plain_kept(&mut self, LineEnd { at: end, paired }: LineEnd) -> Result<Option<Span>, DecodeError> {
+    fn next_plain_kept(&mut self, LineEnd { at: end, paired }: LineEnd) -> Result<Option<(Span, Name<'i>)>, DecodeError> {
         let decoder = &mut *self.decoder;
-        if decoder.state == State::HAS_DATA && self.input[self.position] == b'\n' {
+        let name = if decoder.state.any(State::HAS_NAME) { Name::Kept } else { Name::Found("") };
+        let state = decoder.state.without(State::HAS_NAME);
+        if state == State::HAS_DATA && self.input[self.position] == b'\n' {
             decoder.ends.take(self.input);
             self.position += 1;
-            return Ok(Some(self.dispatch_kept(self.decoder.data)));
+            return Ok(Some((self.dispatch_kept(self.decoder.data), name)));
         }
-        if decoder.state != State::IN_LINE || !paired {
+        if state != State::IN_LINE || !paired {
             return Ok(None);
         }
         let rest = &self.input[self.position..end];
-        let kept = decoder.scratch.text();
+        let line_start = decoder.line_start;
+        let kept = &decoder.scratch.text()[line_start..];
         if !kept.starts_with(b"data:")
             || self.input.get(end..end + 2) != Some(b"\n\n")
             || kept.len() + rest.len() > decoder.limits.max_plain()
@@ -200,8 +210,10 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         self.decoder.ends.take_pair();
         self.position = end + 2;
         let text = self.decoder.scratch.text();
-        let start = "data:".len() + usize::from(text.get("data:".len()) == Some(&b' '));
-        Ok(Some(self.dispatch_kept(Span { start, end: text.len() })))
+        let value = line_start + "data:".len();
+        let start = value + usize::from(text.get(value) == Some(&b' '));
+        let end = text.len();
+        Ok(Some((self.dispatch_kept(Span { start, end }), name)))
     }
 
     #[inline(always)]
@@ -212,35 +224,40 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         data
     }
 
-    /// Where the next line of the chunk ends.
-    #[inline(always)]
-    fn peek_end(&mut self) -> Option<LineEnd> {
-        match self.input {
-            [byte] if self.position == 0 => self.decoder.ends.peek_only(*byte),
-            input => self.decoder.ends.peek(input),
-        }
-    }
-
     /// Keeps what is left of the chunk, which has no line end.
     #[inline(always)]
     fn keep_tail<T>(&mut self) -> Result<Option<T>, DecodeError> {
-        let rest = &self.input[self.position..];
-        if rest.is_empty() {
+        let state = self.decoder.state.only(State::OUTSIDE | State::AFTER_CR | State::IN_LINE);
+        if state == State::IN_LINE && self.keep_whole() {
             return Ok(None);
         }
-        let decoder = &mut *self.decoder;
-        if decoder.state.any(State::OUTSIDE | State::AFTER_CR) {
+        if self.position == self.input.len() {
+            return Ok(None);
+        }
+        if state.any(State::OUTSIDE | State::AFTER_CR) {
             return self.step().map(|_| None);
         }
-        if !decoder.state.any(State::IN_LINE) {
-            decoder.scratch.truncate(decoder.line_start);
-        }
-        if rest.len() <= FEW && rest.len() <= decoder.line_room() && decoder.scratch.push(rest).is_ok() {
-            decoder.state.set(State::IN_LINE);
-            self.position = self.input.len();
-            return Ok(None);
+        if !state.any(State::IN_LINE) {
+            self.decoder.scratch.truncate(self.decoder.line_start);
+            if self.keep_whole() {
+                self.decoder.state.set(State::IN_LINE);
+                return Ok(None);
+            }
         }
         self.keep_rest().map(|()| None).map_err(|error| self.fail(error, false))
+    }
+
+    /// Appends a small chunk to the unfinished line: the whole of it, if that is what there is to keep and there is room.
+    #[inline(always)]
+    fn keep_whole(&mut self) -> bool {
+        let kept = self.position == 0
+            && self.input.len() <= FEW
+            && self.decoder.has_line_room(self.input.len()).is_ok()
+            && self.decoder.scratch.push(self.input).is_ok();
+        if kept {
+            self.position = self.input.len();
+        }
+        kept
     }
 
     #[inline(never)]
@@ -272,6 +289,9 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         }
         if let Err(error) = self.keep_found(&mut found) {
             return Err(self.fail(error, true));
+        }
+        if self.position == self.input.len() {
+            return Ok(None);
         }
         match self.keep_rest() {
             Ok(()) => Ok(None),
@@ -305,49 +325,41 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         if bytes.len() > self.decoder.limits.max_line {
             return Err(DecodeError::LineTooLong);
         }
-        let (field, skipped) = Field::of(bytes);
-        let value = Span { start: line.start + skipped, end: line.end };
-        match field {
-            Field::Data if found.data.is_none() && !self.decoder.state.any(State::HAS_DATA) => {
+        if let Some(skipped) = value_of(b"data", bytes) {
+            let value = Span { start: line.start + skipped, end: line.end };
+            if found.data.is_none() && !self.decoder.state.any(State::HAS_DATA) {
                 if value.len() > self.decoder.limits.max_event {
                     return Err(DecodeError::EventTooLong);
                 }
                 found.data = Some(value);
-            }
-            Field::Data => {
+            } else {
                 if let Some(first) = found.data.take() {
                     self.keep_data(first)?;
                 }
                 self.keep_data(value)?;
             }
-            Field::Event => match self.short_text(value) {
-                Some(name) => found.name = Some(name),
-                None => {
-                    self.decoder.scratch.set(Slot::Name, &bytes[skipped..])?;
-                    self.decoder.state.set(State::HAS_NAME);
-                    found.name = None;
-                }
-            },
-            Field::Id => {
-                if !has_nul(&bytes[skipped..]) {
-                    match self.short_text(value) {
-                        Some(id) => self.decoder.scratch.set_str(Slot::NextId, id)?,
-                        None => self.decoder.scratch.set(Slot::NextId, &bytes[skipped..])?,
-                    }
-                    self.decoder.state.set(State::HAS_ID);
-                }
+        } else if let Some(skipped) = value_of(b"event", bytes) {
+            found.name = self.short_text(Span { start: line.start + skipped, end: line.end });
+            if found.name.is_none() {
+                self.decoder.scratch.set(Slot::Name, &bytes[skipped..])?;
+                self.decoder.state.set(State::HAS_NAME);
             }
-            Field::Retry => {
-                if let Some(ms) = milliseconds(&bytes[skipped..]) {
-                    self.keep_found(found)?;
-                    return Ok(Some(Step::Retry(ms)));
+        } else if let Some(skipped) = value_of(b"id", bytes) {
+            if !has_nul(&bytes[skipped..]) {
+                match self.short_text(Span { start: line.start + skipped, end: line.end }) {
+                    Some(id) => self.decoder.scratch.set_str(Slot::NextId, id)?,
+                    None => self.decoder.scratch.set(Slot::NextId, &bytes[skipped..])?,
                 }
+                self.decoder.state.set(State::HAS_ID);
             }
-            Field::Comment => {
-                self.keep_found(found)?;
-                return Ok(Some(Step::Comment(Value::Input(value))));
-            }
-            Field::Unknown => {}
+        } else if let Some(skipped) = value_of(b"", bytes) {
+            self.keep_found(found)?;
+            return Ok(Some(Step::Comment(Value::Input(Span { start: line.start + skipped, end: line.end }))));
+        } else if let Some(skipped) = value_of(b"retry", bytes)
+            && let Some(ms) = milliseconds(&bytes[skipped..])
+        {
+            self.keep_found(found)?;
+            return Ok(Some(Step::Retry(ms)));
         }
         Ok(None)
     }
@@ -355,7 +367,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     /// A name or an id as text when it is well-formed.
     #[inline(always)]
     fn short_text(&mut self, value: Span) -> Option<&'i str> {
-        if self.wants_text {
+        if self.wants_text || self.input.len() <= FEW {
             self.checked.get(self.input, value.start, value.end)
         } else {
             utf8::check(&self.input[value.start..value.end])
@@ -384,7 +396,10 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             None if state.any(State::HAS_ID) && !same(decoder.scratch.get(Slot::NextId), decoder.scratch.get(Slot::LastId)) => {
                 return Some(Step::IdChanged);
             }
-            None => return None,
+            None => {
+                decoder.scratch.truncate(0);
+                return None;
+            }
         };
         Some(Step::Event { data, name, has_id: state.any(State::HAS_ID) })
     }
@@ -397,28 +412,24 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         let start = decoder.line_start;
         let end = decoder.scratch.text().len();
         let bytes = &decoder.scratch.text()[start..];
-        let (field, skipped) = Field::of(bytes);
-        let value = Span { start: start + skipped, end };
-        match field {
-            Field::Data => return decoder.keep_data_in_place(value).map(|()| None),
-            Field::Event => {
-                decoder.scratch.set_from_text(Slot::Name, value.start..value.end)?;
-                decoder.state.set(State::HAS_NAME);
+        if let Some(skipped) = value_of(b"data", bytes) {
+            return decoder.keep_data_in_place(Span { start: start + skipped, end }).map(|()| None);
+        }
+        if let Some(skipped) = value_of(b"event", bytes) {
+            decoder.scratch.set_from_text(Slot::Name, start + skipped..end)?;
+            decoder.state.set(State::HAS_NAME);
+        } else if let Some(skipped) = value_of(b"id", bytes) {
+            if !has_nul(&bytes[skipped..]) {
+                decoder.scratch.set_from_text(Slot::NextId, start + skipped..end)?;
+                decoder.state.set(State::HAS_ID);
             }
-            Field::Id => {
-                if !has_nul(&bytes[skipped..]) {
-                    decoder.scratch.set_from_text(Slot::NextId, value.start..value.end)?;
-                    decoder.state.set(State::HAS_ID);
-                }
-            }
-            Field::Retry => {
-                let ms = milliseconds(&bytes[skipped..]);
-                decoder.scratch.truncate(start);
-                return Ok(ms.map(Step::Retry));
-            }
+        } else if let Some(skipped) = value_of(b"", bytes) {
             // The next step takes it out of the text.
-            Field::Comment => return Ok(Some(Step::Comment(Value::Kept(value)))),
-            Field::Unknown => {}
+            return Ok(Some(Step::Comment(Value::Kept(Span { start: start + skipped, end }))));
+        } else if let Some(skipped) = value_of(b"retry", bytes) {
+            let ms = milliseconds(&bytes[skipped..]);
+            decoder.scratch.truncate(start);
+            return Ok(ms.map(Step::Retry));
         }
         decoder.scratch.truncate(start);
         Ok(None)
@@ -428,11 +439,15 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline(never)]
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
         let rest = Span { start: self.position, end: self.input.len() };
-        if rest.len() == 0 {
+        self.position = self.input.len();
+        let decoder = &mut *self.decoder;
+        let begins = !decoder.state.any(State::IN_LINE | State::HAS_DATA);
+        decoder.state.set(State::IN_LINE);
+        if begins && self.input.len() <= FEW {
+            decoder.has_line_room(rest.len())?;
+            decoder.line_start += decoder.scratch.push_back(self.input, rest.start)?;
             return Ok(());
         }
-        self.position = self.input.len();
-        self.decoder.state.set(State::IN_LINE);
         self.keep_line(rest)
     }
 
@@ -441,15 +456,24 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     fn keep_line(&mut self, part: Span) -> Result<(), DecodeError> {
         match part.len() {
             0 => Ok(()),
-            1..=FEW => self.decoder.keep_line(&self.input[part.start..part.end]),
+            1..=FEW => {
+                self.decoder.has_line_room(part.len())?;
+                Ok(self.decoder.scratch.push_front(&self.input[part.start..], part.len())?)
+            }
             _ => self.keep_long_line(part),
         }
+    }
+
+    /// What is kept is checked before it, while it is at hand. Small pieces are cheaper to check when they are together.
+    #[inline]
+    fn keeps_text(&self) -> bool {
+        self.wants_text && self.input.len() >= LARGE && self.decoder.scratch.wants_text()
     }
 
     #[inline(never)]
     fn keep_long_line(&mut self, part: Span) -> Result<(), DecodeError> {
         let bytes = &self.input[part.start..part.end];
-        if self.wants_text && self.decoder.scratch.wants_text() {
+        if self.keeps_text() {
             let whole = last_boundary(bytes);
             if let Some(text) = self.checked.get(self.input, part.start, part.start + whole) {
                 self.decoder.has_line_room(bytes.len())?;
@@ -462,13 +486,13 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
 
     /// Appends a data line to the event. There is no unfinished line.
     fn keep_data(&mut self, value: Span) -> Result<(), DecodeError> {
-        let decoder = &mut *self.decoder;
-        let first = !decoder.state.any(State::HAS_DATA);
-        let start = if first { decoder.line_start } else { decoder.data.start };
-        let text = match self.wants_text && decoder.scratch.wants_text() {
+        let text = match self.keeps_text() {
             true => self.checked.get(self.input, value.start, value.end),
             false => None,
         };
+        let decoder = &mut *self.decoder;
+        let first = !decoder.state.any(State::HAS_DATA);
+        let start = if first { decoder.line_start } else { decoder.data.start };
         match text {
             Some(text) => {
                 if !first {
@@ -616,5 +640,8 @@ fn same(a: &str, b: &str) -> bool {
 
 /// Up to this length, bytes are looked at without a mask.
 const FEW: usize = 64;
+
+/// From this length of a chunk on, its pieces are large.
+const LARGE: usize = 4096;
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];

@@ -1,38 +1,15 @@
 //! One line, wherever it lies: section 9.2.6, "process the field".
 
-/// What a line sets.
-pub(super) enum Field {
-    Data,
-    Event,
-    Id,
-    Retry,
-    Comment,
-    Unknown,
-}
-
-impl Field {
-    /// What a line that is not blank sets, and where in it the value begins.
-    #[inline(always)]
-    pub(super) fn of(line: &[u8]) -> (Self, usize) {
-        let (field, name) = if line.starts_with(b"data") {
-            (Self::Data, "data".len())
-        } else if line.starts_with(b"event") {
-            (Self::Event, "event".len())
-        } else if line.starts_with(b"id") {
-            (Self::Id, "id".len())
-        } else if line.starts_with(b":") {
-            (Self::Comment, 0)
-        } else if line.starts_with(b"retry") {
-            (Self::Retry, "retry".len())
-        } else {
-            return (Self::Unknown, 0);
-        };
-        match &line[name..] {
-            [b':', b' ', ..] => (field, name + 2),
-            [b':', ..] => (field, name + 1),
-            [] => (field, name),
-            _ => (Self::Unknown, 0),
-        }
+/// Where the value begins in a line that is not blank, if the line is of this field; a comment is of the field without a name.
+///
+/// Asked for one field after the other, each answer leads straight to what the field does.
+#[inline(always)]
+pub(super) fn value_of(field: &[u8], line: &[u8]) -> Option<usize> {
+    match line.strip_prefix(field)? {
+        [b':', b' ', ..] => Some(field.len() + 2),
+        [b':', ..] => Some(field.len() + 1),
+        [] => Some(field.len()),
+        _ => None,
     }
 }
 

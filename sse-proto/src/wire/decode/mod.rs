@@ -53,8 +53,8 @@ use crate::storage::{FixedScratch, Full, Scratch, Slot};
 /// With the `alloc` feature, `Decoder::new(limits)` keeps what straddles chunks on the heap.
 ///
 /// Memory: nothing while events lie whole in their chunks on one `data` line each; otherwise at most `max_event` plus one line
-/// for the unfinished event, one line each for its name and the two ids, and three times the longer of both limits when the event
-/// is ill-formed UTF-8. Time: linear in the bytes fed, for every chunking.
+/// and 128 bytes for the unfinished event, one line each for its name and the two ids, and three times the longer of both limits
+/// when the event is ill-formed UTF-8. Time: linear in the bytes fed, for every chunking.
 #[derive(Clone, Debug)]
 pub struct Decoder<S> {
     scratch: S,
@@ -214,15 +214,11 @@ impl<S: Scratch> Decoder<S> {
         Ok(self.scratch.push(bytes)?)
     }
 
+    /// The unfinished line may get so much longer.
     #[inline]
     fn has_line_room(&self, more: usize) -> Result<(), DecodeError> {
-        if more > self.line_room() { Err(DecodeError::LineTooLong) } else { Ok(()) }
-    }
-
-    /// How much longer the unfinished line may get.
-    #[inline]
-    fn line_room(&self) -> usize {
-        self.limits.max_line.saturating_sub(self.scratch.text().len() - self.line_start)
+        let len = self.scratch.text().len() - self.line_start + more;
+        if len > self.limits.max_line { Err(DecodeError::LineTooLong) } else { Ok(()) }
     }
 
     /// The unfinished line turned out to be a data line with this value: makes it part of the data where it lies.
@@ -272,6 +268,14 @@ impl State {
 
     const fn any(self, of: Self) -> bool {
         self.0 & of.0 != 0
+    }
+
+    const fn only(self, of: Self) -> Self {
+        Self(self.0 & of.0)
+    }
+
+    const fn without(self, what: Self) -> Self {
+        Self(self.0 & !what.0)
     }
 
     const fn set(&mut self, what: Self) {
