@@ -310,6 +310,7 @@ impl Buffers for HeapScratch {
         core::mem::swap(&mut self.last_id, &mut self.next_id);
     }
 
+    #[inline]
     fn decode_text(&mut self, range: Range<usize>) -> Result<Texts<'_>, Full> {
         self.text.pad(range.len());
         let checked = match &self.text {

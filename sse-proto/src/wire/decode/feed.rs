@@ -56,8 +56,9 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     last_event_id: self.decoder.last_event_id(),
                 })));
             }
-        } else if let Some(data) = self.next_plain_kept(end)? {
-            let (data, name) = data;
+        } else if self.ends_data_line() {
+            return Ok(None);
+        } else if let Some((data, name)) = self.next_plain_kept(end)? {
             let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
             let event = name.resolve(texts.name);
             return Ok(Some(Item::Event(MessageEvent { event, data: texts.text, last_event_id: texts.last_id })));
@@ -126,8 +127,9 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     last_event_id: self.decoder.last_event_id(),
                 })));
             }
-        } else if let Some(data) = self.next_plain_kept(end)? {
-            let (data, name) = data;
+        } else if self.ends_data_line() {
+            return Ok(None);
+        } else if let Some((data, name)) = self.next_plain_kept(end)? {
             let scratch = &self.decoder.scratch;
             return Ok(Some(Item::Event(MessageEvent {
                 event: name.resolve(scratch.get(Slot::Name)),
@@ -214,6 +216,29 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         let start = value + usize::from(text.get(value) == Some(&b' '));
         let end = text.len();
         Ok(Some((self.dispatch_kept(Span { start, end }), name)))
+    }
+
+    /// The same for the end of a data line that is a chunk of its own, as every end is in a stream that comes byte by byte. Takes it
+    /// or leaves everything as it is.
+    #[inline(always)]
+    fn ends_data_line(&mut self) -> bool {
+        let decoder = &mut *self.decoder;
+        if self.input != b"\n" || decoder.state.without(State::HAS_NAME | State::HAS_ID) != State::IN_LINE {
+            return false;
+        }
+        let text = decoder.scratch.text();
+        let line = &text[decoder.line_start..];
+        if !line.starts_with(b"data:") || line.len() > decoder.limits.max_plain() {
+            return false;
+        }
+        let start = decoder.line_start + "data:".len() + usize::from(line.get("data:".len()) == Some(&b' '));
+        decoder.data = Span { start, end: text.len() };
+        decoder.line_start = text.len();
+        decoder.state.clear(State::IN_LINE);
+        decoder.state.set(State::HAS_DATA);
+        decoder.ends.take(self.input);
+        self.position = 1;
+        true
     }
 
     #[inline(always)]
