@@ -315,7 +315,7 @@ impl Buffers for HeapScratch {
         self.text.pad(range.len());
         let checked = match &self.text {
             Text::Checked(text) => text.get(range.clone()),
-            Text::Unchecked(bytes) => utf8::check_part(bytes, range.clone()),
+            Text::Unchecked(bytes) => check(bytes, range.clone()),
         };
         let text = match checked {
             Some(text) => text,
@@ -374,7 +374,7 @@ impl Text {
     #[inline]
     fn pad(&mut self, len: usize) {
         if let Self::Unchecked(bytes) = self
-            && (utf8::FEW..PIECE).contains(&len)
+            && (FEW..PIECE).contains(&len)
         {
             bytes.extend_from_slice(&[0; utf8::BLOCK]);
         }
@@ -424,10 +424,29 @@ fn growth(more: usize, len: usize) -> usize {
     more.max(3 * len) + 64
 }
 
+/// A part of `bytes` as text when it is well-formed. What follows it is looked at too, where that makes whole blocks: the rest of a
+/// block takes decisions that cannot be foreseen.
+#[cfg(feature = "alloc")]
+#[inline]
+fn check(bytes: &[u8], part: Range<usize>) -> Option<&str> {
+    let len = part.len();
+    if len < FEW {
+        return core::str::from_utf8(&bytes[part]).ok();
+    }
+    bytes
+        .get(part.start..part.start + len.next_multiple_of(utf8::BLOCK))
+        .and_then(|blocks| utf8::check(blocks)?.get(..len))
+        .or_else(|| utf8::check(&bytes[part]))
+}
+
+/// Below this length it is quicker to look at one byte after the other.
+#[cfg(feature = "alloc")]
+const FEW: usize = 8;
+
 #[cfg(feature = "alloc")]
 fn decode_to_heap(bytes: &[u8], part: Range<usize>, target: &mut alloc::string::String) {
     target.clear();
-    if let Some(text) = utf8::check_part(bytes, part.clone()) {
+    if let Some(text) = check(bytes, part.clone()) {
         return target.push_str(text);
     }
     for text in utf8::decode(&bytes[part]) {

@@ -3,8 +3,6 @@
 //! The decoder calls this on field values. Line ends, colons and field names are ASCII, which is never part of a longer sequence,
 //! so decoding each value gives what decoding the stream would. A sequence split over chunks is put together before it comes here.
 
-use core::ops::Range;
-
 use crate::storage::Full;
 
 /// `bytes` as text when they are well-formed: many bytes at a time where the processor can.
@@ -15,20 +13,6 @@ pub(crate) fn check(bytes: &[u8]) -> Option<&str> {
         return core::str::from_utf8(bytes).ok();
     }
     simdutf8::basic::from_utf8(bytes).ok()
-}
-
-/// The same for a part of `bytes`. What follows it is looked at too, where that makes whole blocks: the rest of a block takes
-/// decisions that cannot be foreseen.
-#[inline]
-pub(crate) fn check_part(bytes: &[u8], part: Range<usize>) -> Option<&str> {
-    let len = part.len();
-    if len < FEW {
-        return core::str::from_utf8(&bytes[part]).ok();
-    }
-    bytes
-        .get(part.start..part.start + len.next_multiple_of(BLOCK))
-        .and_then(|blocks| check(blocks)?.get(..len))
-        .or_else(|| check(&bytes[part]))
 }
 
 /// The pieces that, one after another, are the decoded text. Linear; at most three bytes out for each one in.
@@ -116,9 +100,6 @@ fn last_boundary_of_long(bytes: &[u8]) -> usize {
     }
     bytes.len()
 }
-
-/// Below this length it is quicker to look at one byte after the other.
-pub(crate) const FEW: usize = 8;
 
 /// How many bytes are checked at once.
 pub(crate) const BLOCK: usize = 64;
