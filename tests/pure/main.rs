@@ -9,5 +9,6 @@ mod engine;
 mod fixed;
 mod fuzz;
 mod interpreted;
+mod limits;
 mod stories;
 mod worlds;

@@ -1,0 +1,119 @@
+//! What a limit says is allowed to the last byte, and nothing above it.
+
+use sse_proto::wire::{Encode, Event, IdField};
+use sse_proto::{
+    ClientId, ClientKey, Config, IdError, IdForm, Limits, ListenError, MAX_EVENT_ID, Outcome, PublishError, RegisterError, Registration,
+    Target, TaskError,
+};
+use sse_tests::harness::Harness;
+
+const NAME: usize = 20;
+const TOPIC: usize = 30;
+const FRAME: usize = 512;
+
+fn hub() -> Harness {
+    let limits = Limits {
+        name_bytes: NAME as u32,
+        topic_bytes: TOPIC as u32,
+        frame_bytes: FRAME as u32,
+        log_bytes: 2 * FRAME as u32,
+        ..Limits::default()
+    };
+    Harness::new(Config { limits, id_form: IdForm::Short, ..Config::default() })
+}
+
+#[test]
+fn of_ids_that_are_allocated() {
+    let (mut hub, limit) = (hub(), NAME as u32);
+    let suffix = IdForm::Short.suffix_len();
+    let longest = "n".repeat(NAME - 1 - suffix);
+    let id = hub.allocate(&"g".repeat(NAME), &longest, [7; 32]).unwrap();
+    assert_eq!(id, format!("{longest}_{}", "h".repeat(suffix)));
+    assert_eq!(hub.allocate("", &format!("{longest}n"), [7; 32]), Err(IdError::TooLong { limit }));
+    assert_eq!(hub.allocate(&"g".repeat(NAME + 1), "n", [7; 32]), Err(IdError::TooLong { limit }));
+}
+
+#[test]
+fn of_names_at_registration() {
+    let mut hub = hub();
+    let mut register = |id: usize, group: usize, topic: usize| {
+        let (id, group, topic) = ("i".repeat(id), "g".repeat(group), "t".repeat(topic));
+        let wish = Registration { group: &group, topics: &[&topic], ..Registration::new(ClientId::new(&id).unwrap()) };
+        hub.register(&wish).map(drop)
+    };
+    let refused = |what, limit: usize| Err(RegisterError::TooLong { what, limit: limit as u32 });
+    assert_eq!(register(NAME, NAME, TOPIC), Ok(()));
+    assert_eq!(register(NAME + 1, NAME, TOPIC), refused("id", NAME));
+    assert_eq!(register(NAME, NAME + 1, TOPIC), refused("group", NAME));
+    assert_eq!(register(NAME, NAME, TOPIC + 1), refused("topic", TOPIC));
+}
+
+#[test]
+fn of_topics_and_tasks() {
+    let mut hub = hub();
+    let bob = hub.connect("bob_1").client;
+    let (topic, task) = ("t".repeat(TOPIC), "t".repeat(NAME));
+    assert_eq!(hub.listen(bob, &topic), Ok(true));
+    assert_eq!(hub.listen(bob, &format!("{topic}t")), Err(ListenError::TooLong { limit: TOPIC as u32 }));
+    assert_eq!(hub.submit(bob, &task), Ok(()));
+    assert_eq!(hub.submit(bob, &format!("{task}t")), Err(TaskError::TooLong { limit: NAME as u32 }));
+}
+
+#[test]
+fn of_targets() {
+    let mut hub = hub();
+    let mut publish = |target| hub.publish_at(0, target, &Event::data("x")).map(drop);
+    let refused = |limit: usize| Err(PublishError::TooLong { limit: limit as u32 });
+    let long = "x".repeat(TOPIC + 1);
+    assert_eq!(publish(Target::Group(&long[..NAME])), Ok(()));
+    assert_eq!(publish(Target::Group(&long[..=NAME])), refused(NAME));
+    assert_eq!(publish(Target::UserName(&long[..NAME])), Ok(()));
+    assert_eq!(publish(Target::UserName(&long[..=NAME])), refused(NAME));
+    assert_eq!(publish(Target::Topic(&long[..TOPIC])), Ok(()));
+    assert_eq!(publish(Target::Topic(&long)), refused(TOPIC));
+}
+
+#[test]
+fn of_frames() {
+    let mut hub = hub();
+    hub.connect("bob_1");
+    // Whose id is its own is not numbered.
+    let id = Some(IdField::new("i").unwrap());
+    let data = "x".repeat(FRAME);
+    let of_len = |len: usize| {
+        let around = Event { id, ..Event::data("") }.encoded_len();
+        Event { id, ..Event::data(&data[..len - around]) }
+    };
+    assert!(hub.publish_at(0, Target::All, &of_len(FRAME)).is_ok());
+    let refused = PublishError::TooLarge { len: FRAME + 1, limit: FRAME };
+    assert_eq!(hub.publish_at(0, Target::All, &of_len(FRAME + 1)), Err(refused));
+    // Half of the log is left for those it is for, eight bytes each.
+    let nobody = [ClientKey::NONE; FRAME / 8 + 1];
+    assert!(hub.publish_at(0, Target::Clients(&nobody[1..]), &of_len(FRAME)).is_ok());
+    let refused = PublishError::TooLarge { len: FRAME, limit: FRAME };
+    assert_eq!(hub.publish_at(0, Target::Clients(&nobody), &of_len(FRAME)), Err(refused));
+}
+
+#[test]
+fn of_ids_of_the_applications_own() {
+    let limits = Limits { frame_bytes: 4 * 1024, log_bytes: 8 * 1024, ..Limits::default() };
+    let mut hub = Harness::new(Config { limits, ..Config::default() });
+    let long = "i".repeat(MAX_EVENT_ID + 1);
+    let mut publish = |id| hub.publish_at(0, Target::All, &Event { id: Some(IdField::new(id).unwrap()), ..Event::data("x") });
+    assert!(publish(&long[1..]).is_ok());
+    assert_eq!(publish(&long), Err(PublishError::IdTooLong));
+}
+
+/// Two names and 160 bytes must fit besides; what is escaped may take six bytes for one.
+#[test]
+fn of_why_a_task_failed() {
+    let mut hub = hub();
+    let bob = hub.connect("bob_1").client;
+    let room = FRAME - 2 * NAME - 160;
+    for (task, escaped, plain) in [("a", "\"", "!"), ("b", "\\", "#"), ("c", "\u{1F}", " ")] {
+        let fits = escaped.repeat(room / 6) + &plain.repeat(room % 6);
+        let mut fail = |reason: &str| hub.complete_at(0, Some(bob), "", "bob", task, Outcome::Failed(reason));
+        assert_eq!(fail(&format!("{fits}{plain}")), Err(TaskError::TooLarge), "{escaped:?}");
+        assert_eq!(fail(&fits), Ok(()), "{escaped:?}");
+    }
+}
