@@ -3,6 +3,7 @@
 
 mod allocation;
 mod client;
+mod collisions;
 mod decode;
 mod encode;
 mod engine;
@@ -10,5 +11,7 @@ mod fixed;
 mod fuzz;
 mod interpreted;
 mod limits;
+mod messages;
+mod short_streams;
 mod stories;
 mod worlds;
