@@ -39,9 +39,8 @@ fn of_topics() {
 
 #[test]
 fn of_event_ids() {
-    let [one, other] = collision(|id| {
-        id.bytes().fold(0x811C_9DC5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-    });
+    let [one, other] =
+        collision(|id| id.bytes().fold(0x811C_9DC5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)));
     let mut engine = engine();
     for id in [&*one, &*other, "last"] {
         let id = Some(IdField::new(id).unwrap());

@@ -2,8 +2,8 @@
 
 use sse_proto::wire::{Encode, Event, IdField};
 use sse_proto::{
-    ClientId, ClientKey, Config, IdError, IdForm, Limits, ListenError, MAX_EVENT_ID, Outcome, PublishError, RegisterError, Registration,
-    Target, TaskError,
+    ClientId, ClientKey, Config, IdError, IdForm, Limits, ListenError, MAX_EVENT_ID, Outcome, PublishError, RegisterError,
+    Registration, Target, TaskError,
 };
 use sse_tests::harness::Harness;
 

@@ -1,0 +1,104 @@
+//! Who an event is for, where the log alone does not tell: lists in front of frames, frames that share a number, slots.
+
+use sse_proto::wire::Event;
+use sse_proto::{ClientId, Config, Greeting, Limits, PublishError, Registered, Registration, Resume, Target};
+use sse_tests::harness::Harness;
+
+fn hub() -> Harness {
+    Harness::new(small(Limits::default().log_bytes))
+}
+
+fn small(log_bytes: u32) -> Config {
+    let limits = Limits { name_bytes: 32, frame_bytes: 256, log_bytes, ..Limits::default() };
+    Config { limits, heartbeat: None, write_stall: None, retry: None, ..Config::default() }
+}
+
+/// So many clients, caught up.
+fn crowd(hub: &mut Harness, count: usize) -> Vec<Registered> {
+    let crowd = (0..count).map(|n| hub.connect(&format!("bob_{n}"))).collect::<Vec<_>>();
+    hub.drive();
+    for one in &crowd {
+        hub.read(one.conn);
+    }
+    crowd
+}
+
+#[test]
+fn what_is_for_one_connection_is_passed_by_every_other_one() {
+    let mut hub = hub();
+    let [ann, bob] = crowd(&mut hub, 2)[..] else { panic!("there are two") };
+    hub.publish(Target::All, "1");
+    hub.publish(Target::Connection(ann.conn), "2");
+    hub.publish(Target::Connection(bob.conn), "3");
+    hub.publish(Target::All, "4");
+    hub.drive();
+    let frame = |n| format!("data:{n}\nid:00000007-{n}\n\n");
+    assert_eq!(hub.read(ann.conn), [1, 2, 4].map(frame).concat());
+    assert_eq!(hub.read(bob.conn), [1, 3, 4].map(frame).concat());
+}
+
+/// The end of a task is one frame for each client of the user name, under one number.
+#[test]
+fn of_frames_that_share_a_number_each_gets_its_own_however_little_it_takes() {
+    for take in [1, 7, 50, 100] {
+        let mut hub = hub();
+        let crowd = crowd(&mut hub, 3);
+        hub.complete(crowd[0].client, "k", None);
+        hub.publish(Target::All, "next");
+        hub.drive_by(take, 1);
+        for (n, one) in crowd.iter().enumerate() {
+            let expected = format!(
+                "event:completed\ndata:{{\"task\":\"k\",\"client\":\"bob_{n}\",\"timestamp\":1000}}\nid:00000007-1\n\n\
+                 data:next\nid:00000007-2\n\n"
+            );
+            assert_eq!(hub.read(one.conn), expected);
+        }
+    }
+}
+
+/// Round and round in a small log: the list in front of the oldest frame is not written over while the frame is there, and there is
+/// room for the list in front of the newest.
+#[test]
+fn who_was_chosen_is_known_as_long_as_the_frame_is() {
+    for members in [2, 9, 20] {
+        let mut hub = Harness::new(small(1_000));
+        let keys: Vec<_> = crowd(&mut hub, 22).iter().map(|one| one.client).collect();
+        for n in 0..20 {
+            let first = n % (keys.len() - members);
+            hub.publish(Target::Clients(&keys[first..first + members]), &"x".repeat(2 * n));
+            let wish =
+                Registration { resume: Resume::Earliest, replace: true, ..Registration::new(ClientId::new("bob_9").unwrap()) };
+            hub.register(&wish).unwrap();
+            hub.drive();
+        }
+    }
+}
+
+#[test]
+fn a_number_that_was_given_out_is_not_given_out_again() {
+    let mut hub = hub();
+    let sequences = [5, 5, 3, 9].map(|at| hub.publish_at(at, Target::All, &Event::data("x")).unwrap().sequence);
+    assert_eq!(sequences, [5, 6, 7, 9]);
+}
+
+#[test]
+fn a_group_that_cannot_be_one_has_no_members() {
+    let answer = hub().publish_at(0, Target::Group("no^group"), &Event::data("x"));
+    assert!(matches!(answer, Err(PublishError::Name(_))));
+}
+
+#[test]
+fn a_completion_is_told_without_a_greeting_before_it_too() {
+    let mut hub = hub();
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.disconnect(bob.conn).unwrap();
+    hub.complete(bob.client, "k", None);
+    let wish = Registration { greeting: Greeting::Silent, ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    let bob = hub.register(&wish).unwrap();
+    hub.drive();
+    assert_eq!(
+        hub.read(bob.conn),
+        "event:completed\ndata:{\"task\":\"k\",\"client\":\"bob_1\",\"timestamp\":1000}\nid:00000007-1\n\n"
+    );
+}
