@@ -3,6 +3,7 @@
 
 mod allocation;
 mod client;
+mod codec;
 mod collisions;
 mod decode;
 mod draining;

@@ -1,0 +1,37 @@
+//! The encoder and the decoder where one piece of their work ends and the next begins.
+
+use sse_proto::wire::{Decoder, Event, Item, Limits};
+use sse_tests::encoding::encode_every_way;
+
+/// Breaks are looked for block by block: what ends in one may have begun in the one before, and others may follow.
+#[test]
+fn breaks_stand_at_every_border_and_others_behind_them() {
+    for first in 0..=130 {
+        for between in [0, 1, 2, 61, 62, 63, 64, 65, 130] {
+            for (one, other) in [("\r\n", "\r\n"), ("\r\n", "\n"), ("\r", "\r\n"), ("\n", "\r")] {
+                let (front, middle) = ("x".repeat(first), "y".repeat(between));
+                let data = format!("{front}{one}{middle}{other}z");
+                let expected = format!("data:{front}\ndata:{middle}\ndata:z\n\n");
+                assert_eq!(String::from_utf8(encode_every_way(&Event::data(&data))).unwrap(), expected, "{data:?}");
+            }
+        }
+    }
+}
+
+/// A long value is checked alone, and short ones ahead of where they are asked for: whatever was checked before, what lies whole in its
+/// chunk takes no memory.
+#[test]
+fn what_lies_whole_in_its_chunk_is_borrowed_whatever_came_before() {
+    let lengths = [0, 3, 2_000, 100, 1_023, 1_024, 1_025, 70, 5_000, 200];
+    let data: Vec<_> = lengths.iter().map(|&len| "é".repeat(len / 2)).collect();
+    let stream: String = data.iter().map(|data| format!("data:{data}\n\nevent:e\ndata:{data}\n\n")).collect();
+    let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]);
+    let mut feed = decoder.feed(stream.as_bytes());
+    for data in &data {
+        for name in ["message", "e"] {
+            let Some(Item::Event(event)) = feed.next_item().unwrap() else { panic!("no event") };
+            assert_eq!((event.event, event.data), (name, &**data));
+        }
+    }
+    assert_eq!(feed.next_item(), Ok(None));
+}
