@@ -76,7 +76,8 @@ fn a_backlog_of_the_whole_log_is_not_none() {
     let bob = engine.register(at_minute(1), &wish("bob_1")).unwrap();
     assert_eq!(engine.backlog(), 0);
     let (id, data) = (Some(IdField::new("i").unwrap()), "x".repeat(512 - "id:i\ndata:\n\n".len()));
-    for _ in 0..2 {
+    // The third stands where the first was, and ends where the second begins.
+    for _ in 0..3 {
         engine.publish(at_minute(1), Target::Client(bob.client), &Event { id, ..Event::data(&data) }).unwrap();
     }
     assert_eq!(engine.usage().log_bytes, 1024);

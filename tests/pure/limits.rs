@@ -9,7 +9,7 @@ use sse_tests::harness::Harness;
 
 const NAME: usize = 20;
 const TOPIC: usize = 30;
-const FRAME: usize = 512;
+const FRAME: usize = 510;
 
 fn hub() -> Harness {
     let limits = Limits {
