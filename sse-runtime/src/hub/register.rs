@@ -199,10 +199,10 @@ impl Hub {
 
     /// An id for someone who gave no name, with a user name that nobody else has.
     pub(crate) fn new_nameless_id(&self) -> Result<String, HubError> {
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
-        let name = id_for("anonymous", IdForm::Short, &entropy).replace('_', "-");
-        self.new_id(&name)
+        let mut entropy = [[0; 32]; 2];
+        getrandom::fill(entropy.as_flattened_mut()).map_err(|_| HubError::NoEntropy)?;
+        let name = id_for("anonymous", IdForm::Short, &entropy[0]).replace('_', "-");
+        Ok(id_for(&name, IdForm::Secure, &entropy[1]))
     }
 
     /// Opens a stream of events.
@@ -237,10 +237,11 @@ impl Hub {
         &self,
         shard: &mut Shard,
         register: Register,
-        socket: Socket,
+        mut socket: Socket,
         refused: impl FnOnce(Socket) + Send + 'static,
     ) {
         let Ok(admission) = self.admission(register) else {
+            socket.deregister(&shard.registry);
             return refused(socket);
         };
         let home = self.shard_of(&admission.client);
@@ -250,6 +251,7 @@ impl Hub {
             }
             return;
         }
+        socket.deregister(&shard.registry);
         let handle = &self.inner.shards[home];
         let Ok(place) = handle.queue.try_reserve() else {
             return refused(socket);
@@ -371,7 +373,12 @@ impl Hub {
 }
 
 fn id_for(name: &str, form: IdForm, entropy: &[u8; 32]) -> String {
-    let mut suffix = vec![0; form.suffix_len()];
-    form.write_suffix(entropy, 0, &mut suffix);
-    format!("{name}_{}", String::from_utf8_lossy(&suffix))
+    let len = name.len() + 1 + form.suffix_len();
+    let mut id = Vec::with_capacity(len);
+    id.extend_from_slice(name.as_bytes());
+    id.push(b'_');
+    id.resize(len, 0);
+    form.write_suffix(entropy, 0, &mut id[name.len() + 1..]);
+    // A suffix is ASCII.
+    String::from_utf8(id).unwrap_or_default()
 }

@@ -25,7 +25,7 @@ pub(crate) struct Direct {
 
 /// What a request's head asks for.
 pub(crate) enum Wish {
-    /// A stream, and what stands in the head of the response.
+    /// A stream, and what stands in the head of the response beside [`Direct::stream_headers`].
     Stream(Box<Register>, HeaderMap),
     /// To publish the body.
     Publish(Heads),
@@ -67,6 +67,13 @@ impl Direct {
         }
     }
 
+    /// What stands in the head of every stream.
+    pub(crate) fn stream_headers() -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        answer::stream_headers(&mut headers);
+        headers
+    }
+
     /// What a request asks for, if it may.
     pub(crate) fn wish(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Wish> {
         let mut answered = HeaderMap::new();
@@ -88,7 +95,6 @@ impl Direct {
             let is_plain = !id.is_empty() && !id.contains(['%', '/']);
             is_plain.then(|| manager::wish(&self.web, id, uri, headers))?
         };
-        answer::stream_headers(&mut answered);
         guard.decorate(Access::Stream, headers, &mut answered);
         Some(Wish::Stream(Box::new(register), answered))
     }

@@ -47,6 +47,9 @@ pub(crate) struct Front {
     /// Entries with something to do. One that is gone may still be named, and another may be in its place by then, which is looked at
     /// in vain.
     ready: VecDeque<usize>,
+    /// Visitors whose answers are written at the end of the turn: what is answered together leaves together, so that whoever sent it
+    /// all wakes up once.
+    answering: Vec<usize>,
     /// When to look at visitors that bring nothing.
     deadlines: BTreeSet<(Instant, usize)>,
     answers: Arc<Answers>,
@@ -87,6 +90,7 @@ impl Front {
             entries: Slab::new(),
             doors: Vec::new(),
             ready: VecDeque::new(),
+            answering: Vec::new(),
             deadlines: BTreeSet::new(),
             answers: Arc::new(Answers::new(wake)),
             tickets: 0,
@@ -153,6 +157,11 @@ impl Front {
                 _ => {}
             }
         }
+        let mut answering = mem::take(&mut self.answering);
+        for index in answering.drain(..) {
+            self.with_visitor(index, |_, visitor| visitor.wait(shard, front_token(index)));
+        }
+        self.answering = answering;
         !self.ready.is_empty()
     }
 
@@ -225,8 +234,6 @@ impl Front {
             };
             match listener.accept() {
                 Ok((socket, _)) => {
-                    // Frames leave when they are written.
-                    let _ = socket.set_nodelay(true);
                     let visitor = Box::new(Visitor::new(socket, place, door.service.clone(), now));
                     let index = self.entries.insert(Entry::Visitor { visitor, is_ready: false, deadline: None });
                     self.visit(shard, index, now);
@@ -279,6 +286,10 @@ impl Front {
         let (visitor, is_ready) = match turn(self, visitor) {
             Visit::Waits(visitor) => (visitor, false),
             Visit::Again(visitor) => (visitor, true),
+            Visit::Answers(visitor) => {
+                self.answering.push(index);
+                (visitor, false)
+            }
             Visit::Over => return self.remove_at(index, deadline),
         };
         if is_ready {

@@ -80,6 +80,15 @@ fn body_len(headers: &HeaderMap) -> Result<usize, NotPlain> {
     }
 }
 
+/// What the head of a stream with these headers begins with; other lines may follow.
+pub(super) fn stream(headers: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::new();
+    status_line(&mut out, StatusCode::OK);
+    header_lines(&mut out, headers);
+    header_line(&mut out, "connection", b"close");
+    out
+}
+
 /// Appends a status line.
 pub(super) fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"HTTP/1.1 ");

@@ -70,10 +70,11 @@ where
     F: AsyncFnOnce(),
 {
     let listener = listener.into_std()?;
-    limit_silence(&listener, options.write_timeout)?;
+    set_options(&listener, options.write_timeout)?;
     let (arrivals, mut arriving) = mpsc::channel(ARRIVALS);
     let service = Arc::new(Service {
         direct: Direct::new(hub.clone(), router),
+        stream_head: head::stream(&Direct::stream_headers()),
         arrivals,
         places: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
         header_timeout: options.header_timeout,
@@ -122,6 +123,8 @@ where
 /// What shards need to know of a server.
 pub(crate) struct Service {
     direct: Direct,
+    /// What the head of every stream begins with.
+    stream_head: Vec<u8>,
     arrivals: mpsc::Sender<Arrival>,
     /// For all sockets, whoever has them.
     places: Arc<Semaphore>,
@@ -178,12 +181,15 @@ struct Arrival {
     _place: OwnedSemaphorePermit,
 }
 
-/// A peer that acknowledges nothing of what was sent for this long is gone; accepted sockets inherit it.
-fn limit_silence(listener: &std::net::TcpListener, limit: Option<Duration>) -> io::Result<()> {
+/// Sets what accepted sockets inherit: frames leave when they are written, and a peer that acknowledges nothing of what was sent
+/// for as long as `silence` is gone.
+fn set_options(listener: &std::net::TcpListener, silence: Option<Duration>) -> io::Result<()> {
+    let listener = socket2::SockRef::from(listener);
+    listener.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(listener).set_tcp_user_timeout(limit)?;
+    listener.set_tcp_user_timeout(silence)?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = (listener, limit);
+    let _ = silence;
     Ok(())
 }
 
@@ -218,12 +224,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepted_sockets_inherit_the_limit_of_silence() {
-        let limit = Duration::from_millis(1_500);
+    fn accepted_sockets_inherit_the_options_of_the_listener() {
+        let silence = Duration::from_millis(1_500);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        limit_silence(&listener, Some(limit)).unwrap();
+        set_options(&listener, Some(silence)).unwrap();
         let _peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
-        assert_eq!(socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(limit));
+        let accepted = socket2::SockRef::from(&accepted);
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(silence));
+        assert!(accepted.tcp_nodelay().unwrap());
     }
 }

@@ -24,6 +24,8 @@ use crate::shard::{Shard, Socket};
 const ANSWERS: usize = 64 * 1024;
 /// Requests served before others have their turn.
 const REQUESTS: usize = 32;
+/// Bytes that the head of a stream takes, as a rule.
+const HEAD: usize = 320;
 /// Memory that a visitor keeps while it waits for the next request.
 const KEPT: usize = 4 * 1024;
 
@@ -77,6 +79,8 @@ pub(super) enum Visit {
     Waits(Box<Visitor>),
     /// There is more now.
     Again(Box<Visitor>),
+    /// It has answers, which are to be written together with those of others: see [`Visitor::wait`].
+    Answers(Box<Visitor>),
     /// It is gone, or its socket is somewhere else.
     Over,
 }
@@ -110,7 +114,8 @@ impl Visitor {
             pending: None,
             deadline,
             watched: None,
-            is_drained: false,
+            // The kernel tells when something comes: a request is seldom there when its connection is.
+            is_drained: true,
             is_at_end: false,
             is_last: false,
         }
@@ -148,18 +153,18 @@ impl Visitor {
     pub(super) fn visit(mut self: Box<Self>, shard: &mut Shard, mut tools: Tools<'_>) -> Visit {
         for _ in 0..REQUESTS {
             if self.pending.is_some() || self.is_last || self.output.len() > ANSWERS {
-                return self.wait(shard, tools.token);
+                return self.rest(shard, tools.token);
             }
             match self.serve(shard, &mut tools) {
                 Step::Answered if shard.is_throttled() => break,
                 Step::Answered => {}
-                Step::Pending => return self.wait(shard, tools.token),
+                Step::Pending => return self.rest(shard, tools.token),
                 Step::Later => return Visit::Again(self),
                 Step::Stream(register, headers) => return self.become_stream(shard, *register, &headers, &mut tools),
                 Step::Leave => return self.leave(shard),
                 Step::Partial => match self.read(tools.scratch) {
                     Ok(true) => {}
-                    Ok(false) => return self.wait(shard, tools.token),
+                    Ok(false) => return self.rest(shard, tools.token),
                     Err(_) => {
                         // Who sends no more may still read.
                         let _ = self.flush();
@@ -190,8 +195,13 @@ impl Visitor {
         Visit::Over
     }
 
+    /// Nothing is left to do but to write what was answered, if anything was.
+    fn rest(self: Box<Self>, shard: &mut Shard, token: Token) -> Visit {
+        if self.output.is_empty() { self.wait(shard, token) } else { Visit::Answers(self) }
+    }
+
     /// Writes what was answered, and waits for what comes next.
-    fn wait(mut self: Box<Self>, shard: &mut Shard, token: Token) -> Visit {
+    pub(super) fn wait(mut self: Box<Self>, shard: &mut Shard, token: Token) -> Visit {
         let Ok(is_flushed) = self.flush() else {
             return Visit::Over;
         };
@@ -222,18 +232,16 @@ impl Visitor {
         headers: &HeaderMap,
         tools: &mut Tools<'_>,
     ) -> Visit {
-        if self.unwatch(shard).is_err() {
-            return Visit::Over;
-        }
         let mut head = mem::take(&mut self.output);
-        head::status_line(&mut head, StatusCode::OK);
+        head.reserve(HEAD);
+        head.extend_from_slice(&self.service.stream_head);
         head::header_lines(&mut head, headers);
-        head::header_line(&mut head, "connection", b"close");
         head::header_line(&mut head, "date", tools.date.at(tools.now));
         head.extend_from_slice(b"\r\n");
-        let Self { socket, place, service, input, .. } = *self;
+        let Self { socket, place, service, input, watched, .. } = *self;
         let other_way = service.clone();
-        service.direct.open(shard, register, Socket::new(socket, head, place), move |socket| {
+        let socket = Socket::new(socket, head, place, watched.is_some());
+        service.direct.open(shard, register, socket, move |socket| {
             let (socket, place) = socket.into_parts();
             let arrival = Arrival { socket: socket.into(), read: input.into(), _place: place };
             if let Err(TrySendError::Full(arrival)) = other_way.arrivals.try_send(arrival) {
@@ -251,7 +259,7 @@ impl Visitor {
             Ok(false) => return Visit::Again(self),
             Err(_) => return Visit::Over,
         }
-        if self.unwatch(shard).is_err() {
+        if self.watched.is_some() && shard.registry.deregister(&mut self.socket).is_err() {
             return Visit::Over;
         }
         let Self { socket, place, service, input, .. } = *self;
@@ -260,14 +268,6 @@ impl Visitor {
             overloaded(&service, arrival);
         }
         Visit::Over
-    }
-
-    /// The kernel tells nothing of the socket any more.
-    fn unwatch(&mut self, shard: &mut Shard) -> io::Result<()> {
-        match self.watched.take() {
-            Some(_) => shard.registry.deregister(&mut self.socket),
-            None => Ok(()),
-        }
     }
 
     /// Serves the request at the front of the input.

@@ -61,6 +61,7 @@ impl Shard {
     /// Registers a connection whose bytes go into `socket`, or gives it back.
     pub(crate) fn register_socket(&mut self, admission: Admission, mut socket: Socket) -> Result<(), Socket> {
         let Ok(registered) = self.admit(&admission) else {
+            socket.deregister(&self.registry);
             return Err(socket);
         };
         let conn = registered.conn;

@@ -102,6 +102,8 @@ pub(crate) struct Shard {
     pub(crate) new_doors: Vec<Door>,
     returns: Arc<Returns>,
     returned: Vec<ConnId>,
+    /// Sockets that are to be written next.
+    to_write: Vec<ConnId>,
     /// Sockets that had their turn and take more.
     unfinished: Vec<ConnId>,
     gauges: Arc<Gauges>,
@@ -153,6 +155,7 @@ impl ShardHandle {
             new_doors: Vec::new(),
             returns: Arc::new(Returns::new(wake.clone())),
             returned: Vec::new(),
+            to_write: Vec::new(),
             unfinished: Vec::new(),
             gauges: gauges.clone(),
             turn: sse_proto::Instant::default(),

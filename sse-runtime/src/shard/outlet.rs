@@ -31,6 +31,8 @@ pub(crate) struct Socket {
     stream: TcpStream,
     /// What of the response's head was not written yet: it leaves together with the first frame.
     head: Option<Box<[u8]>>,
+    /// It is registered with the kernel, by the shard whose thread has it.
+    is_watched: bool,
     /// The kernel tells when it takes bytes again.
     asks_writable: bool,
     /// The place among all sockets of the server.
@@ -39,8 +41,8 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// `head` is the response's head, which nobody has sent.
-    pub(crate) fn new(stream: TcpStream, head: Vec<u8>, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, head: Some(head.into()), asks_writable: false, _place: place }
+    pub(crate) fn new(stream: TcpStream, head: Vec<u8>, place: OwnedSemaphorePermit, is_watched: bool) -> Self {
+        Self { stream, head: Some(head.into()), is_watched, asks_writable: false, _place: place }
     }
 
     /// The same socket for someone else.
@@ -50,7 +52,18 @@ impl Socket {
 
     /// A peer that leaves is told of from now on, under `token`.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.stream, token, Interest::READABLE)
+        match std::mem::replace(&mut self.is_watched, true) {
+            true => registry.reregister(&mut self.stream, token, Interest::READABLE),
+            false => registry.register(&mut self.stream, token, Interest::READABLE),
+        }
+    }
+
+    /// The kernel tells the shard of `registry` nothing of it any more: another thread will have it.
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
+        if std::mem::replace(&mut self.is_watched, false) {
+            // Were it to fail, what the kernel goes on to tell would be looked at in vain.
+            let _ = registry.deregister(&mut self.stream);
+        }
     }
 
     /// Writes as much of `slices` as the kernel takes, the response's head before it; how much of `slices` that was.
