@@ -1,13 +1,14 @@
 //! `fanout-bench`: the hub beside the machine's limit and two peers, interleaved and pinned. `--help` says how.
 //!
-//! It starts servers and [load](load) as processes: `serve` and `load` are its own, and `pinned` starts any program on one
-//! processor, tied to this one's life.
+//! It starts servers and [load](load) as processes: `serve`, `load` and `misbehave` are its own, and `pinned` starts any program on
+//! one processor, tied to this one's life.
 
 #[path = "../sse-load/load/mod.rs"]
 mod load;
 
 mod bench;
 mod child;
+mod misbehave;
 mod options;
 mod plot;
 mod scenario;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let ended = match args.get(1).map(String::as_str) {
         Some("load") => return load::main("fanout-bench load", std::env::args_os().skip(1)),
         Some("serve") => serve::run(rest.first().map_or("", String::as_str)).map(|()| true),
+        Some("misbehave") => misbehave::run(rest).map(|()| true),
         Some("pinned") => Err(child::become_pinned(rest)),
         _ => match options::Options::parse(args) {
             Ok(options) => bench::run(&options),

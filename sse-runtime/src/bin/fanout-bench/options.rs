@@ -15,7 +15,7 @@ use crate::servers::Kind;
 #[derive(Debug, Parser)]
 #[command(name = "fanout-bench", version)]
 pub(crate) struct Options {
-    /// Only these servers
+    /// Only these servers [all but uring]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     pub(crate) server: Vec<Kind>,
     /// Only these scenarios
@@ -55,6 +55,8 @@ impl Options {
         let mut options = Self::try_parse_from(args)?;
         if options.server.is_empty() {
             options.server = Kind::value_variants().to_vec();
+            // A kernel may refuse it.
+            options.server.retain(|server| *server != Kind::Uring);
         }
         if options.scenario.is_empty() {
             options.scenario = Scenario::value_variants().to_vec();

@@ -73,7 +73,7 @@ fn describe(scenario: Scenario) -> &'static str {
         Scenario::Lockstep => "lockstep: 1,000 readers, each message to all before the next",
         Scenario::Unicast => "unicast: 1,000 topics, a reader each, 16 messages on their way",
         Scenario::Flood => "flood: 1,000 readers, publishers wait for answers only",
-        Scenario::Latency | Scenario::Idle | Scenario::Stalled => scenario.name(),
+        Scenario::Latency | Scenario::Beside | Scenario::Idle | Scenario::Stalled => scenario.name(),
     }
 }
 

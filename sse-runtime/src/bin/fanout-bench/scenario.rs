@@ -22,6 +22,8 @@ pub(crate) enum Scenario {
     Flood,
     /// 1,000 readers, 50 messages a second
     Latency,
+    /// The same beside peers that misbehave: heads that trickle, streams that are reset, a publisher that reads no answers
+    Beside,
     /// 10,000 streams that get nothing
     Idle,
     /// Up to 1,200 messages of 16 KB to 1,000 readers: with 50 that do not read, and without
@@ -62,6 +64,7 @@ impl Scenario {
             Self::Unicast => "unicast",
             Self::Flood => "flood",
             Self::Latency => "latency",
+            Self::Beside => "beside",
             Self::Idle => "idle",
             Self::Stalled => "stalled",
         }
@@ -78,7 +81,7 @@ impl Scenario {
             Self::Lockstep => vec!["--lockstep", "--seconds", &seconds],
             Self::Unicast => vec!["--topics", "1000", "--outstanding", "16", "--seconds", &seconds],
             Self::Flood => vec!["--flood", "16", "--seconds", &seconds],
-            Self::Latency => vec!["--rate", "50", "--seconds", &longer],
+            Self::Latency | Self::Beside => vec!["--rate", "50", "--seconds", &longer],
             Self::Idle => vec!["--seconds", "0"],
             // Enough to fill the hub's log, if the machine can move 20 GB in the time.
             Self::Stalled => {
@@ -105,6 +108,13 @@ impl Scenario {
         let mut own: Vec<String> = vec!["load".to_owned()];
         own.extend(args.into_iter().map(str::to_owned));
         let program = std::env::current_exe().map_err(|error| Failure::new(format!("this program: {error}")))?;
+        let _beside = match self {
+            Self::Beside => {
+                let args = ["misbehave", &server.subscribe, &server.publish, server.body].map(str::to_owned);
+                Some(Pinned::start(load.place, &program, &args)?)
+            }
+            _ => None,
+        };
         let output = Pinned::start(load.place, &program, &own)?.output()?;
         let report = serde_json::from_str(&output).map_err(|error| Failure::new(format!("the load's report: {error}")))?;
         Ok(Figures::from_report(&report))

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Epoll,
     /// The same loop with one write an event
     EpollEach,
+    /// The coalescing loop with all sends of a turn in one call, by io_uring: only when it is named
+    Uring,
     /// axum and tokio's broadcast channel
     Axum,
     /// The same with TCP_NODELAY
@@ -52,6 +54,7 @@ impl Kind {
             Self::Hub => "sse-hub",
             Self::Epoll => "epoll, coalescing",
             Self::EpollEach => "epoll, a write an event",
+            Self::Uring => "epoll, sends by io_uring",
             Self::Axum => "axum + broadcast",
             Self::AxumNodelay => "axum + broadcast, no-delay",
             Self::Nchan => "nginx + nchan",
@@ -65,6 +68,7 @@ impl Kind {
             Self::Hub => start_hub(setting),
             Self::Epoll => start_own("epoll", setting),
             Self::EpollEach => start_own("epoll-each", setting),
+            Self::Uring => start_own("uring", setting),
             Self::Axum => start_own("axum", setting),
             Self::AxumNodelay => start_own("axum-nodelay", setting),
             Self::Nchan => start_nchan(setting),

@@ -67,6 +67,18 @@ impl<'a> Table<'a> {
                 unit: "times",
             },
             Target {
+                what: "beside peers that misbehave: p99 to that without them".to_owned(),
+                value: self.part((Scenario::Beside, Kind::Hub), (Scenario::Latency, Kind::Hub), |figures| figures.p99_ms),
+                limit: 2.0,
+                unit: "times",
+            },
+            Target {
+                what: "stalled: p99 of the others to that without stalled readers".to_owned(),
+                value: self.stalled(Kind::Hub, |figures| figures.p99_ms).map(|(without, with)| with / without),
+                limit: 2.0,
+                unit: "times",
+            },
+            Target {
                 what: format!("idle: processor time of a connect to that of {}", Kind::Epoll.name()),
                 value: self.ratio(Scenario::Idle, Kind::Epoll, |figures| figures.connect_us),
                 limit: 1.3,
@@ -75,7 +87,9 @@ impl<'a> Table<'a> {
             Target { what: "idle: resident memory of a stream".to_owned(), value: resident, limit: 1024.0, unit: "bytes" },
             Target {
                 what: "stalled: resident memory above that without them".to_owned(),
-                value: self.stalled(Kind::Hub).map(|(without, with)| (with - without) / MIB),
+                value: self
+                    .stalled(Kind::Hub, |figures| figures.resident_bytes_peak)
+                    .map(|(without, with)| (with - without) / MIB),
                 limit: LOG_MIB + 5.0,
                 unit: "MiB",
             },
@@ -83,24 +97,28 @@ impl<'a> Table<'a> {
         targets.into_iter().filter(|target| target.value.is_some()).collect()
     }
 
-    /// Our hub's figure in parts of another server's: the median of what each round tells, since what disturbs a round
-    /// disturbs both.
+    /// Our hub's figure in parts of another server's.
     fn ratio(&self, scenario: Scenario, to: Kind, figure: Figure) -> Option<f64> {
-        let of = |server: Kind, round: u32| {
+        self.part((scenario, Kind::Hub), (scenario, to), figure)
+    }
+
+    /// A figure in parts of another one: the median of what each round tells, since what disturbs a round disturbs both.
+    fn part(&self, one: (Scenario, Kind), other: (Scenario, Kind), figure: Figure) -> Option<f64> {
+        let of = |(scenario, server), round: u32| {
             let found = self.runs.iter().find(|run| run.scenario == scenario && run.server == server && run.round == round)?;
             figure(&found.figures)
         };
         let rounds = self.runs.iter().map(|run| run.round + 1).max()?;
-        median((0..rounds).filter_map(|round| Some(of(Kind::Hub, round)? / of(to, round)?)).collect())
+        median((0..rounds).filter_map(|round| Some(of(one, round)? / of(other, round)?)).collect())
     }
 
-    /// The most memory without stalled readers, and with them.
-    fn stalled(&self, server: Kind) -> Option<(f64, f64)> {
-        let peak = |stalled: bool| {
+    /// A figure without stalled readers, and with them.
+    fn stalled(&self, server: Kind, figure: Figure) -> Option<(f64, f64)> {
+        let of = |stalled: bool| {
             let mut runs = self.runs.iter().filter(|run| run.scenario == Scenario::Stalled && run.server == server);
-            runs.find(|run| (run.stalled > 0) == stalled)?.figures.resident_bytes_peak
+            figure(&runs.find(|run| (run.stalled > 0) == stalled)?.figures)
         };
-        peak(false).zip(peak(true))
+        of(false).zip(of(true))
     }
 
     fn has(&self, scenario: Scenario) -> bool {
@@ -173,20 +191,25 @@ impl fmt::Display for Table<'_> {
 
 impl Table<'_> {
     fn others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if ![Scenario::Latency, Scenario::Idle, Scenario::Stalled].into_iter().any(|scenario| self.has(scenario)) {
+        if ![Scenario::Latency, Scenario::Beside, Scenario::Idle, Scenario::Stalled]
+            .into_iter()
+            .any(|scenario| self.has(scenario))
+        {
             return Ok(());
         }
-        let heads = ["p50 ms", "p99 ms", "connect µs", "bytes a stream", "MiB, none stalled", "MiB, 50 stalled"];
+        let heads =
+            ["p50 ms", "p99 ms", "p99 ms, beside", "connect µs", "bytes a stream", "MiB, none stalled", "MiB, 50 stalled"];
         write!(f, "\n| {:WIDTH$} |", "")?;
         heads.iter().try_for_each(|head| write!(f, " {head:>17} |"))?;
         write!(f, "\n|{:-<1$}|", "", WIDTH + 2)?;
         heads.iter().try_for_each(|_| write!(f, "{:->19}|", ":"))?;
         writeln!(f)?;
         for server in self.servers() {
-            let stalled = self.stalled(server);
+            let stalled = self.stalled(server, |figures| figures.resident_bytes_peak);
             let cells = [
                 self.median(Scenario::Latency, server, |figures| figures.p50_ms),
                 self.median(Scenario::Latency, server, |figures| figures.p99_ms),
+                self.median(Scenario::Beside, server, |figures| figures.p99_ms),
                 self.median(Scenario::Idle, server, |figures| figures.connect_us),
                 self.median(Scenario::Idle, server, |figures| figures.resident_bytes_each).map(f64::round),
                 stalled.map(|(without, _)| without / MIB),

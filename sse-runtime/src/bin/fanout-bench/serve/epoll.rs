@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, sockopt};
+
+use super::ring::Ring;
 
 /// When subscribers are written to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(super) enum Writing {
     Coalescing,
     /// As soon as an event is read.
     EachEvent,
+    /// As `Coalescing`, with all that a turn sends in one system call.
+    Batched,
 }
 
 pub(super) fn serve(writing: Writing) -> io::Result<()> {
@@ -38,6 +42,8 @@ pub(super) fn serve(writing: Writing) -> io::Result<()> {
         topics: Vec::new(),
         by_name: HashMap::new(),
         to_write: Vec::new(),
+        to_answer: Vec::new(),
+        ring: if writing == Writing::Batched { Some(Ring::new()?) } else { None },
         buffer: vec![0; BUFFER],
     };
     server.run()
@@ -53,6 +59,9 @@ struct Server {
     by_name: HashMap<Vec<u8>, usize>,
     /// Topics with something new.
     to_write: Vec<usize>,
+    /// Publishers to answer, in the order of their events, when sends are batched.
+    to_answer: Vec<usize>,
+    ring: Option<Ring>,
     buffer: Vec<u8>,
 }
 
@@ -108,6 +117,10 @@ impl Server {
                 } else {
                     self.ready(token as usize, flags);
                 }
+            }
+            if let Some(mut ring) = self.ring.take() {
+                self.write_batch(&mut ring);
+                self.ring = Some(ring);
             }
             while let Some(topic) = self.to_write.pop() {
                 self.topics[topic].is_to_write = false;
@@ -181,8 +194,9 @@ impl Server {
                 self.subscribe(number, topic);
                 break;
             }
-            let sent = rustix::net::send(socket, ACCEPTED, SendFlags::NOSIGNAL).ok()?;
-            if sent < ACCEPTED.len() {
+            if self.ring.is_some() {
+                self.to_answer.push(number);
+            } else if rustix::net::send(socket, ACCEPTED, SendFlags::NOSIGNAL).ok()? < ACCEPTED.len() {
                 return None;
             }
             let log = &mut self.topics[topic].log;
@@ -191,8 +205,8 @@ impl Server {
             log.extend_from_slice(b"\n\n");
             match self.writing {
                 Writing::EachEvent => self.write(topic),
-                Writing::Coalescing if self.topics[topic].is_to_write => {}
-                Writing::Coalescing => {
+                _ if self.topics[topic].is_to_write => {}
+                Writing::Coalescing | Writing::Batched => {
                     self.topics[topic].is_to_write = true;
                     self.to_write.push(topic);
                 }
@@ -223,19 +237,47 @@ impl Server {
     /// Writes to every subscriber what it lacks.
     fn write(&mut self, topic: usize) {
         let Topic { subscribers, log, begin, behind, .. } = &mut self.topics[topic];
-        let end = *begin + log.len() as u64;
         for subscriber in subscribers.iter_mut().filter(|subscriber| !subscriber.is_behind) {
             let rest = &log[(subscriber.at - *begin) as usize..];
             // What broke is told by epoll.
-            subscriber.at += rustix::net::send(&subscriber.socket, rest, SendFlags::NOSIGNAL).unwrap_or(0) as u64;
-            if subscriber.at < end {
-                subscriber.is_behind = true;
+            let sent = rustix::net::send(&subscriber.socket, rest, SendFlags::NOSIGNAL).unwrap_or(0);
+            if subscriber.took(sent, rest.len(), &self.epoll) {
                 *behind += 1;
-                let data = EventData::new_u64(token(&subscriber.socket));
-                let _ = epoll::modify(&self.epoll, &subscriber.socket, data, EventFlags::IN | EventFlags::OUT);
             }
         }
         self.trim(topic);
+    }
+
+    /// Writes every answer, and to every subscriber what it lacks.
+    fn write_batch(&mut self, ring: &mut Ring) {
+        let answers = self.to_answer.iter().filter_map(|&number| match &self.peers[number] {
+            Peer::Publisher(socket, _) => Some((socket.as_fd(), ACCEPTED)),
+            _ => None,
+        });
+        let (topics, to_write) = (&self.topics, &self.to_write);
+        let events = to_write.iter().flat_map(|&topic| {
+            let Topic { subscribers, log, begin, .. } = &topics[topic];
+            let caught_up = subscribers.iter().filter(|subscriber| !subscriber.is_behind);
+            caught_up.map(move |subscriber| (subscriber.socket.as_fd(), &log[(subscriber.at - begin) as usize..]))
+        });
+        let sent = ring.send(answers.chain(events));
+        let mut sent = sent.iter().copied();
+        for number in std::mem::take(&mut self.to_answer) {
+            if matches!(self.peers[number], Peer::Publisher(..)) && sent.next().is_none_or(|sent| sent < ACCEPTED.len()) {
+                self.close(number);
+            }
+        }
+        for topic in std::mem::take(&mut self.to_write) {
+            let Topic { subscribers, log, begin, behind, is_to_write } = &mut self.topics[topic];
+            *is_to_write = false;
+            for subscriber in subscribers.iter_mut().filter(|subscriber| !subscriber.is_behind) {
+                let rest = &log[(subscriber.at - *begin) as usize..];
+                if subscriber.took(sent.next().unwrap_or(0), rest.len(), &self.epoll) {
+                    *behind += 1;
+                }
+            }
+            self.trim(topic);
+        }
     }
 
     fn catch_up(&mut self, topic: usize, index: usize) {
@@ -284,6 +326,19 @@ impl Server {
         {
             *of_moved = index;
         }
+    }
+}
+
+impl Subscriber {
+    /// The kernel took `sent` bytes of `offered`; whether the subscriber is behind from now on.
+    fn took(&mut self, sent: usize, offered: usize, epoll: &OwnedFd) -> bool {
+        self.at += sent as u64;
+        self.is_behind = sent < offered;
+        if self.is_behind {
+            let data = EventData::new_u64(token(&self.socket));
+            let _ = epoll::modify(epoll, &self.socket, data, EventFlags::IN | EventFlags::OUT);
+        }
+        self.is_behind
     }
 }
 

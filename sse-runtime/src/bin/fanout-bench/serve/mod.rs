@@ -4,6 +4,7 @@
 
 mod axum;
 mod epoll;
+mod ring;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ pub(crate) fn run(name: &str) -> Result<(), Failure> {
     match name {
         "epoll" => epoll::serve(epoll::Writing::Coalescing),
         "epoll-each" => epoll::serve(epoll::Writing::EachEvent),
+        "uring" => epoll::serve(epoll::Writing::Batched),
         "axum" => axum::serve(false),
         "axum-nodelay" => axum::serve(true),
         _ => return Err(Failure::new(format!("there is no server called {name:?}"))),
