@@ -295,7 +295,8 @@ pub struct TimersConfig {
     /// Default 15 s, which the HTML standard recommends: proxies close connections that are idle for 30 s or more.
     #[serde(with = "text::as_duration_or_off")]
     pub heartbeat: Option<Duration>,
-    /// How long a stream may take nothing while something waits for it.
+    /// How long a stream may take nothing while something waits for it. For a peer that vanished Linux counts from when it sends
+    /// again for the first time, 0.2 s or two round trips after it wrote; it counts in steps of 0.5 s when our own link is down.
     ///
     /// Default 30 s: two heartbeats; a phone that changes networks is back by then, or has opened another connection.
     #[serde(with = "text::as_duration")]

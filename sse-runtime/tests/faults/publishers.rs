@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -163,8 +164,9 @@ fn answers_that_are_read_late_all_come() {
 #[test]
 fn a_flood_does_not_overtake_readers_who_take_everything() {
     const READERS: usize = 400;
-    const EVENTS: usize = 60;
-    const PUBLISHERS: usize = 4;
+    // A few publishers of many events each, which a shard must stop between two events; many of one, between two publishers.
+    let publishers = [[60].repeat(4), [1].repeat(64)].concat();
+    let events: usize = publishers.iter().sum();
     // A log of a few dozen events, which all have to pass it; the kernel takes all of them for each reader.
     let hub = Hub::start(&["shards=1", "limits.log_bytes=64KiB", "limits.frame_bytes=4KiB"]);
     let mut streams: Vec<Stream> = (0..READERS)
@@ -176,13 +178,16 @@ fn a_flood_does_not_overtake_readers_who_take_everything() {
         .collect();
     streams.iter_mut().for_each(Stream::greeting);
     let data = "x".repeat(2_000);
-    let requests = request("t", &data).repeat(EVENTS);
+    let request = request("t", &data);
+    let all_connected = Barrier::new(publishers.len());
     thread::scope(|scope| {
-        for _ in 0..PUBLISHERS {
-            scope.spawn(|| {
+        for events in publishers {
+            let (hub, request, all_connected) = (&hub, &request, &all_connected);
+            scope.spawn(move || {
                 let mut publisher = hub.publisher();
-                publisher.send(requests.as_bytes()).expect("sent");
-                for _ in 0..EVENTS {
+                all_connected.wait();
+                publisher.send(request.repeat(events).as_bytes()).expect("sent");
+                for _ in 0..events {
                     assert_eq!(publisher.answer().0, 200);
                 }
                 publisher.shut_down();
@@ -190,7 +195,7 @@ fn a_flood_does_not_overtake_readers_who_take_everything() {
         }
     });
     for stream in &mut streams {
-        for n in 0..EVENTS * PUBLISHERS {
+        for n in 0..events {
             assert_eq!(stream.data().map(|data| data.len()), Some(data.len()), "event {n}");
         }
         patient(&stream.socket);
