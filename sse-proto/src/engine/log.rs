@@ -127,15 +127,12 @@ impl<S: Storage> Log<S> {
     /// Makes room for one more frame of `len` bytes by evicting from the oldest on; true when there is room. One entry a call is
     /// handed to the caller, who lets go of what it refers to.
     pub(super) fn make_room(&mut self, len: usize, members: usize) -> Option<Entry> {
-        if self.is_halved() || self.entries.is_full() || self.place(len + members * MEMBER).is_none() {
+        // Frames that share a sequence number leave together.
+        let halved = self.entries.at(0).is_some_and(|oldest| oldest.sequence <= self.evicted);
+        if halved || self.entries.is_full() || self.place(len + members * MEMBER).is_none() {
             return self.evict();
         }
         None
-    }
-
-    /// Whether the oldest frame shares its number with one that left: frames of one number leave together.
-    pub(super) fn is_halved(&self) -> bool {
-        self.entries.at(0).is_some_and(|oldest| oldest.sequence <= self.evicted)
     }
 
     /// Removes the oldest frame.

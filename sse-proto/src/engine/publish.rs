@@ -201,25 +201,17 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Makes room for a label of each of these names. What only history names gives way to them: the oldest frames go, as many as
-    /// it takes.
+    /// it takes. Frames that share a number name none, so it never stops between them.
     ///
     /// # Errors
     ///
     /// [`Full`] when that would not help; then none goes.
     pub(super) fn make_room_for(&mut self, names: &Names<'_>) -> Result<(), Full> {
-        while !self.directory.has_room(names)? && self.log.len() > 0 {
-            self.evict();
-            while self.log.is_halved() {
-                self.evict();
-            }
-        }
-        Ok(())
-    }
-
-    fn evict(&mut self) {
-        if let Some(entry) = self.log.evict() {
+        while !self.directory.has_room(names)? {
+            let Some(entry) = self.log.evict() else { break };
             self.let_go(entry);
         }
+        Ok(())
     }
 
     fn let_go(&mut self, entry: Entry) {

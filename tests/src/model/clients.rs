@@ -339,9 +339,6 @@ impl Model {
         while self.fit(self.labels(), wanted).is_err() {
             self.fit(self.labels_here(), wanted)?;
             self.evict();
-            while self.kept().first().is_some_and(|frame| frame.sequence <= self.evicted) {
-                self.evict();
-            }
         }
         Ok(())
     }
