@@ -196,7 +196,7 @@ pub struct EventId {
 
 impl EventId {
     /// Length of the longest one, written.
-    const MAX_LEN: usize = "00000000-".len() + decimal_len(u64::MAX);
+    pub const MAX_LEN: usize = "00000000-".len() + decimal_len(u64::MAX);
 
     /// Length of it, written.
     pub(crate) const fn len(self) -> usize {
@@ -209,6 +209,12 @@ impl EventId {
         at += 8;
         out[at] = b'-';
         decimal(out, at + 1, self.sequence)
+    }
+
+    /// Writes it to the front of `out`, as [`Display`](fmt::Display) does, without the code that formatting takes.
+    pub fn write(self, out: &mut [u8; Self::MAX_LEN]) -> &str {
+        let len = self.put(out, 0);
+        core::str::from_utf8(&out[..len]).unwrap_or_default()
     }
 
     /// Reads what [`Display`](fmt::Display) writes, and nothing else.
@@ -240,8 +246,6 @@ impl Epoch {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; Self::MAX_LEN];
-        let len = self.put(&mut text, 0);
-        f.write_str(core::str::from_utf8(&text[..len]).unwrap_or_default())
+        f.write_str(self.write(&mut [0; Self::MAX_LEN]))
     }
 }

@@ -3,10 +3,8 @@
 //! Every home of the engine sends these same bytes. A client of system M splits the data at `^` and deletes every backslash:
 //! ids and task names hold neither (see [`ClientId`](crate::ClientId)), and a free text is cleared of them.
 
-use core::fmt::{self, Write};
-
 use crate::time::Instant;
-use crate::wire::measure::{JsonEscaped, fill, measure};
+use crate::wire::measure::{Draft, fill, measure};
 use crate::wire::{Encode, IdField};
 
 /// A payload of system M.
@@ -41,22 +39,22 @@ pub enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    pub(crate) fn write(&self, out: &mut impl Write) -> fmt::Result {
-        out.write_str("data:\"")?;
+    pub(crate) fn write(&self, out: &mut Draft<'_>) {
+        out.put("data:\"");
         match *self {
-            Self::Registered(id) => write!(out, "registered^{}", JsonEscaped(id))?,
-            Self::Notify(key) => write!(out, "notify^{}", JsonEscaped(key))?,
+            Self::Registered(id) => out.put("registered^").json(id),
+            Self::Notify(key) => out.put("notify^").json(key),
             Self::Completed { timestamp, id, task, failure } => {
-                let (timestamp, id, task) = (timestamp.as_millis(), JsonEscaped(id), JsonEscaped(task));
-                write!(out, r#"completed^{{\"timestamp\":{timestamp},\"id\":\"{id}\",\"taskid\":\"{task}\""#)?;
+                out.put(r#"completed^{\"timestamp\":"#).number(timestamp.as_millis());
+                out.put(r#",\"id\":\""#).json(id).put(r#"\",\"taskid\":\""#).json(task).put(r#"\""#);
                 if let Some(reason) = failure {
-                    write!(out, r#",\"status\":\"failed\",\"reason\":\"{}\""#, Cleared(reason))?;
+                    out.put(r#",\"status\":\"failed\",\"reason\":\""#).spaced(reason, breaks_a_payload).put(r#"\""#);
                 }
-                out.write_str("}")?;
+                out.put("}")
             }
-            Self::Bare(text) => write!(out, "{}", JsonEscaped(text))?,
-        }
-        out.write_str("\"\n\n")
+            Self::Bare(text) => out.json(text),
+        };
+        out.put("\"\n\n");
     }
 }
 
@@ -74,15 +72,7 @@ impl Encode for Payload<'_> {
     }
 }
 
-/// A free text without what the client of system M cannot take.
-struct Cleared<'a>(&'a str);
-
-impl fmt::Display for Cleared<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
-            '^' | '"' | '\\' => f.write_char(' '),
-            other if other.is_control() => f.write_char(' '),
-            other => f.write_char(other),
-        })
-    }
+/// What the client of system M cannot take in a free text.
+fn breaks_a_payload(character: char) -> bool {
+    matches!(character, '^' | '"' | '\\') || character.is_control()
 }

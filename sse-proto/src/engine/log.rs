@@ -169,7 +169,7 @@ impl<S: Storage> Log<S> {
         for (cell, member) in cells.iter_mut().zip(members) {
             *cell = member.to_bytes();
         }
-        cells.sort_unstable();
+        sort(cells);
         let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
         encode_numbered(&mut ring[start..start + len], self.epoch, number, frame);
 
@@ -306,6 +306,30 @@ impl<S: Storage> Log<S> {
             return (tail >= needed).then_some(0);
         }
         (tail - self.write_at >= needed).then_some(self.write_at)
+    }
+}
+
+/// In order, by heapsort: the standard library's sort is more code than all the rest of the log, and not what takes the time there.
+fn sort(cells: &mut [[u8; MEMBER]]) {
+    let mut begin = cells.len() / 2;
+    let mut end = cells.len();
+    while end > 1 {
+        if begin > 0 {
+            begin -= 1;
+        } else {
+            end -= 1;
+            cells.swap(0, end);
+        }
+        let mut at = begin;
+        while 2 * at + 1 < end {
+            let left = 2 * at + 1;
+            let greater = if left + 1 < end && cells[left] < cells[left + 1] { left + 1 } else { left };
+            if cells[at] >= cells[greater] {
+                break;
+            }
+            cells.swap(at, greater);
+            at = greater;
+        }
     }
 }
 

@@ -155,14 +155,21 @@ pub enum GapReason {
     Overrun,
 }
 
-impl fmt::Display for GapReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl GapReason {
+    /// The reason's name in payloads.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Evicted => "evicted",
             Self::Epoch => "epoch",
             Self::Unknown => "unknown",
             Self::Overrun => "overrun",
-        })
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,8 +1,6 @@
 //! The frames that the engine itself writes: greetings, gaps, heartbeats, farewells and what becomes of tasks. Which comes next for a
 //! connection, and its bytes.
 
-use core::fmt::{self, Write};
-
 use super::delivery::{Due, Phase, Resumes, Sending, Stream};
 use super::{CloseReason, Dialect, Engine, GapReason, Greeting, TaskState, log};
 use crate::config::EventIds;
@@ -10,7 +8,7 @@ use crate::manager::Payload;
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Text};
 use crate::time::Instant;
-use crate::wire::measure::{JsonEscaped, OneLine, fill, measure};
+use crate::wire::measure::{Draft, fill, measure};
 use crate::wire::{Encode, IdField};
 
 /// The notice that comes next.
@@ -210,59 +208,60 @@ impl Encode for Notice<'_> {
 }
 
 impl Notice<'_> {
-    fn write(&self, out: &mut impl Write) -> fmt::Result {
+    fn write(&self, out: &mut Draft<'_>) {
         match *self {
             Self::Greeting { form, resumes, id, retry } => {
                 // A client of system M may still hold the data of a frame it was cut off in. If that frame comes again,
                 // what it holds must go; if the cut was in the blank line, it must be dispatched. A client that follows
                 // the standard holds nothing, and sees nothing of this.
-                match resumes {
-                    Resumes::Nothing => {}
-                    Resumes::CaughtUp => out.write_str(
-                        "
-",
-                    )?,
-                    Resumes::Behind => out.write_str(
-                        "event:resume
-
-",
-                    )?,
-                }
+                out.put(match resumes {
+                    Resumes::Nothing => "",
+                    Resumes::CaughtUp => "\n",
+                    Resumes::Behind => "event:resume\n\n",
+                });
                 if let Some(retry) = retry {
-                    writeln!(out, "retry:{retry}")?;
+                    out.put("retry:").number(u64::from(retry)).put("\n");
                 }
                 match form {
                     Greeting::Registered => Payload::Registered(id).write(out),
                     Greeting::Connected => {
-                        write!(out, "event:connected\ndata:{{\"client\":\"{}\"}}\n\n", JsonEscaped(id))
+                        out.put("event:connected\ndata:{\"client\":\"").json(id).put("\"}\n\n");
                     }
-                    Greeting::Position => out.write_str("\n"),
-                    Greeting::Silent => Ok(()),
+                    Greeting::Position => {
+                        out.put("\n");
+                    }
+                    Greeting::Silent => {}
                 }
             }
-            Self::Gap(reason) => write!(out, "event:gap\ndata:{{\"reason\":\"{reason}\"}}\n\n"),
-            Self::Heartbeat(comment) => write!(out, ":{comment}\n\n"),
-            Self::Farewell { retry } => write!(out, "retry:{retry}\n\n"),
+            Self::Gap(reason) => {
+                out.put("event:gap\ndata:{\"reason\":\"").put(reason.name()).put("\"}\n\n");
+            }
+            Self::Heartbeat(comment) => {
+                out.put(":").put(comment).put("\n\n");
+            }
+            Self::Farewell { retry } => {
+                out.put("retry:").number(u64::from(retry)).put("\n\n");
+            }
             Self::Task(notice) => notice.write(out),
         }
     }
 }
 
 impl TaskNotice<'_> {
-    fn write(&self, out: &mut impl Write) -> fmt::Result {
+    fn write(&self, out: &mut Draft<'_>) {
         let &Self { dialect, state, task, client, at, detail } = self;
         if dialect == Dialect::Manager {
             let failure = (state == TaskState::Failed).then(|| detail.unwrap_or(""));
             return Payload::Completed { timestamp: at, id: client, task, failure }.write(out);
         }
-        let (task, client, timestamp) = (JsonEscaped(task), JsonEscaped(client), at.as_millis());
-        write!(out, "event:{state}\ndata:{{\"task\":\"{task}\",\"client\":\"{client}\",\"timestamp\":{timestamp}")?;
+        out.put("event:").put(state.name()).put("\ndata:{\"task\":\"").json(task);
+        out.put("\",\"client\":\"").json(client).put("\",\"timestamp\":").number(at.as_millis());
         match (state, detail) {
-            (TaskState::Failed, reason) => write!(out, ",\"reason\":\"{}\"", JsonEscaped(reason.unwrap_or("")))?,
-            (TaskState::Completed, Some(result)) => write!(out, ",\"result\":{}", OneLine(result))?,
-            (_, Some(progress)) => write!(out, ",\"progress\":{}", OneLine(progress))?,
-            (_, None) => {}
+            (TaskState::Failed, reason) => out.put(",\"reason\":\"").json(reason.unwrap_or("")).put("\""),
+            (TaskState::Completed, Some(result)) => out.put(",\"result\":").one_line(result),
+            (_, Some(progress)) => out.put(",\"progress\":").one_line(progress),
+            (_, None) => out,
         }
-        out.write_str("}\n\n")
+        .put("}\n\n");
     }
 }

@@ -1,80 +1,84 @@
-//! Frames whose text is written with `core::fmt`: measured first, then written into exactly that much room.
+//! Frames whose text is put together from parts: measured first, then written into exactly that much room.
+//!
+//! Not with `core::fmt`: what it takes is most of a small program.
 
-use core::fmt::{self, Write};
+use super::{decimal, decimal_len};
 
 /// Length in bytes of what `write` writes.
-pub(crate) fn measure(write: impl FnOnce(&mut Meter) -> fmt::Result) -> usize {
-    let mut meter = Meter(0);
-    let _ = write(&mut meter);
-    meter.0
+pub(crate) fn measure(write: impl FnOnce(&mut Draft<'_>)) -> usize {
+    let mut text = Draft { out: &mut [], at: 0 };
+    write(&mut text);
+    text.at
 }
 
 /// Writes to the front of `out` what was measured before.
-pub(crate) fn fill(out: &mut [u8], write: impl FnOnce(&mut Filler<'_>) -> fmt::Result) {
-    let _ = write(&mut Filler { out, at: 0 });
+pub(crate) fn fill(out: &mut [u8], write: impl FnOnce(&mut Draft<'_>)) {
+    write(&mut Draft { out, at: 0 });
 }
 
-/// Counts.
-pub(crate) struct Meter(usize);
-
-impl Write for Meter {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += text.len();
-        Ok(())
-    }
-}
-
-/// Writes into a slice; what does not fit is left out.
-pub(crate) struct Filler<'a> {
+/// Text that is written into a slice, and counted; what does not fit is only counted.
+pub(crate) struct Draft<'a> {
     out: &'a mut [u8],
     at: usize,
 }
 
-impl Write for Filler<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.at + text.len();
-        self.out.get_mut(self.at..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.at = end;
-        Ok(())
+impl Draft<'_> {
+    /// As it is.
+    pub(crate) fn put(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
     }
-}
 
-/// A string inside a JSON string literal, without the quotes.
-pub(crate) struct JsonEscaped<'a>(pub(crate) &'a str);
+    /// In decimal.
+    pub(crate) fn number(&mut self, number: u64) -> &mut Self {
+        let mut digits = [0; decimal_len(u64::MAX)];
+        let len = decimal(&mut digits, 0, number);
+        self.bytes(&digits[..len])
+    }
 
-impl fmt::Display for JsonEscaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Inside a JSON string literal, without the quotes.
+    pub(crate) fn json(&mut self, text: &str) -> &mut Self {
         let mut plain_from = 0;
-        for (at, byte) in self.0.bytes().enumerate() {
+        for (at, byte) in text.bytes().enumerate() {
             if byte >= 0x20 && byte != b'"' && byte != b'\\' {
                 continue;
             }
-            f.write_str(&self.0[plain_from..at])?;
-            match byte {
-                b'"' => f.write_str("\\\"")?,
-                b'\\' => f.write_str("\\\\")?,
-                b'\n' => f.write_str("\\n")?,
-                b'\r' => f.write_str("\\r")?,
-                b'\t' => f.write_str("\\t")?,
-                other => write!(f, "\\u{other:04x}")?,
-            }
+            self.put(&text[plain_from..at]);
             plain_from = at + 1;
+            match byte {
+                b'\n' => self.put("\\n"),
+                b'\r' => self.put("\\r"),
+                b'\t' => self.put("\\t"),
+                b'"' | b'\\' => self.bytes(&[b'\\', byte]),
+                other => self.bytes(&[b'\\', b'u', b'0', b'0', HEX[usize::from(other >> 4)], HEX[usize::from(other & 15)]]),
+            };
         }
-        f.write_str(&self.0[plain_from..])
+        self.put(&text[plain_from..])
     }
-}
 
-/// JSON text on one line: a line break in it can only be white space between tokens.
-pub(crate) struct OneLine<'a>(pub(crate) &'a str);
+    /// JSON text on one line: a line break in it can only be white space between tokens.
+    pub(crate) fn one_line(&mut self, json: &str) -> &mut Self {
+        self.spaced(json, |character| matches!(character, '\r' | '\n'))
+    }
 
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, part) in self.0.split(['\r', '\n']).enumerate() {
+    /// With a space for each character that cannot stand here.
+    pub(crate) fn spaced(&mut self, text: &str, refused: fn(char) -> bool) -> &mut Self {
+        for (at, part) in text.split(refused).enumerate() {
             if at > 0 {
-                f.write_char(' ')?;
+                self.put(" ");
             }
-            f.write_str(part)?;
+            self.put(part);
         }
-        Ok(())
+        self
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let end = self.at + bytes.len();
+        if let Some(room) = self.out.get_mut(self.at..end) {
+            room.copy_from_slice(bytes);
+        }
+        self.at = end;
+        self
     }
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
