@@ -1,6 +1,5 @@
-import { encode } from '#hub';
-
-import { SseError, call } from './errors.js';
+import { encode } from './engine.js';
+import { SseError } from './errors.js';
 
 /** Events to bytes. */
 export class SseEncoderStream extends TransformStream {
@@ -21,5 +20,5 @@ export function encodeEvent(event) {
   }
   const text = data === undefined || typeof data === 'string' ? data : JSON.stringify(data);
   // A named event without data would never be dispatched.
-  return call(() => encode(name, text ?? (name === undefined ? undefined : ''), id, retry, comment));
+  return encode(name, text ?? (name === undefined ? undefined : ''), id, retry, comment);
 }

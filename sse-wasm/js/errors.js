@@ -7,14 +7,3 @@ export class SseError extends Error {
     this.field = field;
   }
 }
-
-/** Runs a call into the engine; what it throws as text becomes an {@link SseError}. A trap is passed on as it is. */
-export function call(operation) {
-  try {
-    return operation();
-  } catch (error) {
-    if (typeof error !== 'string') throw error;
-    const [code, field, ...message] = error.split('\n');
-    throw new SseError(code, message.join('\n'), field);
-  }
-}

@@ -117,7 +117,7 @@ export class EventSource extends EventTarget {
 
   close() {
     if (this.#readyState === CLOSED) return;
-    this.#follower.source.tell(now(), CLOSE);
+    this.#follower.tell(now(), CLOSE);
     this.#end();
   }
 
@@ -135,7 +135,7 @@ export class EventSource extends EventTarget {
   /** Does what the machine says, until there is nothing to do but to wait. */
   #drive() {
     while (this.#readyState !== CLOSED) {
-      const output = this.#follower.source.poll();
+      const output = this.#follower.poll();
       const what = output & 15;
       if (what === NOTHING) return this.#arm();
       if (what === CONNECT) this.#connect();
@@ -147,13 +147,13 @@ export class EventSource extends EventTarget {
 
   #tell(what) {
     if (this.#readyState === CLOSED) return;
-    this.#follower.source.tell(now(), what);
+    this.#follower.tell(now(), what);
     this.#drive();
   }
 
   #arm(atLeast = 1) {
     clearTimeout(this.#timer);
-    const deadline = this.#follower.source.time(DEADLINE);
+    const deadline = this.#follower.time(DEADLINE);
     // Who does not read cannot tell silence from what is not read.
     if (deadline < 0 || this.#resume) return;
     const wait = Math.max(atLeast, Math.ceil(deadline - now()));
@@ -211,7 +211,7 @@ export class EventSource extends EventTarget {
     // The machine reads the form in seconds; a date takes a calendar.
     const until = /[a-z]/i.test(retryAfter) ? Math.max(0, Date.parse(retryAfter) - Date.now()) : NaN;
     const contentType = response.headers.get('content-type') ?? '';
-    this.#follower.source.respond(now(), response.status, contentType, retryAfter, Number.isNaN(until) ? -1 : until);
+    this.#follower.respond(now(), response.status, contentType, retryAfter, Number.isNaN(until) ? -1 : until);
     this.#drive();
   }
 
@@ -253,7 +253,7 @@ export class EventSource extends EventTarget {
   #interrupt(output) {
     this.#drop();
     this.#readyState = CONNECTING;
-    const delay = this.#follower.source.time(DELAY);
+    const delay = this.#follower.time(DELAY);
     this.dispatchEvent(new EventSourceErrorEvent({ ...told(INTERRUPTIONS, output >>> 8, output), delay, cause: this.#cause }));
   }
 

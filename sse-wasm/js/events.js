@@ -112,10 +112,9 @@ export class Decoding {
 
   constructor({ maxLine, maxEvent, lastEventId, onComment, onRetry } = {}) {
     this.#follower = new Follower({ maxLine, maxEvent, lastEventId, reconnect: false });
-    const { source } = this.#follower;
-    if (source.poll() !== CONNECT) throw new Error('the machine does not connect');
-    source.respond(now(), 200, 'text/event-stream', '', -1);
-    while (source.poll() !== NOTHING);
+    if (this.#follower.poll() !== CONNECT) throw new Error('the machine does not connect');
+    this.#follower.respond(now(), 200, 'text/event-stream', '', -1);
+    while (this.#follower.poll() !== NOTHING);
     this.#report = {
       comment: onComment,
       retry: onRetry,

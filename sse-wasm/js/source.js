@@ -1,28 +1,29 @@
-// The machine in wasm, and how what it says is read: the one place that touches wasm memory. Nothing that leaves here is a view of it.
-import { Batch, Source, memory } from '#decoder';
+// The machine in wasm, and how what it says is read. Nothing that leaves here is a view of its memory.
+import * as wasm from '#decoder';
 
 import { SseError } from './errors.js';
+import { Memory } from './memory.js';
 
-/** What `Source.poll` tells, in its lowest four bits. */
+/** What `poll` tells, in its lowest four bits. */
 export const NOTHING = 0;
 export const CONNECT = 1;
 export const OPENED = 2;
 export const WAITING = 3;
 
-/** What `Source.tell` is told. */
+/** What `tell` is told. */
 export const TIME_PASSED = 0;
 export const ENDED = 1;
 export const FAILED = 2;
 export const UNSENDABLE = 3;
 export const CLOSE = 4;
 
-/** What `Source.time` is asked for. */
+/** What `time` is asked for. */
 export const DELAY = 0;
 export const DEADLINE = 1;
 
 const NEVER = -1;
 
-/** The options of a machine, in the order of `Source::new`, with the defaults of the standard. */
+/** The options of a machine, in the order of `Source::new` in `src/source.rs`, with the defaults of the standard. */
 const DEFAULTS = {
   maxLine: 16 << 20,
   maxEvent: 16 << 20,
@@ -59,8 +60,7 @@ const LOST = [
   ['buffer-full', 'the event does not fit the decoder’s memory'],
 ];
 
-const batch = new Batch(PIECE);
-let bytes = new Uint8Array(0);
+const memory = new Memory(wasm);
 let words = new Uint32Array(0);
 let buffer;
 
@@ -71,6 +71,7 @@ const utf16 = new TextDecoder('utf-16le', { ignoreBOM: true });
 
 /** A stream being followed. What a chunk completed goes to a list; type and id of one event hold until there are others. */
 export class Follower {
+  #source;
   #type = 'message';
   #id = '';
 
@@ -78,9 +79,11 @@ export class Follower {
     const { lastEventId = '' } = options;
     const numbers = Object.entries(DEFAULTS).map(([name, value]) => numberOf(name, options[name] ?? value));
     const entropy = crypto.getRandomValues(new Uint32Array(2));
-    this.source = new Source(new Float64Array([...numbers, now(), entropy[0] * 2 ** 21 + (entropy[1] >>> 11)]));
-    if (!this.source.setLastEventId(String(lastEventId))) {
-      this.source.free();
+    memory.put([...numbers, now(), entropy[0] * 2 ** 21 + (entropy[1] >>> 11)]);
+    this.#source = wasm.make();
+    memory.put([String(lastEventId)]);
+    if (!wasm.resume(this.#source)) {
+      this.free();
       throw new SseError('invalid-field', 'lastEventId: a line break or NUL cannot be part of it', 'lastEventId');
     }
     this.#id = String(lastEventId);
@@ -90,13 +93,35 @@ export class Follower {
     return this.#id;
   }
 
+  /** What to do now, as `Source::poll` puts it into a number. */
+  poll() {
+    return wasm.poll(this.#source);
+  }
+
+  /** How long to wait, or until when; negative for never. */
+  time(which) {
+    return wasm.time(this.#source, which);
+  }
+
+  /** The answer has begun. `until` is how many milliseconds off a date in `Retry-After` is; negative for no date. */
+  respond(at, status, contentType, retryAfter, until) {
+    memory.put([contentType, retryAfter]);
+    wasm.respond(this.#source, at, status, until);
+  }
+
+  /** Something happened. */
+  tell(at, what) {
+    wasm.tell(this.#source, at, what);
+  }
+
   /** Decodes a chunk that came at this time: events to `events`, anything else to the `report`, where it is wanted. */
   decode(at, chunk, events, report) {
     for (let begin = 0; begin < chunk.length; begin += PIECE) {
       const piece = chunk.length <= PIECE ? chunk : chunk.subarray(begin, begin + PIECE);
+      const input = wasm.input(piece.length);
       view();
-      bytes.set(piece, batch.input());
-      this.#read(this.source.feed(at, batch, piece.length), events, report);
+      memory.bytes.set(piece, input);
+      this.#read(wasm.feed(this.#source, at, piece.length), events, report);
     }
   }
 
@@ -136,8 +161,8 @@ export class Follower {
   }
 
   free() {
-    this.source?.free();
-    this.source = undefined;
+    if (this.#source !== undefined) wasm.free(this.#source);
+    this.#source = undefined;
   }
 }
 
@@ -167,18 +192,18 @@ function numberOf(name, value) {
 
 // What grows wasm memory leaves the views of it empty.
 function view() {
-  if (bytes.length !== 0) return;
-  bytes = new Uint8Array(memory.buffer);
-  words = new Uint32Array(memory.buffer);
-  if (hasBuffer) buffer = globalThis.Buffer.from(memory.buffer);
+  if (words.length !== 0) return;
+  memory.look();
+  words = new Uint32Array(wasm.memory.buffer);
+  if (hasBuffer) buffer = globalThis.Buffer.from(wasm.memory.buffer);
 }
 
 function asciiAt(at, length) {
   if (length === 0) return '';
-  return hasBuffer ? buffer.latin1Slice(at, at + length) : utf8.decode(bytes.subarray(at, at + length));
+  return hasBuffer ? buffer.latin1Slice(at, at + length) : utf8.decode(memory.bytes.subarray(at, at + length));
 }
 
 function wideAt(at, length) {
   if (length === 0) return '';
-  return hasBuffer ? buffer.ucs2Slice(at, at + 2 * length) : utf16.decode(bytes.subarray(at, at + 2 * length));
+  return hasBuffer ? buffer.ucs2Slice(at, at + 2 * length) : utf16.decode(memory.bytes.subarray(at, at + 2 * length));
 }

@@ -4,10 +4,7 @@
 //! one go, of which JavaScript takes the parts. One word tells of each item, and so do the rare changes of type and id between
 //! them, which most events share with the one before.
 
-use alloc::vec;
 use alloc::vec::Vec;
-
-use wasm_bindgen::prelude::wasm_bindgen;
 
 /// What a word tells of, in its lowest three bits.
 pub(crate) mod kind {
@@ -34,31 +31,21 @@ const LENGTH_SHIFT: u32 = 4;
 /// Longer texts than this are not to be had: their lengths would not fit.
 pub(crate) const MAX_TEXT: u32 = (1 << (32 - LENGTH_SHIFT)) - 1;
 
-/// Room for a piece of a stream, and for what it decodes to. One is enough for all streams.
-#[wasm_bindgen]
+/// Room for what a piece of a stream decodes to. One is enough for all streams.
+#[derive(Default)]
 pub struct Batch {
-    pub(crate) input: Vec<u8>,
     /// Where the texts are and how long, see [`HEADER`]; then a word or two for each item.
     words: Vec<u32>,
     ascii: Vec<u8>,
     wide: Vec<u16>,
 }
 
-#[wasm_bindgen]
 impl Batch {
-    /// With room for pieces of so many bytes.
-    #[wasm_bindgen(constructor)]
-    pub fn new(piece: usize) -> Self {
-        Self { input: vec![0; piece], words: Vec::new(), ascii: Vec::new(), wide: Vec::new() }
+    /// With nothing in it.
+    pub const fn new() -> Self {
+        Self { words: Vec::new(), ascii: Vec::new(), wide: Vec::new() }
     }
 
-    /// Where to put the next piece.
-    pub fn input(&self) -> *const u8 {
-        self.input.as_ptr()
-    }
-}
-
-impl Batch {
     pub(crate) fn begin(&mut self) {
         // A single event may have been as long as its limit.
         if self.ascii.capacity() > KEPT {
@@ -82,9 +69,8 @@ impl Batch {
         self.words.as_ptr()
     }
 
-    #[inline]
     pub(crate) fn text(&mut self, kind: u32, text: &str) {
-        if text.is_ascii() {
+        if is_ascii(text.as_bytes()) {
             self.ascii.extend_from_slice(text.as_bytes());
             self.words.push(kind | (text.len() as u32) << LENGTH_SHIFT);
         } else {
@@ -117,8 +103,15 @@ impl Batch {
     }
 }
 
+/// Eight bytes at a time, whatever the code is compiled for.
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    let all = words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word));
+    all & 0x8080_8080_8080_8080 == 0 && rest.iter().all(u8::is_ascii)
+}
+
 fn ascii_prefix(bytes: &[u8]) -> usize {
-    let blocks = bytes.chunks(16).take_while(|block| block.is_ascii()).map(<[u8]>::len).sum();
+    let blocks = bytes.chunks(16).take_while(|block| is_ascii(block)).map(<[u8]>::len).sum();
     blocks + bytes[blocks..].iter().take_while(|byte| byte.is_ascii()).count()
 }
 

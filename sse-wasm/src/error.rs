@@ -1,86 +1,147 @@
-//! Failures, in the words of `sse-hub`: a code for programs, the field to blame, and a message for people.
+//! Failures: what went wrong as a number and the facts of it, of which `js/engine.js` makes a code and a message.
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::boxed::Box;
 
-use sse_proto::wire::FieldError;
+use sse_proto::wire::{FieldError, FieldErrorKind};
 use sse_proto::{
     ConfigError, Full, IdError, ListenError, MAX_EVENT_ID, NameError, PublishError, RegisterError, TaskError, check_name,
     check_topic,
 };
-use wasm_bindgen::JsValue;
 
-/// Why something was not done. Nothing was changed.
+use crate::hub::record::Writer;
+
+/// Why something was not done. Nothing was changed. In a box, because it is handed on in many places, and rarely there.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) code: &'static str,
-    pub(crate) field: String,
-    pub(crate) message: String,
+pub struct Failure(Box<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    what: What,
+    /// The part of what was asked for that is to blame, or nothing.
+    field: &'static str,
+    /// A limit or a position; and a character.
+    numbers: [u32; 2],
+    text: &'static str,
+    /// Which of several publications is to blame.
+    index: u32,
+}
+
+/// In the order of `FAILURES` in `js/engine.js`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    UnknownClient,
+    UnknownStream,
+    LineBreak,
+    Nul,
+    EmptyName,
+    Character,
+    TooLong,
+    TooLarge,
+    Option,
+    Full,
+    NoEntropy,
+    ShuttingDown,
+    UnknownTask,
+    TaskPending,
+    TaskEnded,
+    Broken,
 }
 
 impl Failure {
-    pub(crate) fn new(code: &'static str, field: &str, message: impl Into<String>) -> Self {
-        Self { code, field: field.into(), message: message.into() }
+    pub(crate) fn new(what: What) -> Self {
+        Self::of(what, "", 0)
+    }
+
+    pub(crate) fn option(field: &'static str, must_be: &'static str) -> Self {
+        Self::with(What::Option, field, [0; 2], must_be)
+    }
+
+    pub(crate) fn at(mut self, index: usize) -> Self {
+        self.0.index = index as u32;
+        self
+    }
+
+    pub(crate) fn write(&self, answer: &mut Writer) {
+        let Facts { what, field, numbers: [first, second], text, index } = *self.0;
+        for number in [what as u32, index, first, second] {
+            answer.number(u64::from(number));
+        }
+        answer.text(field);
+        answer.text(text);
+    }
+
+    fn of(what: What, field: &'static str, number: usize) -> Self {
+        Self::with(what, field, [number as u32, 0], "")
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with(what: What, field: &'static str, numbers: [u32; 2], text: &'static str) -> Self {
+        Self(Box::new(Facts { what, field, numbers, text, index: u32::MAX }))
     }
 }
 
-/// Crosses as one text, `code\nfield\nmessage`, of which `js/errors.js` makes an error.
-impl From<Failure> for JsValue {
-    fn from(Failure { code, field, message }: Failure) -> Self {
-        Self::from_str(&format!("{code}\n{field}\n{message}"))
-    }
+/// What was given cannot be read as what it should be.
+#[cold]
+#[inline(never)]
+pub(crate) fn broken() -> Failure {
+    Failure::new(What::Broken)
 }
 
 pub(crate) fn unknown_client() -> Failure {
-    Failure::new("unknown-client", "", "no client is registered under this id; register first")
+    Failure::new(What::UnknownClient)
 }
 
-pub(crate) fn unknown_stream() -> Failure {
-    Failure::new("unknown-stream", "", "the stream is closed")
+pub(crate) fn field(field: &'static str, error: FieldError) -> Failure {
+    let what = match error.kind {
+        FieldErrorKind::LineBreak => What::LineBreak,
+        FieldErrorKind::Nul => What::Nul,
+    };
+    Failure::of(what, field, error.position)
 }
 
-pub(crate) fn field(field: &str, error: FieldError) -> Failure {
-    Failure::new("invalid-field", field, format!("{field}: {error}"))
+pub(crate) fn name_error(what: &'static str, error: NameError) -> Failure {
+    match error {
+        NameError::Empty => Failure::of(What::EmptyName, what, 0),
+        NameError::Character { character, position } => {
+            Failure::with(What::Character, what, [position as u32, character as u32], "")
+        }
+    }
 }
 
-pub(crate) fn name_error(what: &str, error: NameError) -> Failure {
-    Failure::new("invalid-name", what, format!("the {what}: {error}"))
-}
-
-pub(crate) fn too_long(what: &str, limit: u32) -> Failure {
-    Failure::new("too-long", what, format!("the {what} is longer than {limit} bytes"))
+pub(crate) fn too_long(what: &'static str, limit: u32) -> Failure {
+    Failure::of(What::TooLong, what, limit as usize)
 }
 
 pub(crate) fn too_large(limit: usize) -> Failure {
-    Failure::new("too-large", "data", format!("the event takes more than {limit} bytes as a frame"))
+    Failure::of(What::TooLarge, "data", limit)
 }
 
 /// Checks a name from outside.
-pub(crate) fn name(what: &str, name: &str, limit: u32) -> Result<(), Failure> {
+pub(crate) fn name(what: &'static str, name: &str, limit: u32) -> Result<(), Failure> {
     check_name(name).map_err(|error| name_error(what, error))?;
     within(what, name, limit)
 }
 
 /// Checks a topic or a group from outside.
-pub(crate) fn topic(what: &str, topic: &str, limit: u32) -> Result<(), Failure> {
+pub(crate) fn topic(what: &'static str, topic: &str, limit: u32) -> Result<(), Failure> {
     check_topic(topic).map_err(|error| name_error(what, error))?;
     within(what, topic, limit)
 }
 
-fn within(what: &str, text: &str, limit: u32) -> Result<(), Failure> {
+fn within(what: &'static str, text: &str, limit: u32) -> Result<(), Failure> {
     if text.len() > limit as usize { Err(too_long(what, limit)) } else { Ok(()) }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::new("invalid-option", error.limit, error.to_string())
+        Self::option(error.limit, error.must_be)
     }
 }
 
 impl From<Full> for Failure {
     fn from(full: Full) -> Self {
-        let limit = full.limit();
-        Self::new("full", "", format!("the limit {limit} is reached; raise it or try again later"))
+        Self::with(What::Full, "", [0; 2], full.limit())
     }
 }
 
@@ -90,7 +151,7 @@ impl From<IdError> for Failure {
             IdError::Name(error) => name_error("name", error),
             IdError::Group(error) => name_error("group", error),
             IdError::TooLong { limit } => too_long("name", limit),
-            IdError::Entropy => Self::new("no-entropy", "", "the host gave no random bytes"),
+            IdError::Entropy => Self::new(What::NoEntropy),
             IdError::Full(full) => full.into(),
         }
     }
@@ -103,7 +164,7 @@ impl From<RegisterError> for Failure {
             RegisterError::Topic { error, .. } => name_error("topic", error),
             RegisterError::TooLong { what, limit } => too_long(what, limit),
             RegisterError::Full(full) => full.into(),
-            RegisterError::Draining => Self::new("shutting-down", "", "the hub is shutting down; try again in a moment"),
+            RegisterError::Draining => Self::new(What::ShuttingDown),
         }
     }
 }
@@ -135,9 +196,9 @@ impl From<PublishError> for Failure {
 /// `frame_bytes` is the limit that a result was too large for.
 pub(crate) fn task(error: TaskError, frame_bytes: u32) -> Failure {
     match error {
-        TaskError::UnknownTask => Failure::new("unknown-task", "", "there is no such task"),
-        TaskError::AlreadySubmitted => Failure::new("task-pending", "", "the client waits for a task of this name already"),
-        TaskError::AlreadyEnded => Failure::new("task-ended", "", "the task has ended already"),
+        TaskError::UnknownTask => Failure::new(What::UnknownTask),
+        TaskError::AlreadySubmitted => Failure::new(What::TaskPending),
+        TaskError::AlreadyEnded => Failure::new(What::TaskEnded),
         TaskError::Name(error) => name_error("task", error),
         TaskError::TooLong { limit } => too_long("task", limit),
         TaskError::TooLarge => too_large(frame_bytes as usize),

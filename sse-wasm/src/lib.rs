@@ -1,11 +1,11 @@
 //! `sse-proto` for JavaScript hosts.
 //!
-//! Conversions only: numbers and strings in, copies out. Never a view of wasm memory, never a call to JavaScript from inside a
-//! method that changes something; times are milliseconds, ids of connections are numbers. `js/` is what people import, and says
-//! what all of it is for.
+//! Conversions only: numbers and records in, copies out. Never a call to JavaScript: the module imports nothing. Times are
+//! milliseconds, ids of connections are numbers. `js/` is what people import, and says what all of it is for.
 //!
 //! Two artifacts are built from this crate, one for each feature: `hub` is the engine and the encoder, `decoder` all that a client
-//! needs.
+//! needs. What they export takes and returns numbers alone, so that nothing has to be generated around it: `js/engine.js` and
+//! `js/source.js` are the other ends.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 #[cfg(any(feature = "decoder", feature = "hub"))]
@@ -18,9 +18,13 @@ pub mod config;
 #[cfg(feature = "hub")]
 pub mod encode;
 #[cfg(feature = "hub")]
-mod error;
+pub mod error;
+#[cfg(all(target_arch = "wasm32", any(feature = "decoder", feature = "hub")))]
+mod exports;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(any(feature = "decoder", feature = "hub"))]
+pub mod record;
 #[cfg(feature = "decoder")]
 pub mod source;
 

@@ -9,12 +9,11 @@ use sse_proto::Instant;
 use sse_proto::client::{Closed, Config, EventSource, Head, Interruption, Output, retry_after};
 use sse_proto::storage::HeapScratch;
 use sse_proto::wire::{DecodeError, IdField, Item, Limits};
-use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::batch::{Batch, MAX_TEXT, kind};
+use crate::record::Reader;
 
 /// One event stream and its connections, one after another. Redirects are followed by `fetch`, so the machine knows no URL.
-#[wasm_bindgen]
 pub struct Source {
     machine: EventSource<(), HeapScratch, Box<[u64]>>,
     /// The type of the last event that was told.
@@ -24,12 +23,11 @@ pub struct Source {
     delay: Duration,
 }
 
-#[wasm_bindgen]
 impl Source {
     /// What is configured, as numbers in the order of `js/source.js`; times are milliseconds, and a negative one means never.
-    #[wasm_bindgen(constructor)]
-    pub fn new(options: &[f64]) -> Self {
-        let option = |index: usize| options.get(index).copied().unwrap_or_default();
+    pub fn new(record: &mut Reader<'_>) -> Self {
+        let options = [(); 15].map(|()| f64::from_bits(record.next_number().unwrap_or_default()));
+        let option = |index: usize| options[index];
         let limit = |index| (option(index) as u32).min(MAX_TEXT) as usize;
         let config = Config {
             limits: Limits { max_line: limit(0), max_event: limit(1) },
@@ -51,7 +49,6 @@ impl Source {
     }
 
     /// Sets the last event id; false when it cannot be one.
-    #[wasm_bindgen(js_name = setLastEventId)]
     pub fn set_last_event_id(&mut self, id: &str) -> bool {
         let is_one = IdField::new(id).is_ok_and(|id| self.machine.set_last_event_id(id).is_ok());
         if is_one {
@@ -77,7 +74,7 @@ impl Source {
 
     /// A time in milliseconds: 0 after which the next attempt comes, once waiting was told; 1 when to [`tell`](Self::tell) of the time,
     /// negative for never; 2 the reconnection time.
-    pub fn time(&self, which: u8) -> f64 {
+    pub fn time(&self, which: u32) -> f64 {
         match which {
             0 => number(self.delay),
             1 => self.machine.poll_timeout().map_or(-1.0, |at| at.as_millis() as f64),
@@ -85,19 +82,19 @@ impl Source {
         }
     }
 
-    /// The answer to the request has begun. `until` is how many milliseconds off a date in `Retry-After` is; negative for no date.
-    pub fn respond(&mut self, now: f64, status: u16, content_type: &str, retry: &str, until: f64) {
+    /// The answer to the request has begun, with its content type and `Retry-After`. `until` is how many milliseconds off a date in the
+    /// latter is; negative for no date.
+    pub fn respond(&mut self, now: f64, status: u16, record: &mut Reader<'_>, until: f64) {
+        let (content_type, retry) = (record.next_text(), record.next_text());
         let asked = retry_after(retry).or_else(|| (until >= 0.0).then(|| millis(until)));
         let head = Head { status, content_type: Some(content_type), location: None, retry_after: asked };
         self.machine.handle_response(at(now), head);
     }
 
-    /// Decodes the first `len` bytes of the batch's input; the address of what it says of them, see [`Batch`]. Other streams, and
-    /// the next call, overwrite it.
-    pub fn feed(&mut self, now: f64, batch: &mut Batch, len: usize) -> *const u32 {
+    /// Decodes bytes; the address of what the batch says of them, see [`Batch`].
+    pub fn feed(&mut self, now: f64, bytes: &[u8], batch: &mut Batch) -> *const u32 {
         batch.begin();
-        let input = core::mem::take(&mut batch.input);
-        let mut received = self.machine.handle_bytes(at(now), input.get(..len).unwrap_or_default());
+        let mut received = self.machine.handle_bytes(at(now), bytes);
         loop {
             match received.next_item() {
                 Ok(None) => break,
@@ -128,13 +125,12 @@ impl Source {
                 }),
             }
         }
-        batch.input = input;
         batch.end()
     }
 
     /// Something happened: 0 time passed, 1 the body came to its end, 2 there was no answer or no more of it, 3 the request cannot be
     /// made, 4 the caller closes.
-    pub fn tell(&mut self, now: f64, what: u8) {
+    pub fn tell(&mut self, now: f64, what: u32) {
         match what {
             0 => self.machine.handle_timeout(at(now)),
             1 => self.machine.handle_end(at(now)),

@@ -2,9 +2,8 @@
 //
 // It decides nothing about Server-Sent Events: it tells the engine what the application wants and what happened, and does what
 // the engine says. Streams are outlets: see streams.js for web streams and node.js for Node's responses.
-import * as wasm from '#hub';
-
-import { SseError, call } from '../errors.js';
+import { Hub as Engine, memoryBytes } from '../engine.js';
+import { SseError } from '../errors.js';
 import { clientOf, eventOf, targetOf } from './values.js';
 import { engineOptions } from './options.js';
 import { Tasks } from './tasks.js';
@@ -88,9 +87,8 @@ export class EngineHub {
 
   get usage() {
     const [connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes] = this.#engine.usage();
-    // Of all hubs that share this memory: those of one process or isolate.
-    const memoryBytes = wasm.initSync().memory.buffer.byteLength;
-    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes, memoryBytes };
+    // The memory is that of all hubs that share it: those of one process or isolate.
+    return { connections, clients, issuedIds, groups, topics, tasks, logEntries, logBytes, memoryBytes: memoryBytes() };
   }
 
   // ---- who receives
@@ -101,7 +99,7 @@ export class EngineHub {
   }
 
   newId(name) {
-    return call(() => this.#engine.newId(name, this.#host.entropy(64)));
+    return this.#engine.newId(name, this.#host.entropy(64));
   }
 
   /** Opens a stream whose bytes go into `outlet`. The client is registered when this returns. */
@@ -134,7 +132,7 @@ export class EngineHub {
    * for it any more.
    */
   reopen({ group, id, ordinal, dialect }, outlet) {
-    const handle = call(() => this.#engine.restoreStream(this.#host.now(), group, id, ordinal, dialect === 'manager'));
+    const handle = this.#engine.restoreStream(this.#host.now(), group, id, ordinal, dialect === 'manager');
     if (handle < 0) return null;
     const connection = new Connection(handle, { group, id }, outlet);
     this.#connections.set(handle, connection);
@@ -173,16 +171,7 @@ export class EngineHub {
   }
 
   clients() {
-    const rows = this.#engine.clients();
-    const clients = [];
-    for (let at = 0; at < rows.length; ) {
-      const [group, id, name, ordinal, registered, streams, topics] = rows.slice(at, at + 7);
-      at += 7 + Number(topics);
-      const listens = rows.slice(at - Number(topics), at);
-      const client = { group, id, name, registered: Number(registered), streams: Number(streams), topics: listens };
-      clients.push([Number(ordinal), client]);
-    }
-    return clients.sort(([a], [b]) => a - b).map(([, client]) => client);
+    return this.#engine.clients();
   }
 
   /** The open streams of a client, or all there are. */
@@ -235,7 +224,7 @@ export class EngineHub {
   // ---- tasks
 
   submitTask(client, task, params = null) {
-    call(() => this.#engine.checkTask(task));
+    this.#engine.checkTask(task);
     this.#tasks.submit(clientOf(client), task, params, (submit) => this.#verb(submit));
   }
 
@@ -271,7 +260,7 @@ export class EngineHub {
   /** Each with `detail` as the JSON it came as; the reason of a failure is text. */
   tasks(client) {
     const { group, id } = clientOf(client);
-    const rows = call(() => this.#engine.tasksOf(group, id));
+    const rows = this.#engine.tasksOf(group, id);
     return Array.from({ length: rows.length / 3 }, (_, index) => {
       const [task, status, detail] = rows.slice(3 * index, 3 * index + 3);
       return { task, status, detail };
@@ -384,7 +373,7 @@ export class EngineHub {
   /** Something the application wants; what follows from it is done once the caller has finished. */
   #verb(operation) {
     try {
-      return call(() => operation(this.#engine, this.#host.now()));
+      return operation(this.#engine, this.#host.now());
     } finally {
       this.#turn();
     }
@@ -474,7 +463,7 @@ export class EngineHub {
     });
     const { key, everybody } = this.#announced ?? {};
     if (key && (everybody ? this.#connections.size > 0 : this.#engine.hasListeners(key))) {
-      call(() => this.#engine.notify(this.#host.now(), key, undefined, this.#bare, everybody));
+      this.#engine.notify(this.#host.now(), key, undefined, this.#bare, everybody);
     }
   }
 
@@ -513,13 +502,8 @@ export const webHost = {
 };
 
 function makeEngine(options, host) {
-  const chosen = engineOptions(options);
-  try {
-    const epoch = host.epoch?.() ?? new DataView(host.entropy(4).buffer).getUint32(0);
-    return call(() => new wasm.Hub(chosen, epoch, host.entropy(16)));
-  } finally {
-    chosen.free();
-  }
+  const epoch = host.epoch?.() ?? new DataView(host.entropy(4).buffer).getUint32(0);
+  return new Engine(engineOptions(options), epoch, host.entropy(16));
 }
 
 function closed() {
@@ -529,9 +513,9 @@ function closed() {
 /** Says which of several publications is to blame. */
 function blame(index, fallback, operation) {
   try {
-    return call(operation);
+    return operation();
   } catch (error) {
-    if (error instanceof SseError) error.index = index ?? Number(error.field || 0);
+    if (error instanceof SseError) error.index ??= index ?? 0;
     if (error instanceof SseError && index === undefined) error.field = fallback;
     throw error;
   }

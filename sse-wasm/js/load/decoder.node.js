@@ -1,7 +1,4 @@
 import { readFileSync } from 'node:fs';
 
-import { initSync } from '../wasm/decoder.js';
-
-export const { memory } = initSync({ module: new WebAssembly.Module(readFileSync(new URL('../wasm/decoder.wasm', import.meta.url))) });
-
-export * from '../wasm/decoder.js';
+const module = new WebAssembly.Module(readFileSync(new URL('../wasm/decoder.wasm', import.meta.url)));
+export const { memory, input, make, resume, poll, time, respond, feed, tell, free } = new WebAssembly.Instance(module).exports;

@@ -1,6 +1,3 @@
-import { initSync } from '../wasm/decoder.js';
-
 const response = fetch(new URL('../wasm/decoder.wasm', import.meta.url));
-export const { memory } = initSync({ module: await WebAssembly.compileStreaming(response) });
-
-export * from '../wasm/decoder.js';
+const { instance } = await WebAssembly.instantiateStreaming(response);
+export const { memory, input, make, resume, poll, time, respond, feed, tell, free } = instance.exports;

@@ -1,6 +1,3 @@
 import module from '../wasm/decoder.wasm';
-import { initSync } from '../wasm/decoder.js';
 
-export const { memory } = initSync({ module });
-
-export * from '../wasm/decoder.js';
+export const { memory, input, make, resume, poll, time, respond, feed, tell, free } = new WebAssembly.Instance(module).exports;

@@ -1,7 +1,4 @@
 import { readFileSync } from 'node:fs';
 
-import { initSync } from '../wasm/hub.js';
-
-initSync({ module: new WebAssembly.Module(readFileSync(new URL('../wasm/hub.wasm', import.meta.url))) });
-
-export * from '../wasm/hub.js';
+const module = new WebAssembly.Module(readFileSync(new URL('../wasm/hub.wasm', import.meta.url)));
+export const { memory, input, call, answer, answered } = new WebAssembly.Instance(module).exports;

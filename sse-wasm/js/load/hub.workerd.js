@@ -1,6 +1,3 @@
 import module from '../wasm/hub.wasm';
-import { initSync } from '../wasm/hub.js';
 
-initSync({ module });
-
-export * from '../wasm/hub.js';
+export const { memory, input, call, answer, answered } = new WebAssembly.Instance(module).exports;

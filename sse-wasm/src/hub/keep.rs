@@ -3,19 +3,16 @@
 //! The host asks after every turn what changed, and writes that down before anything of it is sent. Records are bytes: what is in
 //! them is nobody else's business.
 
-mod record;
-
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use sse_proto::wire::IdField;
 use sse_proto::{Audience, ClientId, ClientKey, Dialect, Full, Instant, KeptClient, KeptFrame, KeptTask, TaskState};
-use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
 
-use self::record::{Broken, Reader, Writer};
-use super::{Hub, handle, instant};
-use crate::error::Failure;
+use super::{Hub, handle, truth};
+use crate::error::{self, Failure};
+use crate::hub::record::Writer;
+use crate::record::Reader;
 
 /// Bytes of frames in one record, but for the last frame in it.
 const RECORD: usize = 256 * 1024;
@@ -47,48 +44,44 @@ impl Unkept {
     }
 }
 
-#[wasm_bindgen]
 impl Hub {
-    /// From now on the host asks for changes; `with_passing`: also of clients that are forgotten with their last stream.
-    pub fn keep(&mut self, with_passing: bool) {
+    pub(super) fn keep(&mut self, with_passing: bool) {
         let until = self.engine.last_event_id().sequence;
         let had_streams = core::mem::take(&mut self.unkept.had_streams);
         self.unkept = Unkept { is_asked: true, with_passing, until, had_streams, ..Unkept::default() };
     }
 
-    /// Whether there is something to write down.
-    #[wasm_bindgen(js_name = hasChanges)]
-    pub fn has_changes(&self) -> bool {
+    pub(super) fn has_changes(&self) -> bool {
         let Unkept { is_asked, clients, cleared, until, .. } = &self.unkept;
         *is_asked && (*cleared || !clients.is_empty() || *until != self.engine.last_event_id().sequence)
     }
 
-    /// Whether all records of clients are to be forgotten first; asked once.
-    #[wasm_bindgen(js_name = takeCleared)]
-    pub fn take_cleared(&mut self) -> bool {
+    pub(super) fn take_cleared(&mut self) -> bool {
         core::mem::take(&mut self.unkept.cleared)
     }
 
-    /// Group and id of each client that changed; asked once.
-    #[wasm_bindgen(js_name = takeClients)]
-    pub fn take_clients(&mut self) -> Vec<String> {
+    /// How many texts, and the texts.
+    pub(super) fn take_clients(&mut self, answer: &mut Writer) -> f64 {
         for slot in core::mem::take(&mut self.unkept.slots) {
             if let Some(Some(member)) = self.members.get_mut(slot) {
                 member.is_unkept = false;
             }
         }
-        core::mem::take(&mut self.unkept.clients)
+        let clients = core::mem::take(&mut self.unkept.clients);
+        for text in &clients {
+            answer.text(text);
+        }
+        clients.len() as f64
     }
 
-    /// The record of a client; none when there is nothing to keep of it.
-    #[wasm_bindgen(js_name = clientRecord)]
-    pub fn client_record(&self, group: &str, id: &str) -> Option<Vec<u8>> {
-        let client = self.engine.kept_client(group, id)?;
+    pub(super) fn client_record(&self, request: &mut Reader<'_>, record: &mut Writer) -> Result<f64, Failure> {
+        let client = self.engine.kept_client(request.text()?, request.text()?);
+        let Some((client, member)) = client.and_then(|client| Some((client, self.member(client.key)?))) else {
+            return Ok(0.0);
+        };
         if client.passing && !self.unkept.with_passing && self.engine.kept_tasks(client.key).next().is_none() {
-            return None;
+            return Ok(0.0);
         }
-        let member = self.member(client.key)?;
-        let mut record = Writer::default();
         record.number(member.ordinal);
         record.number(member.born);
         record.text(client.group);
@@ -108,110 +101,66 @@ impl Hub {
             record.number(task.ended.as_millis());
             record.number(u64::from(task.sent));
         });
-        Some(record.into_bytes())
+        Ok(1.0)
     }
 
-    /// From when the age of a client counts, to sort records by; one that does not age yet comes last.
-    #[wasm_bindgen(js_name = agesSince)]
-    pub fn ages_since(&self, group: &str, id: &str) -> f64 {
-        let since = self.engine.kept_client(group, id).and_then(|client| client.since);
-        since.map_or(f64::MAX, |since| since.as_millis() as f64)
+    pub(super) fn ages_since(&self, record: &mut Reader<'_>) -> Result<f64, Failure> {
+        let since = self.engine.kept_client(record.text()?, record.text()?).and_then(|client| client.since);
+        Ok(since.map_or(f64::MAX, |since| since.as_millis() as f64))
     }
 
-    /// A record of the next frames; none when all are kept. `keptUntil` is the last sequence number in it.
-    #[wasm_bindgen(js_name = takeFrames)]
-    pub fn take_frames(&mut self) -> Option<Vec<u8>> {
-        let mut record = Writer::default();
+    pub(super) fn take_frames(&mut self, record: &mut Writer) -> f64 {
         let mut until = self.unkept.until;
-        for frame in self.engine.kept_frames(self.unkept.until) {
+        for frame in self.engine.kept_frames(until) {
             // Frames that share a number are kept together.
-            if record.len() > RECORD && frame.sequence != until {
+            if record.as_bytes().len() > RECORD && frame.sequence != until {
                 self.unkept.until = until;
-                return Some(record.into_bytes());
+                return 1.0;
             }
             until = frame.sequence;
-            self.write_frame(&mut record, &frame);
+            self.write_frame(record, &frame);
         }
         self.unkept.until = self.engine.last_event_id().sequence;
-        (record.len() > 0).then(|| record.into_bytes())
+        truth(!record.as_bytes().is_empty())
     }
 
-    /// Frames up to this sequence number are kept.
-    #[wasm_bindgen(js_name = keptUntil)]
-    pub fn kept_until(&self) -> f64 {
+    pub(super) const fn kept_until(&self) -> f64 {
         self.unkept.until as f64
     }
 
-    /// Frames up to this sequence number need not be kept any longer.
-    pub fn evicted(&self) -> f64 {
-        self.engine.evicted() as f64
-    }
-
-    /// Takes in a client, in the order of `agesSince`.
-    ///
-    /// # Errors
-    ///
-    /// `broken-record`, or a limit is reached.
-    #[wasm_bindgen(js_name = restoreClient)]
-    pub fn restore_client(&mut self, now: f64, record: &[u8]) -> Result<(), JsValue> {
-        Ok(self.read_client(instant(now), &mut Reader::new(record))?)
-    }
-
-    /// Where the hub goes on, once its clients are restored.
-    #[wasm_bindgen(js_name = restorePosition)]
-    pub fn restore_position(&mut self, evicted: f64, last: f64) {
-        self.engine.restore_position(evicted as u64, last as u64);
-    }
-
-    /// Takes in frames, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// `broken-record`.
-    #[wasm_bindgen(js_name = restoreFrames)]
-    pub fn restore_frames(&mut self, record: &[u8]) -> Result<(), JsValue> {
-        let mut record = Reader::new(record);
-        while !record.is_empty() {
-            self.read_frame(&mut record)?;
-        }
-        Ok(())
-    }
-}
-
-#[wasm_bindgen]
-impl Hub {
-    /// The how-manieth client this is that registered; 0 for one that is not registered.
-    pub fn ordinal(&self, group: &str, id: &str) -> f64 {
+    pub(super) fn ordinal(&self, group: &str, id: &str) -> f64 {
         let member = self.engine.find(group, id).and_then(|client| self.member(client));
         member.map_or(0.0, |member| member.ordinal as f64)
     }
 
-    /// Opens a stream again, after all frames, that was caught up when the hub before this one ended: its number. Negative when
-    /// its client was given up since then, whoever has the id now.
-    ///
-    /// # Errors
-    ///
-    /// A limit is reached.
-    #[wasm_bindgen(js_name = restoreStream)]
-    pub fn restore_stream(&mut self, now: f64, group: &str, id: &str, ordinal: f64, manager: bool) -> Result<f64, JsValue> {
+    pub(super) fn restore_stream(&mut self, now: Instant, manager: bool, record: &mut Reader<'_>) -> Result<f64, Failure> {
+        let (group, id, ordinal) = (record.text()?, record.text()?, record.float()?);
         // The number of a client that a stream remembers is nobody else's.
         self.newcomers = self.newcomers.max(ordinal as u64);
         let Some(client) = self.engine.find(group, id).filter(|_| self.ordinal(group, id) == ordinal) else {
             return Ok(-1.0);
         };
         let dialect = if manager { Dialect::Manager } else { Dialect::Named };
-        let conn = self.engine.restore_connection(instant(now), client, dialect);
-        Ok(conn.map(handle).ok_or(Failure::from(Full::Connections))?)
+        let conn = self.engine.restore_connection(now, client, dialect);
+        conn.map(|conn| handle(conn) as f64).ok_or_else(|| Full::Connections.into())
     }
 
-    /// Everything was taken in: who had a stream that was not has left, and goes if it was passing.
-    pub fn restored(&mut self, now: f64) {
+    /// Who had a stream that was not taken in has left, and goes if it was passing.
+    pub(super) fn restored(&mut self, now: Instant) {
         for client in core::mem::take(&mut self.unkept.had_streams) {
             if self.engine.client_info(client).is_some_and(|info| info.connections == 0) {
                 self.touch(client);
             }
         }
-        self.engine.restored(instant(now));
+        self.engine.restored(now);
+    }
+
+    pub(super) fn restore_frames(&mut self, record: &[u8]) -> Result<(), Failure> {
+        let mut record = Reader::new(record);
+        while !record.is_empty() {
+            self.read_frame(&mut record)?;
+        }
+        Ok(())
     }
 }
 
@@ -248,14 +197,14 @@ impl Hub {
         record.number(u64::from(frame.completes_task));
     }
 
-    fn read_client(&mut self, now: Instant, record: &mut Reader<'_>) -> Result<(), Failure> {
+    pub(super) fn read_client(&mut self, now: Instant, record: &mut Reader<'_>) -> Result<(), Failure> {
         let (ordinal, born) = (record.number()?, record.number()?);
         let (group, id) = (record.text()?, record.text()?);
         let bits = record.number()?;
         let (dialect, passing) = (if bits & 1 == 1 { Dialect::Manager } else { Dialect::Named }, bits & 2 == 2);
         let registered = Instant::from_millis(record.number()?);
         let since = record.option(Reader::number)?.map(Instant::from_millis);
-        let id_of = ClientId::new(id).map_err(|_| Broken)?;
+        let id_of = ClientId::new(id).map_err(|_| error::broken())?;
         let kept = KeptClient { key: ClientKey::NONE, group, id: id_of, dialect, registered, since, passing };
         let client = self.engine.restore_client(now, &kept)?;
         self.newcomers = self.newcomers.max(ordinal);
@@ -278,7 +227,7 @@ impl Hub {
                 _ => TaskState::Failed,
             };
             let kept = KeptTask { name, state, detail, sequence, ended: Instant::from_millis(ended), sent: sent == 1 };
-            self.engine.restore_task(client, &kept).map_err(|_| Broken)?;
+            self.engine.restore_task(client, &kept).map_err(|_| error::broken())?;
         }
         Ok(())
     }
@@ -292,7 +241,7 @@ impl Hub {
             let found = self.engine.find(group, id);
             members.extend(found.filter(|&key| self.member(key).is_some_and(|member| member.born < sequence)));
         }
-        let id = record.option(Reader::text)?.map(IdField::new).transpose().map_err(|_| Broken)?;
+        let id = record.option(Reader::text)?.map(IdField::new).transpose().map_err(|_| error::broken())?;
         let (lines, completes_task) = (record.bytes()?, record.number()? == 1);
         let audience = match (kind, members.as_slice()) {
             (0, _) => Audience::All,

@@ -1,23 +1,25 @@
-//! The engine for JavaScript: the host calls a verb, then [`poll_output`](Hub::poll_output) until there is nothing more, then
-//! waits until [`poll_timeout`](Hub::poll_timeout) or until something happens. What `sse-runtime` does for a shard, for a host that has
+//! The engine for JavaScript: the host calls a verb, then [`POLL_OUTPUT`](verb::POLL_OUTPUT) until there is nothing more, then waits
+//! until [`POLL_TIMEOUT`](verb::POLL_TIMEOUT) or until something happens. What `sse-runtime` does for a shard, for a host that has
 //! one thread: one engine, so one order.
 
 mod keep;
 mod publish;
+pub mod record;
 mod register;
+pub mod verb;
 mod work;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use sse_proto::{ClientKey, CloseReason, ConnId, Engine, Epoch, EventId, GapReason, Heap, Instant, Output};
-use wasm_bindgen::JsValue;
-use wasm_bindgen::prelude::wasm_bindgen;
+use sse_proto::{ClientKey, CloseReason, ConnId, Engine, Epoch, EventId, Heap, Instant, Output};
 
 use self::keep::Unkept;
 use self::publish::Publication;
-use crate::config::Options;
-use crate::error::Failure;
+use self::record::Writer;
+use crate::config;
+use crate::error::{self, Failure, What};
+use crate::record::Reader;
 
 /// Bytes handed to a stream at once: small enough that a peer that takes nothing holds little, large enough for big runs.
 const CHUNK: usize = 16 * 1024;
@@ -25,7 +27,6 @@ const CHUNK: usize = 16 * 1024;
 const RUNS: usize = 16;
 
 /// A hub of Server-Sent Events without I/O.
-#[wasm_bindgen]
 pub struct Hub {
     engine: Engine<Heap>,
     /// What is checked and waits to be published together.
@@ -37,7 +38,6 @@ pub struct Hub {
     members: Vec<Option<Member>>,
     newcomers: u64,
     unkept: Unkept,
-    said: Said,
 }
 
 /// What the engine does not know of a client.
@@ -53,107 +53,158 @@ struct Member {
     is_unkept: bool,
 }
 
-/// What the last output or registration was about.
-#[derive(Default)]
-struct Said {
-    conn: f64,
-    reason: &'static str,
-    id: String,
-    last: bool,
-    returning: bool,
-}
+/// What [`verb::POLL_OUTPUT`] answers.
+const NOTHING: f64 = 0.0;
+const WRITE: f64 = 1.0;
+const CLOSE: f64 = 2.0;
+const GAP: f64 = 3.0;
+const EXPIRED: f64 = 4.0;
+const UNUSED: f64 = 5.0;
 
-/// What [`Hub::poll_output`] returns.
-const NOTHING: u32 = 0;
-const WRITE: u32 = 1;
-const CLOSE: u32 = 2;
-const GAP: u32 = 3;
-const EXPIRED: u32 = 4;
-const UNUSED: u32 = 5;
+/// What [`verb::TRANSMIT`] answers.
+const SAME_CHUNK: f64 = 1.0;
+const NEW_CHUNK: f64 = 2.0;
 
-/// What [`Hub::transmit`] returns.
-const SAME_CHUNK: u32 = 1;
-const NEW_CHUNK: u32 = 2;
-
-#[wasm_bindgen]
 impl Hub {
-    /// An empty hub. `entropy` is 20 random bytes: the epoch, and the key of its hash tables.
+    /// An empty hub: epoch, 16 random bytes that are the key of its hash tables, and its options.
     ///
     /// # Errors
     ///
     /// `invalid-option` with the limit that does not fit.
-    #[wasm_bindgen(constructor)]
-    pub fn new(options: &Options, epoch: u32, entropy: &[u8]) -> Result<Self, JsValue> {
-        if options.config.limits.connections > MAX_SLOTS {
-            return Err(Failure::new("invalid-option", "connections", "the limit connections must be at most 2,097,152").into());
-        }
-        let (halves, _) = entropy.as_chunks::<8>();
-        let &[first, second, ..] = halves else {
-            return Err(Failure::new("no-entropy", "", "the host gave no random bytes").into());
+    pub fn new(record: &mut Reader<'_>) -> Result<Self, Failure> {
+        let (epoch, (hash_key, _)) = (record.float()?, record.bytes()?.as_chunks());
+        let &[first, second, ..] = hash_key else {
+            return Err(Failure::new(What::NoEntropy));
         };
-        let hash_key = [u64::from_le_bytes(first), u64::from_le_bytes(second)];
-        let engine = Engine::new(options.config.clone(), Epoch(epoch), hash_key).map_err(Failure::from)?;
+        let hash_key = [first, second].map(u64::from_le_bytes);
+        let config = config::config(record)?;
+        if config.limits.connections > MAX_SLOTS {
+            return Err(Failure::option("connections", "at most 2,097,152"));
+        }
         Ok(Self {
-            engine,
+            engine: Engine::new(config, Epoch(epoch as u32), hash_key)?,
             batch: Vec::new(),
             chunk: Vec::new(),
             scratch: Vec::new(),
             members: Vec::new(),
             newcomers: 0,
             unkept: Unkept::default(),
-            said: Said::default(),
         })
     }
 
-    /// The next thing to do: 1 write to `saidConn`, 2 end it for `saidReason`, 3 it has a gap for `saidReason`, 4 the client
-    /// `saidId` expired, 5 the id `saidId` was not used in time; 0 nothing.
-    #[wasm_bindgen(js_name = pollOutput)]
-    pub fn poll_output(&mut self) -> u32 {
+    /// Does what `verb` says, at `now` and with `number` or what the record has, each as it is written there.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: nothing was changed.
+    pub fn call(
+        &mut self,
+        verb: u32,
+        now: f64,
+        number: f64,
+        record: &mut Reader<'_>,
+        answer: &mut Writer,
+    ) -> Result<f64, Failure> {
+        let now = instant(now);
+        match verb {
+            verb::POLL_OUTPUT => return Ok(self.poll_output(answer)),
+            verb::POLL_TIMEOUT => return Ok(self.engine.poll_timeout().map_or(-1.0, |at| at.as_millis() as f64)),
+            verb::HANDLE_TIMEOUT => self.engine.handle_timeout(now),
+            verb::TRANSMIT => return Ok(self.transmit(now, conn_id(number))),
+            verb::CHUNK => answer.bytes(&self.chunk),
+            verb::HANDLE_DISCONNECT => return Ok(self.handle_disconnect(now, conn_id(number))),
+            verb::FINISH => return Ok(truth(self.engine.finish(now, conn_id(number)).is_ok())),
+            verb::IS_CAUGHT_UP => return Ok(truth(self.engine.is_caught_up(conn_id(number)))),
+            verb::IS_OPEN => return Ok(truth(self.engine.client_of(conn_id(number)).is_ok())),
+            verb::EVENT_ID => event_id(EventId { sequence: number as u64, ..self.engine.last_event_id() }, answer),
+            verb::LAST_EVENT_ID => event_id(self.engine.last_event_id(), answer),
+            verb::USAGE => self.usage(answer),
+            verb::DRAIN => self.engine.drain(now, record.float()? as u32, record.float()? as u32),
+            verb::SWEEP => self.engine.sweep(now),
+
+            verb::ALLOCATE_ID => self.allocate_id(now, record, answer)?,
+            verb::NEW_ID => self.new_id(record, answer)?,
+            verb::REGISTER => return self.register(now, record, answer),
+            verb::IS_REGISTERED => return Ok(truth(self.engine.find(record.text()?, record.text()?).is_some())),
+            verb::UNREGISTER => return self.unregister(now, number != 0.0, record),
+            verb::CLEAR => self.clear(now, number != 0.0),
+            verb::LISTEN => return self.listen(now, record),
+            verb::UNLISTEN => return self.unlisten(now, record),
+            verb::CLIENTS => return Ok(self.clients(answer)),
+            verb::STREAMS => return self.streams(record, answer),
+
+            verb::PREPARE => self.prepare(record)?,
+            verb::PUBLISH => return self.publish(now),
+            verb::FIRST_UNKNOWN => return Ok(self.first_unknown()),
+            verb::DISCARD => self.batch.clear(),
+            verb::NOTIFY => return self.notify(now, number != 0.0, record),
+            verb::HAS_LISTENERS => return Ok(truth(self.engine.listeners(record.text()?).next().is_some())),
+            verb::NOTIFY_AD_HOC => return self.notify_ad_hoc(now, number != 0.0, record),
+
+            verb::CHECK_TASK => self.check_task(record.text()?)?,
+            verb::SUBMIT => self.submit(now, record)?,
+            verb::PROGRESS => self.progress(now, record)?,
+            verb::COMPLETE => self.complete(now, number, record)?,
+            verb::TASKS_OF => return self.tasks_of(record, answer),
+
+            verb::KEEP => self.keep(number != 0.0),
+            verb::HAS_CHANGES => return Ok(truth(self.has_changes())),
+            verb::TAKE_CLEARED => return Ok(truth(self.take_cleared())),
+            verb::TAKE_CLIENTS => return Ok(self.take_clients(answer)),
+            verb::CLIENT_RECORD => return self.client_record(record, answer),
+            verb::AGES_SINCE => return self.ages_since(record),
+            verb::TAKE_FRAMES => return Ok(self.take_frames(answer)),
+            verb::KEPT_UNTIL => return Ok(self.kept_until()),
+            verb::EVICTED => return Ok(self.engine.evicted() as f64),
+            verb::RESTORE_CLIENT => self.read_client(now, &mut Reader::new(record.bytes()?))?,
+            verb::RESTORE_POSITION => self.engine.restore_position(record.float()? as u64, record.float()? as u64),
+            verb::ORDINAL => return Ok(self.ordinal(record.text()?, record.text()?)),
+            verb::RESTORE_STREAM => return self.restore_stream(now, number != 0.0, record),
+            verb::RESTORED => self.restored(now),
+            verb::RESTORE_FRAMES => self.restore_frames(record.bytes()?)?,
+            _ => return Err(error::broken()),
+        }
+        Ok(0.0)
+    }
+
+    /// The next thing to do: 1 write to a stream, 2 end it for a reason, 3 it has a gap for a reason, 4 a client expired, 5 an id
+    /// was not used in time; 0 nothing. The answer says which stream, why, whether it was its client's last, and which client or id.
+    fn poll_output(&mut self, answer: &mut Writer) -> f64 {
         let Some(output) = self.engine.poll_output() else {
             return NOTHING;
         };
         match output {
             Output::Write(conn) => {
-                self.said.conn = handle(conn);
+                answer.number(handle(conn));
                 WRITE
             }
             Output::Close { conn, client, reason, last } => {
                 self.touch(client);
-                self.said = Said { conn: handle(conn), reason: close_reason(reason), last, ..Said::default() };
+                answer.number(handle(conn));
+                answer.text(close_reason(reason));
+                answer.number(u64::from(last));
                 CLOSE
             }
             Output::Gap { conn, reason } => {
-                self.said = Said { conn: handle(conn), reason: gap_reason(reason), ..Said::default() };
+                answer.number(handle(conn));
+                answer.text(reason.name());
                 GAP
             }
             Output::Expired { client, id } => {
+                answer.text(&id);
                 self.touch(client);
-                self.said.id = id.into();
                 EXPIRED
             }
             Output::Unused { id } => {
-                self.said.id = id.into();
+                answer.text(&id);
                 UNUSED
             }
         }
     }
 
-    /// When to call `handleTimeout`; negative for never.
-    #[wasm_bindgen(js_name = pollTimeout)]
-    pub fn poll_timeout(&self) -> f64 {
-        self.engine.poll_timeout().map_or(-1.0, |at| at.as_millis() as f64)
-    }
-
-    /// It is `now`.
-    #[wasm_bindgen(js_name = handleTimeout)]
-    pub fn handle_timeout(&mut self, now: f64) {
-        self.engine.handle_timeout(instant(now));
-    }
-
     /// The next bytes of a stream, at most 16 KiB, taken as written: 0 there are none now, 1 they are those that were handed
-    /// out last, 2 they are new and [`chunk`](Self::chunk) has them.
-    pub fn transmit(&mut self, now: f64, conn: f64) -> u32 {
-        let (now, conn) = (instant(now), conn_id(conn));
+    /// out last, 2 they are new and [`verb::CHUNK`] answers them.
+    fn transmit(&mut self, now: Instant, conn: ConnId) -> f64 {
         self.scratch.clear();
         while self.scratch.len() < CHUNK {
             let mut slices = [&b""[..]; RUNS];
@@ -183,80 +234,21 @@ impl Hub {
         NEW_CHUNK
     }
 
-    /// A copy of the chunk that `transmit` made last.
-    pub fn chunk(&self) -> Vec<u8> {
-        self.chunk.clone()
-    }
-
     /// The peer of a stream is gone: 0 it was known already, 1 its client has other streams, 2 it was the last.
-    #[wasm_bindgen(js_name = handleDisconnect)]
-    pub fn handle_disconnect(&mut self, now: f64, conn: f64) -> u32 {
-        match self.engine.handle_disconnect(instant(now), conn_id(conn)) {
-            Err(_) => 0,
+    fn handle_disconnect(&mut self, now: Instant, conn: ConnId) -> f64 {
+        match self.engine.handle_disconnect(now, conn) {
+            Err(_) => 0.0,
             Ok(left) => {
                 self.touch(left.client);
-                1 + u32::from(left.last)
+                1.0 + truth(left.last)
             }
         }
     }
 
-    /// Ends a stream once it was given what was published until now; false when it is gone.
-    pub fn finish(&mut self, now: f64, conn: f64) -> bool {
-        self.engine.finish(instant(now), conn_id(conn)).is_ok()
-    }
-
-    /// Whether a stream was given everything there is for it.
-    #[wasm_bindgen(js_name = isCaughtUp)]
-    pub fn is_caught_up(&self, conn: f64) -> bool {
-        self.engine.is_caught_up(conn_id(conn))
-    }
-
-    /// Which stream was spoken of.
-    #[wasm_bindgen(js_name = saidConn)]
-    pub fn said_conn(&self) -> f64 {
-        self.said.conn
-    }
-
-    /// Why.
-    #[wasm_bindgen(js_name = saidReason)]
-    pub fn said_reason(&self) -> String {
-        self.said.reason.into()
-    }
-
-    /// Which client or id.
-    #[wasm_bindgen(js_name = saidId)]
-    pub fn said_id(&self) -> String {
-        self.said.id.clone()
-    }
-
-    /// Whether it was the client's last stream.
-    #[wasm_bindgen(js_name = saidLast)]
-    pub fn said_last(&self) -> bool {
-        self.said.last
-    }
-
-    /// Whether the client was known before it registered.
-    #[wasm_bindgen(js_name = saidReturning)]
-    pub fn said_returning(&self) -> bool {
-        self.said.returning
-    }
-
-    /// The id of the event with this number.
-    #[wasm_bindgen(js_name = eventId)]
-    pub fn event_id(&self, sequence: f64) -> String {
-        EventId { sequence: sequence as u64, ..self.engine.last_event_id() }.to_string()
-    }
-
-    /// The id of the newest event.
-    #[wasm_bindgen(js_name = lastEventId)]
-    pub fn last_event_id(&self) -> String {
-        self.engine.last_event_id().to_string()
-    }
-
     /// How much there is: connections, clients (issued ids included), issued ids, groups, topics, tasks, frames and bytes of the log.
-    pub fn usage(&self) -> Vec<u32> {
+    fn usage(&self, answer: &mut Writer) {
         let usage = self.engine.usage();
-        [
+        for number in [
             usage.connections,
             usage.clients,
             usage.issued_ids,
@@ -265,28 +257,27 @@ impl Hub {
             usage.tasks,
             usage.log_entries,
             usage.log_bytes,
-        ]
-        .into()
+        ] {
+            answer.number(u64::from(number));
+        }
     }
+}
 
-    /// Every stream is told to come back within these milliseconds and ends; nobody can register any more.
-    pub fn drain(&mut self, now: f64, min_retry: u32, max_retry: u32) {
-        self.engine.drain(instant(now), min_retry, max_retry);
-    }
+fn truth(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
 
-    /// Clients that are too old go now.
-    pub fn sweep(&mut self, now: f64) {
-        self.engine.sweep(instant(now));
-    }
+fn event_id(id: EventId, answer: &mut Writer) {
+    answer.text(id.write(&mut [0; EventId::MAX_LEN]));
 }
 
 /// A connection's number in JavaScript: generation and slot in the 53 bits of a double.
 const SLOT_BITS: u32 = 21;
 const MAX_SLOTS: u32 = 1 << SLOT_BITS;
 
-fn handle(conn: ConnId) -> f64 {
+fn handle(conn: ConnId) -> u64 {
     let bits = conn.to_bits();
-    ((bits >> 32) << SLOT_BITS | bits & u64::from(MAX_SLOTS - 1)) as f64
+    (bits >> 32) << SLOT_BITS | bits & u64::from(MAX_SLOTS - 1)
 }
 
 fn conn_id(handle: f64) -> ConnId {
@@ -306,14 +297,5 @@ const fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::Expired => "expired",
         CloseReason::Unregistered => "unregistered",
         CloseReason::Drained => "drained",
-    }
-}
-
-const fn gap_reason(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::Evicted => "evicted",
-        GapReason::Epoch => "epoch",
-        GapReason::Unknown => "unknown",
-        GapReason::Overrun => "overrun",
     }
 }

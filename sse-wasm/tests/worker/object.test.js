@@ -258,13 +258,12 @@ test('60 objects, evicted and rebuilt, take no more memory each time', async () 
 });
 
 for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async () => {
-  // The engine's module, with a way to have it trap.
+  // The engine, with a way to have it trap.
   const trapping = {
     name: 'trapping',
     setup({ onLoad }) {
-      onLoad({ filter: /js\/load\/hub\.workerd\.js$/ }, ({ path }) => ({
+      onLoad({ filter: /sse-wasm\/js\/engine\.js$/ }, ({ path }) => ({
         contents: `${readFileSync(path, 'utf8')}
-          import { Hub } from '../wasm/hub.js';
           const transmit = Hub.prototype.transmit;
           globalThis.trapNext = false;
           Hub.prototype.transmit = function (...given) {
