@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use mio::event::Event;
-use sse_proto::{ClientKey, CloseReason, ConnId, GapReason, Output};
+use sse_proto::{ClientKey, CloseReason, ConnId, GapReason, Heap, Output, Storage};
 
 use super::members::Member;
 use super::outlet::{Body, Outlet};
@@ -105,7 +105,7 @@ impl Shard {
         more
     }
 
-    fn look_after(&mut self, output: Output<Box<str>>) {
+    fn look_after(&mut self, output: Output<<Heap as Storage>::Text>) {
         match output {
             Output::Write(conn) => self.fill(conn),
             Output::Close { conn, client, reason, last } => self.close(conn, client, reason, last),
