@@ -4,7 +4,7 @@
 //! milliseconds, ids of connections are numbers. `js/` is what people import, and says what all of it is for.
 //!
 //! Two artifacts are built from this crate, one for each feature: `hub` is the engine and the encoder, `decoder` all that a client
-//! needs. What they export takes and returns numbers alone, so that nothing has to be generated around it: `js/engine.js` and
+//! needs. What they export takes and returns numbers alone, so that next to nothing is generated around it: `js/engine.js` and
 //! `js/source.js` are the other ends.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
@@ -20,7 +20,7 @@ pub mod encode;
 #[cfg(feature = "hub")]
 pub mod error;
 #[cfg(all(target_arch = "wasm32", any(feature = "decoder", feature = "hub")))]
-mod exports;
+pub mod exports;
 #[cfg(feature = "hub")]
 pub mod hub;
 #[cfg(any(feature = "decoder", feature = "hub"))]

@@ -1,3 +1,8 @@
+import { initSync } from '../wasm/decoder.js';
+
 const response = fetch(new URL('../wasm/decoder.wasm', import.meta.url));
-const { instance } = await WebAssembly.instantiateStreaming(response);
-export const { memory, input, make, resume, poll, time, respond, feed, tell, free } = instance.exports;
+const module = await WebAssembly.compileStreaming(response);
+
+export const { memory } = initSync({ module });
+
+export * from '../wasm/decoder.js';

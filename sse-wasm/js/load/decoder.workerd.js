@@ -1,3 +1,6 @@
 import module from '../wasm/decoder.wasm';
+import { initSync } from '../wasm/decoder.js';
 
-export const { memory, input, make, resume, poll, time, respond, feed, tell, free } = new WebAssembly.Instance(module).exports;
+export const { memory } = initSync({ module });
+
+export * from '../wasm/decoder.js';

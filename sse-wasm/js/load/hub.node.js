@@ -1,4 +1,9 @@
 import { readFileSync } from 'node:fs';
 
+import { initSync } from '../wasm/hub.js';
+
 const module = new WebAssembly.Module(readFileSync(new URL('../wasm/hub.wasm', import.meta.url)));
-export const { memory, input, call, answer, answered } = new WebAssembly.Instance(module).exports;
+
+export const { memory } = initSync({ module });
+
+export * from '../wasm/hub.js';

@@ -1,3 +1,8 @@
+import { initSync } from '../wasm/hub.js';
+
 const response = fetch(new URL('../wasm/hub.wasm', import.meta.url));
-const { instance } = await WebAssembly.instantiateStreaming(response);
-export const { memory, input, call, answer, answered } = instance.exports;
+const module = await WebAssembly.compileStreaming(response);
+
+export const { memory } = initSync({ module });
+
+export * from '../wasm/hub.js';

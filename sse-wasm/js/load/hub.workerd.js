@@ -1,3 +1,6 @@
 import module from '../wasm/hub.wasm';
+import { initSync } from '../wasm/hub.js';
 
-export const { memory, input, call, answer, answered } = new WebAssembly.Instance(module).exports;
+export const { memory } = initSync({ module });
+
+export * from '../wasm/hub.js';

@@ -1,5 +1,9 @@
+//! The engine and the encoder.
+
 use alloc::vec::Vec;
 use core::cell::Cell;
+
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::{INPUT, Place, Slot, Table};
 use crate::hub::record::Writer;
@@ -12,8 +16,8 @@ static HUBS: Table<Hub> = Place(Cell::new(Vec::new()));
 static ANSWER: Place<Writer> = Place(Cell::new(Writer::new()));
 
 /// Has a hub do something: the number that comes of it, or NaN for a failure that stands in the answer.
-#[unsafe(no_mangle)]
-extern "C" fn call(hub: usize, verb: u32, now: f64, number: f64) -> f64 {
+#[wasm_bindgen]
+pub fn call(hub: usize, verb: u32, now: f64, number: f64) -> f64 {
     INPUT.with(|input| {
         ANSWER.with(|answer| {
             answer.clear();
@@ -37,13 +41,13 @@ extern "C" fn call(hub: usize, verb: u32, now: f64, number: f64) -> f64 {
 }
 
 /// Where the answer to the last call stands.
-#[unsafe(no_mangle)]
-extern "C" fn answer() -> *const u8 {
+#[wasm_bindgen]
+pub fn answer() -> *const u8 {
     ANSWER.with(|answer| answer.as_bytes().as_ptr())
 }
 
 /// How long it is.
-#[unsafe(no_mangle)]
-extern "C" fn answered() -> usize {
+#[wasm_bindgen]
+pub fn answered() -> usize {
     ANSWER.with(|answer| answer.as_bytes().len())
 }

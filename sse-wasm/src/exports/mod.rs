@@ -5,13 +5,15 @@
 //! for it again traps, too. Everything else goes on.
 
 #[cfg(feature = "decoder")]
-mod decoder;
+pub mod decoder;
 #[cfg(feature = "hub")]
-mod hub;
+pub mod hub;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
+
+use wasm_bindgen::prelude::wasm_bindgen;
 
 /// A place that is empty while its value is in use.
 struct Place<T>(Cell<T>);
@@ -77,8 +79,8 @@ impl<T> Table<T> {
 static INPUT: Place<Vec<u8>> = Place(Cell::new(Vec::new()));
 
 /// Where to put as many bytes for the next call.
-#[unsafe(no_mangle)]
-extern "C" fn input(len: usize) -> *mut u8 {
+#[wasm_bindgen]
+pub fn input(len: usize) -> *mut u8 {
     INPUT.with(|input| {
         if input.len() < len {
             input.resize(len, 0);

@@ -8,9 +8,9 @@ use std::error::Error;
 use walrus::ir::{self, Instr, InstrSeq, Visitor, VisitorMut, dfs_in_order, dfs_pre_order_mut};
 use walrus::{ConstExpr, DataId, DataKind, FunctionBuilder, FunctionId, FunctionKind, Module};
 
-/// Makes functions that end in a panic trap where they begin, drops the places in source files and, if asked, data that nothing refers to any more: that goes by what
-/// looks like an address, so it is for modules of which every part is tested.
-pub(crate) fn trim(module: &mut Module, data: bool) -> Result<(), Box<dyn Error>> {
+/// Makes functions that end in a panic trap where they begin, and drops the places in source files and data that nothing refers to
+/// any more: that goes by what looks like an address, so it is for modules of which every part is tested.
+pub(crate) fn trim(module: &mut Module) -> Result<(), Box<dyn Error>> {
     let panics = |name: &str| PANICS.iter().any(|part| name.contains(part));
     let found: Vec<FunctionId> = module
         .funcs
@@ -32,10 +32,8 @@ pub(crate) fn trim(module: &mut Module, data: bool) -> Result<(), Box<dyn Error>
     for id in places(module) {
         module.data.delete(id);
     }
-    if data {
-        for id in unreferenced(module) {
-            module.data.delete(id);
-        }
+    for id in unreferenced(module) {
+        module.data.delete(id);
     }
     Ok(())
 }
