@@ -7,6 +7,8 @@
 //! needs. What they export takes and returns numbers alone, so that next to nothing is generated around it: `js/engine.js` and
 //! `js/source.js` are the other ends.
 #![cfg_attr(target_arch = "wasm32", no_std)]
+// What calls everything is there in wasm only: it relies on there being one thread.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
 
 #[cfg(any(feature = "decoder", feature = "hub"))]
 extern crate alloc;
