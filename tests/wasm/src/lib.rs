@@ -1,6 +1,6 @@
 //! Everything of `sse-proto` that a wasm host would call, in one module that imports nothing: `tests/run wasm` looks, and runs it.
 
-use sse_proto::client::{Config as ClientConfig, EventSource, Head, Output as Todo};
+use sse_proto::client::{Config as ClientConfig, EventSource, Head, Output as ClientOutput};
 use sse_proto::storage::HeapScratch;
 use sse_proto::wire::{Event, Item};
 use sse_proto::{ClientId, Config, Engine, Epoch, Heap, Instant, Output, Registration, Target};
@@ -37,7 +37,7 @@ fn publish() -> Option<Vec<u8>> {
 fn hear(wire: &[u8]) -> Option<String> {
     let now = Instant::from_millis(2);
     let mut source = EventSource::new(ClientConfig::default(), (), HeapScratch::new(), [0; 8], now, 3);
-    let Some(Todo::Connect(_)) = source.poll_output() else { return None };
+    let Some(ClientOutput::Connect(_)) = source.poll_output() else { return None };
     source.handle_response(now, Head { content_type: Some("text/event-stream"), ..Head::new(200) });
     let mut heard = None;
     for chunk in wire.chunks(7) {
