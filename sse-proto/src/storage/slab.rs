@@ -17,8 +17,10 @@ fn slot(place: Place) -> Option<u32> {
     place.map(|place| place.get() - 1)
 }
 
-/// How many slots can be told apart.
-const MOST: usize = u32::MAX as usize;
+/// At most as many slots as can be told apart.
+fn countable(limit: usize) -> usize {
+    u32::try_from(limit).unwrap_or(u32::MAX) as usize
+}
 
 /// One slot of a [`Slab`].
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
 
     /// From now on at most `limit` slots are used at once, fewer where the storage itself is smaller.
     pub(crate) fn limit_to(&mut self, limit: usize) {
-        self.slots.limit_to(limit.min(MOST));
+        self.slots.limit_to(countable(limit));
         self.limit = self.slots.limit() as u32;
     }
 
@@ -175,7 +177,7 @@ impl<T, B: Table<T>> Column<T, B> {
 
     /// As [`Slab::limit_to`], with the slab's limit.
     pub(crate) fn limit_to(&mut self, limit: usize) {
-        self.rows.limit_to(limit.min(MOST));
+        self.rows.limit_to(countable(limit));
     }
 
     /// The slab put something into `slot`.
