@@ -130,6 +130,16 @@ fn waits_double_up_to_the_ceiling_and_an_open_stream_begins_anew() {
     assert_eq!(client.lose_and_wait(), config.longest_wait);
 }
 
+/// The fuzzer found that it waited the ceiling from the 33rd failure on.
+#[test]
+fn no_wait_doubled_is_no_wait() {
+    let mut client = Client::new(Config { retry: ms(0), shortest_wait: ms(0), ..quiet() });
+    for _ in 0..50 {
+        client.connect();
+        assert_eq!(client.fail_and_wait(), ms(0));
+    }
+}
+
 #[test]
 fn jitter_only_adds_and_depends_on_entropy_alone() {
     let waits = |entropy| {

@@ -42,8 +42,7 @@ impl Backoff {
     /// server asked for, and some more by chance.
     pub(super) fn wait(&mut self, config: &Config, asked: Option<Duration>) -> Duration {
         let base = self.retry.max(config.shortest_wait);
-        let doublings = self.failures.saturating_sub(1);
-        let doubled = 2u32.checked_pow(doublings).map_or(Duration::MAX, |factor| base.saturating_mul(factor));
+        let doubled = base.saturating_mul(2u32.saturating_pow(self.failures.saturating_sub(1)));
         let wait = doubled.min(config.backoff_ceiling.max(base)).max(asked.unwrap_or_default().min(config.longest_wait));
         let most = wait.saturating_mul(u32::from(config.jitter_percent)) / 100;
         wait.saturating_add(self.below(most))
