@@ -100,6 +100,8 @@ pub struct Limits {
     pub tasks_per_client: u32,
     /// Tasks of all clients together. Default 100,000.
     pub tasks: u32,
+    /// Bytes of progress, results and reasons that are kept with tasks, all together. Default 64 MiB.
+    pub detail_bytes: u32,
     /// Bytes of a user name, a client id, a group or a task's name. Default 128.
     pub name_bytes: u32,
     /// Bytes of a topic. Default 256.
@@ -127,6 +129,7 @@ impl Limits {
         subscriptions: 0,
         tasks_per_client: 0,
         tasks: 0,
+        detail_bytes: 0,
         name_bytes: 0,
         topic_bytes: 0,
         frame_bytes: 0,
@@ -146,6 +149,7 @@ impl Limits {
         subscriptions: 400_000,
         tasks_per_client: 64,
         tasks: 100_000,
+        detail_bytes: 64 * 1024 * 1024,
         name_bytes: 128,
         topic_bytes: 256,
         frame_bytes: 256 * 1024,
@@ -166,6 +170,7 @@ impl Limits {
             ("subscriptions", self.subscriptions, most.subscriptions),
             ("tasks_per_client", self.tasks_per_client, most.tasks_per_client),
             ("tasks", self.tasks, most.tasks),
+            ("detail_bytes", self.detail_bytes, most.detail_bytes),
             ("name_bytes", self.name_bytes, most.name_bytes),
             ("topic_bytes", self.topic_bytes, most.topic_bytes),
             ("frame_bytes", self.frame_bytes, most.frame_bytes),

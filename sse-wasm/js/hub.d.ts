@@ -146,6 +146,8 @@ export interface Limits {
   tasksPerClient?: number;
   /** Default 100,000. */
   tasks?: number;
+  /** Bytes of progress, results and reasons that are kept with tasks, all together. Default 64 MiB. */
+  detailBytes?: number;
   /** Bytes of a user name, an id, a group or a task's name. Default 128. */
   nameBytes?: number;
   /** Bytes of a topic. Default 256. */

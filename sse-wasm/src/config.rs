@@ -22,6 +22,7 @@ pub(crate) fn config(record: &mut Reader<'_>) -> Result<Config, Failure> {
         &mut limits.subscriptions,
         &mut limits.tasks_per_client,
         &mut limits.tasks,
+        &mut limits.detail_bytes,
         &mut limits.name_bytes,
         &mut limits.topic_bytes,
         &mut limits.frame_bytes,

@@ -93,7 +93,7 @@ fn limits_above_the_capacity_are_refused_by_name() {
     };
     assert_eq!(config(|_| {}), Ok(()));
     type Change = (&'static str, fn(&mut Limits));
-    let changes: [Change; 15] = [
+    let changes: [Change; 16] = [
         ("connections", |l| l.connections += 1),
         ("clients", |l| l.clients += 1),
         ("issued_ids", |l| l.issued_ids += 1),
@@ -104,6 +104,7 @@ fn limits_above_the_capacity_are_refused_by_name() {
         ("subscriptions", |l| l.subscriptions += 1),
         ("tasks_per_client", |l| l.tasks_per_client += 1),
         ("tasks", |l| l.tasks += 1),
+        ("detail_bytes", |l| l.detail_bytes += 1),
         ("name_bytes", |l| l.name_bytes += 1),
         ("topic_bytes", |l| l.topic_bytes += 1),
         ("frame_bytes", |l| l.frame_bytes += 1),

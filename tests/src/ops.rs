@@ -321,6 +321,7 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
             subscriptions: 40,
             tasks_per_client: 4,
             tasks: 16,
+            detail_bytes: 200,
             ..names
         },
         1 => Limits {
@@ -334,6 +335,7 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
             subscriptions: 5,
             tasks_per_client: 2,
             tasks: 3,
+            detail_bytes: 100,
             ..names
         },
         _ => Limits {
@@ -347,6 +349,7 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
             subscriptions: 1,
             tasks_per_client: 1,
             tasks: 1,
+            detail_bytes: 10,
             ..names
         },
     };

@@ -136,6 +136,8 @@ pub enum Full {
     Subscriptions,
     /// The client waits for as many tasks as it may, or all clients together do.
     Tasks,
+    /// Tasks keep as many bytes of progress, results and reasons as they may.
+    Details,
 }
 
 impl Full {
@@ -149,6 +151,7 @@ impl Full {
             Self::Topics => "topics",
             Self::Subscriptions => "topics_per_client or subscriptions",
             Self::Tasks => "tasks_per_client or tasks",
+            Self::Details => "detail_bytes",
         }
     }
 }

@@ -132,7 +132,7 @@ impl<S: Storage> Engine<S> {
         let client = self.client(client).ok().map(|slot| self.directory.profiles.at(slot));
         client.into_iter().flat_map(|client| self.tasks.of(client)).map(|slot| {
             let task = self.tasks.at(slot);
-            TaskInfo { name: task.name.as_str(), state: task.state, detail: task.detail.as_ref().map(Text::as_str) }
+            TaskInfo { name: task.name.as_str(), state: task.state, detail: task.detail() }
         })
     }
 }

@@ -77,7 +77,7 @@ impl<S: Storage> Engine<S> {
         self.directory.begin(*limits, hash_key);
         self.log.begin(epoch, limits.log_bytes as usize, limits.log_entries as usize, config.event_ids);
         self.deadlines.begin(&config);
-        self.tasks.begin(limits.tasks as usize, limits.tasks_per_client);
+        self.tasks.begin(limits);
         self.config = Settings::Given(config);
         Ok(())
     }

@@ -115,7 +115,7 @@ impl<S: Storage> Engine<S> {
                     task: task.name.as_str(),
                     client: client.id.as_str(),
                     at: task.ended,
-                    detail: task.detail.as_ref().map(Text::as_str),
+                    detail: task.detail(),
                 })
             }
             Sending::Gap => Notice::Gap(stream.gap),

@@ -136,7 +136,7 @@ impl<S: Storage> Engine<S> {
             KeptTask {
                 name: task.name.as_str(),
                 state: task.state,
-                detail: task.detail.as_ref().map(Text::as_str),
+                detail: task.detail(),
                 sequence: task.sequence,
                 ended: task.ended,
                 sent: task.sent,
@@ -219,14 +219,13 @@ impl<S: Storage> Engine<S> {
     /// [`TaskError`]; nothing was changed.
     pub fn restore_task(&mut self, client: ClientKey, kept: &KeptTask<'_>) -> Result<(), TaskError> {
         let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
-        let detail = match kept.detail {
-            Some(detail) => Some(S::Detail::copy_of(detail).ok_or(TaskError::TooLarge)?),
-            None => None,
-        };
-        let row = self.tasks.submit(self.directory.profiles.at_mut(slot), kept.name)?;
+        let client = self.directory.profiles.at_mut(slot);
+        let replaced = self.tasks.giving_way(client)?;
+        let detail = kept.detail.map(|detail| self.tasks.copy_detail(replaced, detail)).transpose()?;
+        let row = self.tasks.submit(client, kept.name)?;
+        self.tasks.set_state(row, kept.state, detail);
         let row = self.tasks.at_mut(row);
-        (row.state, row.detail, row.sequence) = (kept.state, detail, kept.sequence);
-        (row.ended, row.sent) = (kept.ended, kept.sent);
+        (row.sequence, row.ended, row.sent) = (kept.sequence, kept.ended, kept.sent);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use core::fmt;
 
 use super::Full;
 use super::directory::Profile;
+use crate::config::Limits;
 use crate::id::NameError;
 use crate::storage::Storage;
 use crate::storage::parts::Text;
@@ -93,12 +94,18 @@ pub(super) struct Task<S: Storage> {
     pub(super) name: S::Text,
     pub(super) state: TaskState,
     /// JSON of the last progress or of the result; for a failure the reason, as text.
-    pub(super) detail: Option<S::Detail>,
+    detail: Option<S::Detail>,
     /// Of the completion; 0 until there is one.
     pub(super) sequence: u64,
     pub(super) ended: Instant,
     /// The completion was handed to a connection whole.
     pub(super) sent: bool,
+}
+
+impl<S: Storage> Task<S> {
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.detail.as_ref().map(Text::as_str)
+    }
 }
 
 /// Names the list of a client's tasks.
@@ -112,14 +119,18 @@ type Table<S> = Slab<Task<S>, <S as Storage>::Tasks<Slot<Task<S>>>>;
 pub(super) struct Tasks<S: Storage> {
     table: Table<S>,
     per_client: u32,
+    /// Bytes of all details.
+    detail_bytes: usize,
+    detail_limit: usize,
 }
 
 impl<S: Storage> Tasks<S> {
-    pub(super) const EMPTY: Self = Self { table: Slab::EMPTY, per_client: 0 };
+    pub(super) const EMPTY: Self = Self { table: Slab::EMPTY, per_client: 0, detail_bytes: 0, detail_limit: 0 };
 
-    pub(super) fn begin(&mut self, limit: usize, per_client: u32) {
-        self.table.limit_to(limit);
-        self.per_client = per_client;
+    pub(super) fn begin(&mut self, limits: &Limits) {
+        self.table.limit_to(limits.tasks as usize);
+        self.per_client = limits.tasks_per_client;
+        self.detail_limit = limits.detail_bytes as usize;
     }
 
     /// The client waits for `name` from now on. A task of that name that ended gives way to the new one; a table that is full
@@ -131,7 +142,9 @@ impl<S: Storage> Tasks<S> {
             }
             self.remove(client, task);
         }
-        self.make_room(client).map_err(TaskError::Full)?;
+        if let Some(oldest) = self.giving_way(client)? {
+            self.remove(client, oldest);
+        }
         let task = Task {
             of_client: Link::OUT,
             name: S::Text::copy_of(name).ok_or(TaskError::Full(Full::Tasks))?,
@@ -153,6 +166,34 @@ impl<S: Storage> Tasks<S> {
 
     pub(super) fn at_mut(&mut self, task: u32) -> &mut Task<S> {
         self.table.at_mut(task)
+    }
+
+    /// What gives way to one more task of the client, if something must: the oldest completion that was sent.
+    pub(super) fn giving_way(&self, client: &Profile<S>) -> Result<Option<u32>, TaskError> {
+        if client.task_count < self.per_client && self.table.free() > 0 {
+            return Ok(None);
+        }
+        let oldest = self.of(client).find(|&slot| self.table.at(slot).sent);
+        oldest.map(Some).ok_or(TaskError::Full(Full::Tasks))
+    }
+
+    /// A copy of `detail`, if it may be kept where `replaced` goes.
+    pub(super) fn copy_detail(&self, replaced: Option<u32>, detail: &str) -> Result<S::Detail, TaskError> {
+        let copy = S::Detail::copy_of(detail).ok_or(TaskError::TooLarge)?;
+        let others = self.detail_bytes - replaced.map_or(0, |task| self.detail_len(task));
+        if others + detail.len() > self.detail_limit { Err(TaskError::Full(Full::Details)) } else { Ok(copy) }
+    }
+
+    /// The task is in `state` from now on. `detail` is of [`copy_detail`](Self::copy_detail).
+    pub(super) fn set_state(&mut self, task: u32, state: TaskState, detail: Option<S::Detail>) {
+        self.detail_bytes -= self.detail_len(task);
+        let row = self.table.at_mut(task);
+        (row.state, row.detail) = (state, detail);
+        self.detail_bytes += self.detail_len(task);
+    }
+
+    fn detail_len(&self, task: u32) -> usize {
+        self.table.at(task).detail().map_or(0, str::len)
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -223,18 +264,10 @@ impl<S: Storage> Tasks<S> {
         })
     }
 
-    fn make_room(&mut self, client: &mut Profile<S>) -> Result<(), Full> {
-        if client.task_count < self.per_client && self.table.free() > 0 {
-            return Ok(());
-        }
-        let oldest = self.of(client).find(|&slot| self.table.at(slot).sent).ok_or(Full::Tasks)?;
-        self.remove(client, oldest);
-        Ok(())
-    }
-
     fn remove(&mut self, client: &mut Profile<S>, slot: u32) {
         client.tasks.remove(&mut self.table, slot);
         client.task_count -= 1;
+        self.detail_bytes -= self.detail_len(slot);
         self.table.remove(slot);
     }
 }

@@ -66,9 +66,8 @@ impl<S: Storage> Engine<S> {
         if self.tasks.at(found).state.has_ended() {
             return Err(TaskError::AlreadyEnded);
         }
-        let detail = S::Detail::copy_of(progress).ok_or(TaskError::TooLarge)?;
-        let row = self.tasks.at_mut(found);
-        (row.state, row.detail) = (TaskState::Progress, Some(detail));
+        let detail = self.tasks.copy_detail(Some(found), progress)?;
+        self.tasks.set_state(found, TaskState::Progress, Some(detail));
         if self.directory.clients.at(slot).dialect == Dialect::Named {
             self.tell(sequence, slot, task, TaskState::Progress, Some(progress));
         }
@@ -144,20 +143,23 @@ impl<S: Storage> Engine<S> {
         detail: Option<&str>,
     ) -> Result<(), TaskError> {
         let slot = self.client(owner).map_err(|Stale| TaskError::UnknownTask)?;
-        let detail = match detail {
-            Some(detail) => Some(S::Detail::copy_of(detail).ok_or(TaskError::TooLarge)?),
-            None => None,
-        };
         let client = self.directory.profiles.at_mut(slot);
-        let row = match self.tasks.find(client, task) {
-            Some(row) if self.tasks.at(row).state.has_ended() => {
-                return Err(TaskError::AlreadyEnded);
-            }
+        let found = self.tasks.find(client, task);
+        if found.is_some_and(|row| self.tasks.at(row).state.has_ended()) {
+            return Err(TaskError::AlreadyEnded);
+        }
+        let replaced = match found {
+            Some(row) => Some(row),
+            None => self.tasks.giving_way(client)?,
+        };
+        let detail = detail.map(|detail| self.tasks.copy_detail(replaced, detail)).transpose()?;
+        let row = match found {
             Some(row) => row,
             None => self.tasks.submit(client, task)?,
         };
+        self.tasks.set_state(row, state, detail);
         let row = self.tasks.at_mut(row);
-        (row.state, row.detail, row.sequence, row.ended) = (state, detail, sequence, self.deadlines.now());
+        (row.sequence, row.ended) = (sequence, self.deadlines.now());
         Ok(())
     }
 

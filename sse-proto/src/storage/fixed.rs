@@ -125,6 +125,7 @@ impl<
         subscriptions: count(SUBSCRIPTIONS),
         tasks_per_client: count(TASKS),
         tasks: count(TASKS),
+        detail_bytes: count(TASKS.saturating_mul(DETAIL_BYTES)),
         name_bytes: count(if TEXT_BYTES < Limits::MAX_NAME_BYTES { TEXT_BYTES } else { Limits::MAX_NAME_BYTES }),
         topic_bytes: count(TEXT_BYTES),
         frame_bytes: count(FRAME_BYTES),

@@ -32,6 +32,7 @@ impl Storage for Heap {
         subscriptions: u32::MAX,
         tasks_per_client: u32::MAX,
         tasks: u32::MAX,
+        detail_bytes: u32::MAX,
         name_bytes: u32::MAX,
         topic_bytes: u32::MAX,
         frame_bytes: u32::MAX,
@@ -86,7 +87,7 @@ impl Engine<Heap> {
                 + labels(clients, limits.name_bytes)
                 + labels(limits.groups, limits.name_bytes),
             topics: labels(limits.topics, limits.topic_bytes) + rows(limits.subscriptions, subscription),
-            tasks: rows(limits.tasks, task) + text(limits.tasks, limits.name_bytes.saturating_add(limits.frame_bytes)),
+            tasks: rows(limits.tasks, task) + text(limits.tasks, limits.name_bytes) + u64::from(limits.detail_bytes),
         }
     }
 }

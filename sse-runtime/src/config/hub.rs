@@ -20,6 +20,7 @@ impl From<&ServerConfig> for HubConfig {
                 subscriptions: count(limits.subscriptions),
                 tasks_per_client: count(limits.tasks_per_client),
                 tasks: count(limits.tasks),
+                detail_bytes: count(limits.detail_bytes),
                 name_bytes: count(limits.name_len),
                 topic_bytes: count(limits.key_len),
                 frame_bytes: count(limits.frame_bytes),

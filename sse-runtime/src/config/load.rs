@@ -282,6 +282,7 @@ settings! {
     "limits.groups" => limits.groups = text::count;
     "limits.tasks_per_client" => limits.tasks_per_client = text::count;
     "limits.tasks" => limits.tasks = text::count;
+    "limits.detail_bytes" => limits.detail_bytes = text::size;
     "limits.name_len" => limits.name_len = text::count;
     "limits.key_len" => limits.key_len = text::count;
     "limits.frame_bytes" => limits.frame_bytes = text::size;

@@ -240,9 +240,14 @@ pub struct LimitsConfig {
     pub tasks_per_client: usize,
     /// Tasks of all clients together.
     ///
-    /// Default 100,000: one for each stream. Each may keep a result as large as `frame_bytes`.
+    /// Default 100,000: one for each stream.
     #[serde(with = "text::as_count")]
     pub tasks: usize,
+    /// Bytes of progress, results and reasons that a shard keeps with tasks until their clients have them.
+    ///
+    /// Default 64 MiB: 1,000 of the largest results, or 670 bytes for each task.
+    #[serde(with = "text::as_size")]
+    pub detail_bytes: usize,
     /// Bytes of a user name. Default 128: e-mail addresses and UUIDs fit.
     #[serde(with = "text::as_count")]
     pub name_len: usize,
@@ -277,6 +282,7 @@ impl Default for LimitsConfig {
             groups: 1_000,
             tasks_per_client: 64,
             tasks: 100_000,
+            detail_bytes: 64 << 20,
             name_len: 128,
             key_len: 256,
             frame_bytes: 64 << 10,

@@ -123,6 +123,7 @@ fn every_key_sets_its_own_field_and_no_other() {
                 "log_format" => "json".to_owned(),
                 "http.max_body" | "limits.log_bytes" => "2MiB".to_owned(),
                 "limits.frame_bytes" => "63KiB".to_owned(),
+                "limits.detail_bytes" => "65MiB".to_owned(),
                 "policy.overrun" => "skip".to_owned(),
                 "policy.age" => "registration".to_owned(),
                 "policy.id_form" => "compatible".to_owned(),

@@ -33,6 +33,7 @@ impl ServerConfig {
             ("limits.groups", limits.groups),
             ("limits.tasks_per_client", limits.tasks_per_client),
             ("limits.tasks", limits.tasks),
+            ("limits.detail_bytes", limits.detail_bytes),
             ("limits.name_len", limits.name_len),
             ("limits.key_len", limits.key_len),
             ("limits.frame_bytes", limits.frame_bytes),
@@ -81,6 +82,13 @@ impl ServerConfig {
                 "a frame must hold the longest name and key and {FRAME_OVERHEAD} bytes around them; make it at least {smallest}"
             );
             return Err(ConfigError::new("limits.frame_bytes", problem).and("limits.name_len").and("limits.key_len"));
+        }
+        if limits.detail_bytes < limits.frame_bytes {
+            let problem = format!(
+                "the largest result could not be kept; make it at least limits.frame_bytes, {}",
+                super::text::print_size(limits.frame_bytes)
+            );
+            return Err(ConfigError::new("limits.detail_bytes", problem).and("limits.frame_bytes"));
         }
         if http.max_body < limits.frame_bytes {
             let problem = format!(
@@ -189,10 +197,12 @@ mod tests {
         check(|c| c.limits.frame_bytes = (4 << 20) + 1, "limits.frame_bytes", "at least 16777220B");
         check(|c| c.limits.frame_bytes = 895, "limits.frame_bytes", "at least 896");
         check(|c| c.limits.name_len = usize::MAX, "limits.frame_bytes", "longest name");
+        check(|c| c.limits.detail_bytes = 65_535, "limits.detail_bytes", "64KiB");
         check(|c| c.http.max_body = 65_535, "http.max_body", "64KiB");
         check(|c| c.http.max_connections = 99_999, "http.max_connections", "100000");
         let mut edge = ServerConfig::default();
         edge.limits.log_bytes = 256 << 10;
+        edge.limits.detail_bytes = 64 << 10;
         edge.http.max_body = 64 << 10;
         edge.http.max_connections = 100_000;
         assert_eq!(edge.validate(), Ok(()));

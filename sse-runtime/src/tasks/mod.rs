@@ -89,13 +89,11 @@ impl TaskRun {
                 }
             }
         };
-        let ended = match self.hub.complete(&self.client, &self.task, end).await {
-            Err(HubError::TooLarge { limit }) => {
-                let reason = format!("the result takes more than {limit} bytes as a frame");
-                self.hub.complete(&self.client, &self.task, TaskEnd::Failed(reason)).await
-            }
-            ended => ended,
-        };
+        let mut ended = self.hub.complete(&self.client, &self.task, end).await;
+        if let Err(error @ (HubError::TooLarge { .. } | HubError::Full(_))) = ended {
+            let reason = format!("the result could not be kept: {error}");
+            ended = self.hub.complete(&self.client, &self.task, TaskEnd::Failed(reason)).await;
+        }
         if let Err(error) = ended {
             self.hub.metrics().tasks.of(TaskOutcome::Abandoned).inc();
             tracing::debug!(client = %short(&self.client.id), task = &*self.task, %error, "a task ended for nobody");

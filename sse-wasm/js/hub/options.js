@@ -3,7 +3,7 @@ import { SseError } from '../errors.js';
 
 const LIMITS = [
   'connections', 'clients', 'issuedIds', 'connectionsPerClient', 'groups', 'topics', 'topicsPerClient', 'subscriptions', 'tasksPerClient',
-  'tasks', 'nameBytes', 'topicBytes', 'frameBytes', 'logBytes', 'logEntries',
+  'tasks', 'detailBytes', 'nameBytes', 'topicBytes', 'frameBytes', 'logBytes', 'logEntries',
 ];
 
 /** In milliseconds. */

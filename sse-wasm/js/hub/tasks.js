@@ -49,9 +49,8 @@ export class Tasks {
     } catch (error) {
       if (!(error instanceof SseError)) throw error;
       // Who submitted it is gone, or it was ended by someone else: it ends for nobody.
-      if (error.code === 'too-large' && reason === undefined) {
-        const limit = /\d+/.exec(error.message)[0];
-        this.#tell(client, task, { reason: `the result takes more than ${limit} bytes as a frame` });
+      if (['too-large', 'full'].includes(error.code) && reason === undefined) {
+        this.#tell(client, task, { reason: `the result could not be kept: ${error.message}` });
       }
     }
   }

@@ -222,3 +222,25 @@ fn a_full_table_of_tasks_lets_go_of_what_was_sent() {
     assert!(hub.withdraw(bob.client, "a"));
     assert!(!hub.withdraw(bob.client, "a"));
 }
+
+#[test]
+fn details_have_room_together() {
+    let limits = Limits { detail_bytes: 10, ..quiet().limits };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    let (bob, eve) = (hub.connect("bob_1"), hub.connect("eve_1"));
+    hub.drive();
+    hub.submit(bob.client, "a").unwrap();
+    hub.submit(eve.client, "b").unwrap();
+    let full = Err(TaskError::Full(Full::Details));
+    assert_eq!(hub.progress_at(0, bob.client, "a", "123456"), Ok(()));
+    assert_eq!(hub.progress_at(0, eve.client, "b", "12345"), full);
+    assert_eq!(hub.progress_at(0, bob.client, "a", "12345"), Ok(()), "it stands for what was there");
+    assert_eq!(hub.complete_at(0, Some(eve.client), "", "eve", "b", Outcome::Completed(Some("123456"))), full);
+    assert_eq!(hub.complete_at(0, Some(eve.client), "", "eve", "new", Outcome::Completed(Some("123456"))), full);
+    assert_eq!(hub.complete_at(0, Some(eve.client), "", "eve", "b", Outcome::Completed(Some("12345"))), Ok(()));
+    assert_eq!(hub.progress_at(0, bob.client, "a", "123456"), full);
+    // Who is forgotten leaves room.
+    assert!(hub.withdraw(bob.client, "a"));
+    hub.submit(bob.client, "a").unwrap();
+    assert_eq!(hub.progress_at(0, bob.client, "a", "12345"), Ok(()));
+}

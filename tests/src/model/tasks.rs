@@ -31,12 +31,13 @@ impl Model {
         let sequence = sequence.max(self.last_sequence + 1);
         let at = self.client(key).ok_or(TaskError::UnknownTask)?;
         self.check_detail(detail)?;
-        let client = &mut self.clients[at];
-        let row = client.tasks.iter_mut().find(|t| t.name == task);
-        let row = row.ok_or(TaskError::UnknownTask)?;
+        let row = self.clients[at].tasks.iter().find(|t| t.name == task).ok_or(TaskError::UnknownTask)?;
         if row.has_ended() {
             return Err(TaskError::AlreadyEnded);
         }
+        self.keep_detail(at, task, detail)?;
+        let client = &mut self.clients[at];
+        let row = client.tasks.iter_mut().find(|t| t.name == task).expect("it was found");
         (row.state, row.detail) = (TaskState::Progress, Some(detail.into()));
         if client.dialect == Dialect::Named {
             self.tell(sequence, at, task, TaskState::Progress, Some(detail));
@@ -67,11 +68,15 @@ impl Model {
         if let Some(owner) = owner {
             let at = self.client(owner).ok_or(TaskError::UnknownTask)?;
             let row = self.clients[at].tasks.iter().find(|t| t.name == task);
-            match row {
-                Some(row) if row.has_ended() => return Err(TaskError::AlreadyEnded),
-                Some(_) => {}
-                None => self.wait_for(at, task)?,
+            if row.is_some_and(Task::has_ended) {
+                return Err(TaskError::AlreadyEnded);
             }
+            let is_new = row.is_none();
+            let before = self.clients[at].tasks.clone();
+            if is_new {
+                self.wait_for(at, task)?;
+            }
+            self.keep_detail(at, task, detail.unwrap_or("")).inspect_err(|_| self.clients[at].tasks = before)?;
             let now = self.now;
             let row = self.clients[at].tasks.iter_mut().find(|t| t.name == task);
             let row = row.expect("it waits for the task");
@@ -107,6 +112,15 @@ impl Model {
         let len = detail.chars().map(costs).sum::<usize>() + around;
         let fits = len <= self.config.limits.frame_bytes as usize;
         fits.then_some(()).ok_or(TaskError::TooLarge)
+    }
+
+    /// Whether a task of that name may keep `detail` instead of what it has.
+    fn keep_detail(&self, at: usize, task: &str, detail: &str) -> Result<(), TaskError> {
+        let len = |t: &Task| t.detail.as_ref().map_or(0, String::len);
+        let all: usize = self.clients.iter().flat_map(|c| &c.tasks).map(len).sum();
+        let its: usize = self.clients[at].tasks.iter().filter(|t| t.name == task).map(len).sum();
+        let fits = all - its + detail.len() <= self.config.limits.detail_bytes as usize;
+        fits.then_some(()).ok_or(TaskError::Full(Full::Details))
     }
 
     pub(super) fn wait_for(&mut self, at: usize, task: &str) -> Result<(), TaskError> {
