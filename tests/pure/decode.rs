@@ -157,6 +157,18 @@ fn over_a_limit_it_says_so_and_goes_on_behind() {
     }
 }
 
+/// The fuzzer found that an empty data line passed where none is short enough.
+#[test]
+fn a_limit_below_the_shortest_data_line_holds() {
+    let event = Seen::Event { event: "message".into(), data: "".into(), last_event_id: "".into() };
+    for (max_line, expected) in [(4, Seen::Error(DecodeError::LineTooLong)), (5, event)] {
+        let mut decoder = Decoder::new(Limits { max_line, ..Limits::default() });
+        let mut seen = Vec::new();
+        feed(&mut decoder, b":\ndata:\n\n", &mut seen);
+        assert_eq!(seen, [Seen::Comment(String::new()), expected]);
+    }
+}
+
 #[test]
 fn a_limit_on_events_holds_for_one_line_too() {
     for (input, expected) in [

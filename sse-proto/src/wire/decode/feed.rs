@@ -171,11 +171,12 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return None;
         }
         // A CR may have an LF behind it, which the general way knows to take.
-        let line = self.input.get(self.position..end + 2)?.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
+        let line = self.input.get(self.position..end + 2)?.strip_suffix(b"\n\n")?;
         if line.len() > self.decoder.limits.max_plain() {
             return None;
         }
-        let start = end - line.len() + usize::from(line.first() == Some(&b' '));
+        let after = line.strip_prefix(b"data:")?;
+        let start = end - after.len() + usize::from(after.first() == Some(&b' '));
         let value = value(&mut self.checked, self.input, Span { start, end })?;
         self.decoder.ends.take_pair();
         self.position = end + 2;

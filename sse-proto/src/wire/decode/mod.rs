@@ -78,11 +78,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a `data` line may carry without asking further.
+    /// How long a `data` line may be without asking further.
     #[inline]
     const fn max_plain(self) -> usize {
-        let max_value = self.max_line.saturating_sub("data:".len());
-        if max_value < self.max_event { max_value } else { self.max_event }
+        if self.max_line < self.max_event { self.max_line } else { self.max_event }
     }
 }
 
