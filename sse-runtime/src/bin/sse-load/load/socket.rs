@@ -101,8 +101,8 @@ pub(crate) fn source(server: SocketAddr, connection: usize) -> Result<Option<Ipv
     }
 }
 
-/// Fewer than the 28,232 ephemeral ports of Linux: some are in use or were a moment ago.
-const PORTS_PER_ADDRESS: usize = 20_000;
+/// Half of the 28,232 ephemeral ports of Linux: above that the kernel searches long for a free one.
+const PORTS_PER_ADDRESS: usize = 14_000;
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const ADDRESSES: u32 = 1 << 20;
 /// As many as a wait can tell at once.
