@@ -202,6 +202,11 @@ impl<T, B: Table<T>> Column<T, B> {
         &self.rows.rows()[slot as usize]
     }
 
+    /// What the slab last put into `slot`, if it did: it stays when the slot is emptied.
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        self.rows.rows().get(slot as usize)
+    }
+
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
         &mut self.rows.rows_mut()[slot as usize]
     }
