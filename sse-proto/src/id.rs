@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{decimal, decimal_len};
+use crate::wire::{decimal_len, digits};
 
 /// One open response. A slot and the number of times the slot was used before: the id of a closed connection is never mistaken
 /// for a later one in the same slot.
@@ -203,18 +203,20 @@ impl EventId {
         "00000000-".len() + decimal_len(self.sequence)
     }
 
-    /// Writes it into `out` from `at` on and returns where it ends.
-    pub(crate) fn put(self, out: &mut [u8], mut at: usize) -> usize {
-        out[at..at + 8].copy_from_slice(&self.epoch.hex());
-        at += 8;
-        out[at] = b'-';
-        decimal(out, at + 1, self.sequence)
+    /// Writes it into `out`, which is as long as it is.
+    #[inline]
+    pub(crate) fn fill(self, out: &mut [u8]) {
+        if let Some((epoch, [dash, sequence @ ..])) = out.split_first_chunk_mut() {
+            (*epoch, *dash) = (self.epoch.hex(), b'-');
+            digits(sequence, self.sequence);
+        }
     }
 
     /// Writes it to the front of `out`, as [`Display`](fmt::Display) does, without the code that formatting takes.
     pub fn write(self, out: &mut [u8; Self::MAX_LEN]) -> &str {
-        let len = self.put(out, 0);
-        core::str::from_utf8(&out[..len]).unwrap_or_default()
+        let out = &mut out[..self.len()];
+        self.fill(out);
+        core::str::from_utf8(out).unwrap_or_default()
     }
 
     /// Reads what [`Display`](fmt::Display) writes, and nothing else.
