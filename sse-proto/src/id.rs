@@ -251,3 +251,22 @@ impl fmt::Display for EventId {
         f.write_str(self.write(&mut [0; Self::MAX_LEN]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::ToString;
+
+    use super::*;
+
+    /// As the standard library writes them, on both sides of every number of digits and of bits.
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        let bounds = (0..20).map(|digits| 10_u64.pow(digits)).chain((0..64).map(|bits| 1 << bits));
+        for sequence in bounds.flat_map(|bound| [bound - 1, bound, bound + 1]).chain([u64::MAX]) {
+            let id = EventId { epoch: Epoch(0x9A0F), sequence };
+            assert_eq!(id.to_string(), format!("00009a0f-{sequence}"));
+            assert_eq!(id.len(), id.to_string().len());
+        }
+    }
+}
