@@ -109,6 +109,7 @@ const TO_ONE: usize = 7;
 const HEARTBEAT: usize = 8;
 const EXPIRY: usize = 9;
 const EXPIRY_OF_ANY: usize = 10;
+const ARRIVAL: usize = 11;
 
 fn time(rounds: usize) {
     let figure = |name, pass, target| Figure { name, pass, target, samples: Vec::new() };
@@ -117,13 +118,14 @@ fn time(rounds: usize) {
         figure("a plain chase through them", CHASE, None),
         figure("a plain pass over rows of clients", CLIENTS, None),
         figure("publish to all, idle", IN_ORDER, Some(10.0)),
-        figure("publish to all, not yet written", IN_ORDER, None),
+        figure("publish to all, not yet written", IN_ORDER, Some(10.0)),
         figure("publish to a topic of all, idle", IN_ORDER, None),
         figure("poll, transmit and written", IN_ORDER, None),
         figure("publish to one client, any of the crowd", CHASE, Some(200.0)),
-        figure("a heartbeat is due", IN_ORDER, None),
+        figure("a heartbeat is due", IN_ORDER, Some(20.0)),
         figure("a client expires in a sweep", CLIENTS, Some(20.0)),
         figure("and if they left in any order", CHASE, None),
+        figure("a client comes where another was", CLIENTS, None),
     ];
     let mut passes = Passes::new();
     let (mut engine, keys) = crowd(1, &[NEWS]);
@@ -146,9 +148,10 @@ fn time(rounds: usize) {
         engine.handle_timeout(now);
         sample(HEARTBEAT, timed(|| while engine.poll_output().is_some() {}));
         drive_each(&mut engine, now, another_order().map(|at| keys[at]));
+        let drawn: Vec<ClientKey> = passes.order.iter().map(|&slot| keys[slot as usize]).collect();
         let one = timed(|| {
-            for &slot in &passes.order {
-                engine.publish(now, Target::Client(keys[slot as usize]), &event).unwrap();
+            for &key in &drawn {
+                engine.publish(now, Target::Client(key), &event).unwrap();
             }
         });
         sample(TO_ONE, one);
@@ -159,6 +162,7 @@ fn time(rounds: usize) {
 
         sample(EXPIRY, expiry(0..CROWD));
         sample(EXPIRY_OF_ANY, expiry(another_order()));
+        sample(ARRIVAL, arrival());
     }
     println!("\nnanoseconds for each of {CROWD}, medians of {rounds} rounds     ns   of a plain pass");
     let medians: Vec<f64> = figures.iter_mut().map(|figure| median(&mut figure.samples)).collect();
@@ -189,6 +193,28 @@ fn expiry(order: impl Iterator<Item = usize>) -> Duration {
     });
     assert_eq!(expired, CROWD);
     time
+}
+
+/// Another crowd comes where one was: who was there before goes from the index with it.
+fn arrival() -> Duration {
+    let (mut engine, now) = (engine(), Instant::from_millis(1));
+    // One stays, so that the tables do.
+    engine.register(now, &Registration::new(ClientId::new("stays").unwrap())).unwrap();
+    let arrive = |engine: &mut Engine<Heap>, name: &str| {
+        let ids: Vec<String> = (1..CROWD).map(|index| format!("{name}_{index:026}")).collect();
+        let mut conns = Vec::with_capacity(CROWD);
+        let time = timed(|| {
+            for id in &ids {
+                let wish = Registration { passing: true, ..Registration::new(ClientId::new(id).unwrap()) };
+                conns.push(engine.register(now, &wish).unwrap().conn);
+            }
+        });
+        (time, conns)
+    };
+    for conn in arrive(&mut engine, "anonymous").1 {
+        engine.handle_disconnect(now, conn).unwrap();
+    }
+    arrive(&mut engine, "anybody").0
 }
 
 /// Everyone of a crowd, in an order that is none, and not that of [`Passes`].
@@ -245,10 +271,7 @@ const LOG_ENTRIES: u32 = 1 << 18;
 
 /// Connections that have their greeting, of clients with `each` of them.
 fn crowd(each: usize, topics: &[&str]) -> (Engine<Heap>, Vec<ClientKey>) {
-    let limits = Limits { log_entries: LOG_ENTRIES, ..Limits::DEFAULT };
-    let config = Config { limits, retry: None, write_stall: None, ..Config::DEFAULT };
-    let mut engine = Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap();
-    let now = Instant::from_millis(1);
+    let (mut engine, now) = (engine(), Instant::from_millis(1));
     let keys = (0..CROWD).map(|index| {
         let id = format!("anonymous_{:026}", index / each);
         engine.register(now, &Registration { topics, ..Registration::new(ClientId::new(&id).unwrap()) }).unwrap().client
@@ -256,6 +279,12 @@ fn crowd(each: usize, topics: &[&str]) -> (Engine<Heap>, Vec<ClientKey>) {
     let keys = keys.collect();
     drive(&mut engine, now);
     (engine, keys)
+}
+
+fn engine() -> Engine<Heap> {
+    let limits = Limits { log_entries: LOG_ENTRIES, ..Limits::DEFAULT };
+    let config = Config { limits, retry: None, write_stall: None, ..Config::DEFAULT };
+    Engine::new(config, Epoch(1), [1, 2]).unwrap()
 }
 
 fn engine_now(engine: &mut Engine<Heap>) -> Instant {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{decimal, decimal_len};
+use crate::wire::{decimal_len, digits};
 
 /// One open response. A slot and the number of times the slot was used before: the id of a closed connection is never mistaken
 /// for a later one in the same slot.
@@ -203,18 +203,20 @@ impl EventId {
         "00000000-".len() + decimal_len(self.sequence)
     }
 
-    /// Writes it into `out` from `at` on and returns where it ends.
-    pub(crate) fn put(self, out: &mut [u8], mut at: usize) -> usize {
-        out[at..at + 8].copy_from_slice(&self.epoch.hex());
-        at += 8;
-        out[at] = b'-';
-        decimal(out, at + 1, self.sequence)
+    /// Writes it into `out`, which is as long as it is.
+    #[inline]
+    pub(crate) fn fill(self, out: &mut [u8]) {
+        if let Some((epoch, [dash, sequence @ ..])) = out.split_first_chunk_mut() {
+            (*epoch, *dash) = (self.epoch.hex(), b'-');
+            digits(sequence, self.sequence);
+        }
     }
 
     /// Writes it to the front of `out`, as [`Display`](fmt::Display) does, without the code that formatting takes.
     pub fn write(self, out: &mut [u8; Self::MAX_LEN]) -> &str {
-        let len = self.put(out, 0);
-        core::str::from_utf8(&out[..len]).unwrap_or_default()
+        let out = &mut out[..self.len()];
+        self.fill(out);
+        core::str::from_utf8(out).unwrap_or_default()
     }
 
     /// Reads what [`Display`](fmt::Display) writes, and nothing else.
@@ -247,5 +249,24 @@ impl Epoch {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.write(&mut [0; Self::MAX_LEN]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::ToString;
+
+    use super::*;
+
+    /// As the standard library writes them, on both sides of every number of digits and of bits.
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        let bounds = (0..20).map(|digits| 10_u64.pow(digits)).chain((0..64).map(|bits| 1 << bits));
+        for sequence in bounds.flat_map(|bound| [bound - 1, bound, bound + 1]).chain([u64::MAX]) {
+            let id = EventId { epoch: Epoch(0x9A0F), sequence };
+            assert_eq!(id.to_string(), format!("00009a0f-{sequence}"));
+            assert_eq!(id.len(), id.to_string().len());
+        }
     }
 }

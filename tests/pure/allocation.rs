@@ -1,7 +1,7 @@
 //! What allocates nothing. Counted per thread, so that tests beside these do not disturb them.
 
 use sse_proto::wire::{self, Decoder, Item};
-use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, Output, Registration};
+use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, MemoryBounds, Output, Registration, RowSizes};
 use sse_tests::heap::{Counting, allocations, forget_peak, live, peak};
 
 #[test]
@@ -52,6 +52,37 @@ fn endless_lines_and_events_hold_no_more_than_the_limits() {
         let (peak, most) = (peak() - before, 5 * (limits.max_event + limits.max_line + 64) as isize);
         assert!(peak <= most, "{:?} repeated: {peak} bytes of {most}", String::from_utf8_lossy(endless));
     }
+}
+
+/// Rows, twice as many as may be used; 11 bytes of an index for what is found by name; and texts as long as they may be.
+#[test]
+fn the_bound_is_the_sum_of_what_the_documentation_says() {
+    let RowSizes { connection, client, label, subscription, task, log_entry } = Engine::<Heap>::ROW_SIZES;
+    let sizes = [connection, client + 11, label + 11, subscription, task, log_entry + 11];
+    let [connection, client, label, subscription, task, log_entry] = sizes.map(|size| 2 * size as u64);
+    let limits = Limits {
+        connections: 2,
+        clients: 30,
+        issued_ids: 5,
+        groups: 7,
+        topics: 11,
+        subscriptions: 13,
+        tasks: 17,
+        detail_bytes: 1900,
+        name_bytes: 19,
+        topic_bytes: 23,
+        log_bytes: 1000,
+        log_entries: 29,
+        ..Limits::default()
+    };
+    let expected = MemoryBounds {
+        log: 1000 + 29 * log_entry,
+        connections: 2 * connection,
+        clients: 35 * (client + 19) + 35 * (label + 19) + 7 * (label + 19),
+        topics: 11 * (label + 23) + 13 * subscription,
+        tasks: 17 * (task + 19) + 1900,
+    };
+    assert_eq!(Engine::<Heap>::memory_bounds(&limits), expected);
 }
 
 /// Every table filled to its limit, with names as long as may be.

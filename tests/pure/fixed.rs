@@ -5,7 +5,7 @@ use sse_proto::storage::fixed::{
 };
 use sse_proto::wire::{Event, IdField};
 use sse_proto::{
-    ClientId, ClientKey, Config, ConfigError, ConnId, Engine, Epoch, Full, GapReason, IdError, IdForm, Instant, Limits,
+    ClientId, ClientKey, Config, ConfigError, ConnId, Engine, Epoch, Full, GapReason, Heap, IdError, IdForm, Instant, Limits,
     ListenError, Memory, Outcome, PublishError, RegisterError, Registered, Registration, Resume, Storage, Target, TaskError,
 };
 
@@ -139,6 +139,23 @@ fn memory_begins_where_it_is() {
     let memory = Box::leak(Box::new(MEMORY));
     let refused = memory.begin(Config::default(), Epoch(3), [1, 2]).err();
     assert_eq!(refused.map(|error| error.limit), Some("connections"));
+}
+
+/// However a storage keeps a text, it shows as it is.
+#[test]
+fn texts_show_as_they_are() {
+    let config = Config { limits: Tiny::CAPACITY, id_form: IdForm::Short, ..Config::default() };
+    let id = Engine::<Tiny>::new(config, Epoch(1), [1, 2]).unwrap().allocate_id(NOW, "", "b", &[0; 32]).unwrap();
+    assert_eq!([id.to_string(), format!("{id:?}")], ["b_aaaaaaaa", "\"b_aaaaaaaa\""]);
+    for name in ["b", &"b".repeat(40)] {
+        let mut engine = Engine::<Heap>::new(Config::default(), Epoch(1), [1, 2]).unwrap();
+        let id = engine.allocate_id(NOW, "", name, &[0; 32]).unwrap();
+        let expected = format!("{name}_{}", "a".repeat(26));
+        assert_eq!(
+            [id.to_string(), format!("{id:?}"), String::from(id)],
+            [expected.clone(), format!("{expected:?}"), expected]
+        );
+    }
 }
 
 #[test]

@@ -67,6 +67,22 @@ fn a_client_ages_on() {
     assert_eq!(expired, expected.map(|(id, minute)| (id.to_owned(), minute)));
 }
 
+/// Of two that are restored in another order than they left in, the earlier counts from when the later does.
+#[test]
+fn who_is_restored_after_another_is_no_older() {
+    let mut lost = engine(Limits::default());
+    for (id, minute) in [("first_1", 1), ("second_1", 3)] {
+        let conn = lost.register(at_minute(minute), &wish(id)).unwrap().conn;
+        lost.handle_disconnect(at_minute(minute), conn).unwrap();
+    }
+    let mut found = engine(Limits::default());
+    let since = ["second_1", "first_1"].map(|id| {
+        found.restore_client(at_minute(5), &lost.kept_client("", id).unwrap()).unwrap();
+        found.kept_client("", id).unwrap().since
+    });
+    assert_eq!(since, [Some(at_minute(3)); 2]);
+}
+
 /// A log that is full to the last byte is all before who has seen nothing of it.
 #[test]
 fn a_backlog_of_the_whole_log_is_not_none() {

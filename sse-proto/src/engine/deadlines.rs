@@ -163,26 +163,34 @@ impl<S: Storage> Deadlines<S> {
     #[inline]
     pub(super) fn enter(&mut self, slot: u32, before: Phase, phase: Phase) {
         self.leave(slot, before);
-        let after = match phase {
+        let (queue, after) = match phase {
             Phase::Ready | Phase::Closing(_) => return self.ready.push_back(&mut self.turns, slot),
-            Phase::Idle => self.heartbeat_after,
-            Phase::Writing => self.stalled_after,
+            Phase::Idle => (&mut self.heartbeats, self.heartbeat_after),
+            Phase::Writing => (&mut self.stalls, self.stalled_after),
         };
         // What lies beyond the end of time is never due.
         if let Some(deadline) = after.and_then(|after| self.now.as_millis().checked_add(after)) {
             self.turns.at_mut(slot).deadline = Instant::from_millis(deadline);
-            let (queue, turns) = self.queue(phase);
-            queue.push_back(turns, slot);
+            queue.push_back(&mut self.turns, slot);
         }
+    }
+
+    /// What [`enter`](Self::enter) does for a connection that was idle and is ready.
+    #[inline(always)]
+    pub(super) fn awake(&mut self, slot: u32) {
+        self.heartbeats.remove(&mut self.turns, slot);
+        self.ready.push_back(&mut self.turns, slot);
     }
 
     /// Takes a connection out of the queue of its phase, if it is in it.
     #[inline]
     pub(super) fn leave(&mut self, slot: u32, phase: Phase) {
-        let (queue, turns) = self.queue(phase);
-        if queue.holds(turns, slot) {
-            queue.remove(turns, slot);
-        }
+        let queue = match phase {
+            Phase::Ready | Phase::Closing(_) => &mut self.ready,
+            Phase::Idle => &mut self.heartbeats,
+            Phase::Writing => &mut self.stalls,
+        };
+        queue.remove(&mut self.turns, slot);
     }
 
     /// A client came into being: nothing counts for it.
@@ -217,26 +225,13 @@ impl<S: Storage> Deadlines<S> {
     /// Stops counting for a client of that standing.
     pub(super) fn disarm(&mut self, slot: u32, standing: Standing) {
         let queue = if standing == Standing::Issued { &mut self.issued } else { &mut self.dormant };
-        if queue.holds(&self.timers, slot) {
-            queue.remove(&mut self.timers, slot);
-        }
+        queue.remove(&mut self.timers, slot);
     }
 
     /// A connection or a client is gone.
     pub(super) fn follow(&mut self, directory: &Directory<S>) {
         self.turns.follow(&directory.connections);
         self.timers.follow(&directory.clients);
-    }
-
-    /// The queue of a phase, and what it is threaded through.
-    #[inline]
-    fn queue(&mut self, phase: Phase) -> (&mut List<OfConnections>, &mut Column<Turn, S::Connections<Turn>>) {
-        let queue = match phase {
-            Phase::Ready | Phase::Closing(_) => &mut self.ready,
-            Phase::Idle => &mut self.heartbeats,
-            Phase::Writing => &mut self.stalls,
-        };
-        (queue, &mut self.turns)
     }
 
     fn unused_at(&self, slot: u32) -> Instant {

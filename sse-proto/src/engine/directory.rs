@@ -225,6 +225,8 @@ pub(super) struct Directory<S: Storage> {
     pub(super) streams: Streams<S>,
     pub(super) clients: Clients<S>,
     pub(super) profiles: Profiles<S>,
+    /// Who is gone stays in it until the slot is used again or the same one comes back: looking for the cell is most of what an expiry
+    /// would take, and one who comes is looked for anyway.
     client_index: S::ClientIndex,
     labels: Labels<S>,
     label_index: S::LabelIndex,
@@ -273,7 +275,7 @@ impl<S: Storage> Directory<S> {
         let hash = self.hash(group as u8, id);
         self.client_index.find(hash, |slot| {
             let client = self.profiles.at(slot);
-            client.group == group && client.id.as_str() == id
+            self.is_known(slot) && client.group == group && client.id.as_str() == id
         })
     }
 
@@ -289,6 +291,10 @@ impl<S: Storage> Directory<S> {
             }
         };
         let hash = self.hash(group as u8, id.as_str());
+        // However often one comes and goes, the index has no more of a hash than were known at once.
+        if let Some(gone) = self.client_index.find(hash, |slot| !self.is_known(slot)) {
+            self.client_index.remove(hash, gone);
+        }
         let client = Client { standing, dialect: super::Dialect::Named, connections: List::new() };
         let slot = self.clients.insert(client).ok_or(Full::Clients)?;
         let profile = Profile {
@@ -305,6 +311,9 @@ impl<S: Storage> Directory<S> {
             task_count: 0,
             registered: now,
         };
+        if let Some(before) = self.profiles.get(slot) {
+            self.client_index.remove(before.hash, slot);
+        }
         self.profiles.put(slot, profile);
         self.client_index.insert(hash, slot);
         for label in [group, user_name] {
@@ -324,8 +333,7 @@ impl<S: Storage> Directory<S> {
         }
         self.issued -= u32::from(client.standing == Standing::Issued);
         client.standing = Standing::Detached;
-        let &Profile { hash, group, user_name, .. } = self.profiles.at(slot);
-        self.client_index.remove(hash, slot);
+        let &Profile { group, user_name, .. } = self.profiles.at(slot);
         self.labels.at_mut(group).in_group.remove(&mut self.profiles, slot);
         self.labels.at_mut(user_name).of_name.remove(&mut self.profiles, slot);
         self.left(group);
@@ -341,6 +349,9 @@ impl<S: Storage> Directory<S> {
         self.clients.remove(slot)?;
         let id = core::mem::take(&mut self.profiles.at_mut(slot).id);
         self.profiles.follow(&self.clients);
+        if self.clients.used_slots() == 0 {
+            self.client_index.clear();
+        }
         Some(id)
     }
 
@@ -425,7 +436,8 @@ impl<S: Storage> Directory<S> {
         }
     }
 
-    /// `client` listens to `topic` for sequence numbers from `from` on, or from an earlier one on if it did already: then false.
+    /// `client`, who can, listens to `topic` for sequence numbers from `from` on, or from an earlier one on if it did already: then
+    /// false.
     pub(super) fn listen(&mut self, client: u32, topic: &str, from: u64) -> Result<bool, Full> {
         if let Some(label) = self.find_label(LabelKind::Topic, topic)
             && let Some(slot) = self.subscription(client, label)
@@ -433,9 +445,6 @@ impl<S: Storage> Directory<S> {
             let subscription = self.subscriptions.at_mut(slot);
             subscription.from = subscription.from.min(from);
             return Ok(false);
-        }
-        if self.profiles.at(client).topic_count >= self.limits.topics_per_client || self.subscriptions.free() == 0 {
-            return Err(Full::Subscriptions);
         }
         let topic = self.label(LabelKind::Topic, topic)?;
         let subscription = Subscription { client, topic, from, of_topic: Link::OUT, topics_of: Link::OUT };
@@ -585,6 +594,11 @@ impl<S: Storage> Directory<S> {
 
     pub(super) fn client_key(&self, slot: u32) -> ClientKey {
         ClientKey { slot, generation: self.clients.generation(slot) }
+    }
+
+    /// Whether someone has the slot, and their id.
+    fn is_known(&self, slot: u32) -> bool {
+        self.clients.get(slot).is_some_and(|client| client.standing != Standing::Detached)
     }
 
     fn subscription(&self, client: u32, topic: u32) -> Option<u32> {

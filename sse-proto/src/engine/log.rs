@@ -8,7 +8,7 @@ use crate::config::EventIds;
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
-use crate::wire::{Encode, id_line_len, line, put};
+use crate::wire::{Encode, id_line_len, line};
 
 /// Who a frame in the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,9 +124,9 @@ impl<S: Storage> Log<S> {
         id_line + frame.body_len()
     }
 
-    /// Makes room for one more frame of `len` bytes by evicting from the oldest on; true when there is room. One entry a call is
-    /// handed to the caller, who lets go of what it refers to.
-    pub(super) fn make_room(&mut self, len: usize, members: usize) -> Option<Entry> {
+    /// Makes room for one more frame of `len` bytes by evicting from the oldest on, one a call; `None` when there is room. The caller
+    /// lets go of what the frame's scope refers to.
+    pub(super) fn make_room(&mut self, len: usize, members: usize) -> Option<Scope> {
         // Frames that share a sequence number leave together.
         let halved = self.entries.at(0).is_some_and(|oldest| oldest.sequence <= self.evicted);
         if halved || self.entries.is_full() || self.place(len + members * MEMBER).is_none() {
@@ -135,8 +135,8 @@ impl<S: Storage> Log<S> {
         None
     }
 
-    /// Removes the oldest frame.
-    pub(super) fn evict(&mut self) -> Option<Entry> {
+    /// Removes the oldest frame, and says who it was for.
+    pub(super) fn evict(&mut self) -> Option<Scope> {
         let entry = self.entries.pop_front()?;
         if entry.own_id.is_some() {
             // The bytes are still there: nothing was written since.
@@ -146,7 +146,7 @@ impl<S: Storage> Log<S> {
         self.evicted_entries = self.evicted_entries.wrapping_add(1);
         self.evicted = entry.sequence;
         self.held -= entry.len as usize;
-        Some(entry)
+        Some(entry.scope)
     }
 
     /// Appends `frame` of `len` bytes, for which room was made, under `sequence`: at least the last one given out here.
@@ -343,10 +343,10 @@ pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64
     }
     let body = out.len() - sequence.map_or(0, numbered_id_len);
     frame.encode_body(&mut out[..body]);
-    let Some(sequence) = sequence else { return };
-    let at = put(out, body - 1, b"id:");
-    let at = EventId { epoch, sequence }.put(out, at);
-    put(out, at, b"\n\n");
+    if let (Some(sequence), [first, second, third, id @ .., end, blank]) = (sequence, &mut out[body - 1..]) {
+        (*first, *second, *third, *end, *blank) = (b'i', b'd', b':', b'\n', b'\n');
+        EventId { epoch, sequence }.fill(id);
+    }
 }
 
 /// Length of the `id` line with a number of the hub's own.

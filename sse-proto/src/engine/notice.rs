@@ -45,13 +45,15 @@ impl<S: Storage> Engine<S> {
         len
     }
 
-    /// Which notice comes next. The last one before the log goes on carries the connection's position, those before it only what
-    /// they stand for.
+    /// Which notice comes next, if any is due.
+    #[inline]
     pub(super) fn notice_due(&self, slot: u32) -> Option<NoticeDue> {
+        if self.directory.streams.at(slot).due.any() { self.first_due(slot) } else { None }
+    }
+
+    /// The last notice before the log goes on carries the connection's position, those before it only what they stand for.
+    fn first_due(&self, slot: u32) -> Option<NoticeDue> {
         let &Stream { due, told, .. } = self.directory.streams.at(slot);
-        if !due.any() {
-            return None;
-        }
         let connection = self.directory.connections.at(slot);
         let position = connection.cursor - 1;
         let task = self.completion_due(slot, told);

@@ -2,10 +2,9 @@
 
 use core::fmt;
 
-use super::deadlines::Deadlines;
 use super::delivery::{Connection, Phase};
 use super::directory::{Full, LabelKind, Names};
-use super::log::{Entry, Scope};
+use super::log::Scope;
 use super::{Engine, Stale};
 use crate::id::{ClientKey, ConnId, EventId, NameError, check_name, check_topic};
 use crate::storage::Storage;
@@ -91,14 +90,12 @@ impl<S: Storage> Engine<S> {
         };
         let len = self.check_frame(sequence, frame, members.len())?;
         let scope = self.scope(target)?;
-        self.append(sequence, scope, members, frame, len, false);
+        // Rows that are in no cache are waited for while the frame is encoded.
         match target {
             Target::All => {
-                for slot in 0..self.directory.connections.used_slots() {
-                    if let Some(connection) = self.directory.connections.get_mut(slot)
-                        && !connection.silent
-                    {
-                        mark(connection, &mut self.deadlines, slot, sequence);
+                for (slot, connection) in self.directory.connections.iter_mut() {
+                    if !connection.silent && mark(connection, sequence) {
+                        self.deadlines.awake(slot);
                     }
                 }
             }
@@ -120,6 +117,7 @@ impl<S: Storage> Engine<S> {
                 }
             }
         }
+        self.append(sequence, scope, members, frame, len, false);
         Ok(EventId { epoch: self.log.epoch(), sequence })
     }
 
@@ -138,8 +136,8 @@ impl<S: Storage> Engine<S> {
         len: usize,
         completes_task: bool,
     ) {
-        while let Some(entry) = self.log.make_room(len, members.len()) {
-            self.let_go(entry);
+        while let Some(gone) = self.log.make_room(len, members.len()) {
+            self.let_go(gone);
         }
         self.log.append(sequence, scope, members, frame, len, completes_task);
     }
@@ -208,37 +206,42 @@ impl<S: Storage> Engine<S> {
     /// [`Full`] when that would not help; then none goes.
     pub(super) fn make_room_for(&mut self, names: &Names<'_>) -> Result<(), Full> {
         while !self.directory.has_room(names)? {
-            let Some(entry) = self.log.evict() else { break };
-            self.let_go(entry);
+            let Some(gone) = self.log.evict() else { break };
+            self.let_go(gone);
         }
         Ok(())
     }
 
-    fn let_go(&mut self, entry: Entry) {
-        if let Scope::Label(label) = entry.scope {
+    /// A frame of that scope left the log.
+    fn let_go(&mut self, gone: Scope) {
+        if let Scope::Label(label) = gone {
             self.directory.frame_removed(label);
         }
     }
 
     /// The frame `sequence` is for `conn`.
     fn mark(&mut self, conn: u32, sequence: u64) {
-        mark(self.directory.connections.at_mut(conn), &mut self.deadlines, conn, sequence);
+        if mark(self.directory.connections.at_mut(conn), sequence) {
+            self.deadlines.awake(conn);
+        }
     }
 }
 
-/// The frame `sequence` is for `connection`, which stands in `slot`.
-fn mark<S: Storage>(connection: &mut Connection, deadlines: &mut Deadlines<S>, slot: u32, sequence: u64) {
+/// The frame `sequence` is for `connection`; whether that wakes it.
+#[inline(always)]
+fn mark(connection: &mut Connection, sequence: u64) -> bool {
     if sequence < connection.cursor || connection.finishing {
-        return;
+        return false;
     }
     if connection.cursor > connection.until {
         (connection.cursor, connection.found) = (sequence, !connection.silent);
     }
     connection.until = sequence;
-    if connection.phase == Phase::Idle {
+    let wakes = connection.phase == Phase::Idle;
+    if wakes {
         connection.phase = Phase::Ready;
-        deadlines.enter(slot, Phase::Idle, Phase::Ready);
     }
+    wakes
 }
 
 impl fmt::Display for PublishError {

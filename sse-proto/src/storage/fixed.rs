@@ -328,6 +328,10 @@ impl<const N: usize> Index for SlotIndex<N> {
         }
         cells[hole] = Cell::EMPTY;
     }
+
+    fn clear(&mut self) {
+        self.cells = Self::EMPTY.cells;
+    }
 }
 
 impl<const N: usize> SlotIndex<N> {

@@ -288,8 +288,12 @@ impl Index for SlotIndex {
             entry.remove();
         }
         if self.table.is_empty() && self.table.capacity() > KEPT {
-            self.table = HashTable::new();
+            self.clear();
         }
+    }
+
+    fn clear(&mut self) {
+        self.table = HashTable::new();
     }
 }
 

@@ -122,6 +122,8 @@ pub(crate) mod parts {
         fn insert(&mut self, hash: u32, slot: u32);
         /// Removes `slot` stored under `hash`.
         fn remove(&mut self, hash: u32, slot: u32);
+        /// Removes all slots, and gives their memory back.
+        fn clear(&mut self);
     }
 
     /// Bytes of a length chosen at run time, up to a limit.

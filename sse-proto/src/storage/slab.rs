@@ -128,11 +128,6 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
         self.slots.rows().get(slot as usize)?.value()
     }
 
-    /// Like [`get`](Self::get), to change.
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.slots.rows_mut().get_mut(slot as usize)?.value_mut()
-    }
-
     /// How many slots were ever in use: all used ones are below.
     pub(crate) fn used_slots(&self) -> u32 {
         self.slots.rows().len() as u32
@@ -161,6 +156,11 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     /// Used slots in slot order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.slots.rows().iter().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value()?)))
+    }
+
+    /// Like [`iter`](Self::iter), to change.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        self.slots.rows_mut().iter_mut().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value_mut()?)))
     }
 }
 
@@ -200,6 +200,11 @@ impl<T, B: Table<T>> Column<T, B> {
 
     pub(crate) fn at(&self, slot: u32) -> &T {
         &self.rows.rows()[slot as usize]
+    }
+
+    /// What the slab last put into `slot`, if it did: it stays when the slot is emptied.
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        self.rows.rows().get(slot as usize)
     }
 
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
@@ -290,23 +295,25 @@ impl<K> List<K> {
         self.last = place(new);
     }
 
-    /// Takes `old`, which is in this list, out of it. When it was the first, the one after it is not touched, and keeps what it
-    /// thinks is before it: nobody asks the first for that.
+    /// Takes `old` out of this list, if it is in one by that link at all. When it was the first, the one after it is not touched, and
+    /// keeps what it thinks is before it: nobody asks the first for that.
+    #[inline]
     pub(crate) fn remove(&mut self, links: &mut impl Links<K>, old: u32) {
-        let Link { prev, next } = core::mem::replace(links.link_mut(old), Link::OUT);
+        let link = links.link_mut(old);
+        let Link { prev, next } = *link;
         if self.first == place(old) {
+            *link = Link::OUT;
             self.first = next;
             if next.is_none() {
                 self.last = None;
             }
-            return;
-        }
-        if let Some(prev) = slot(prev) {
-            links.link_mut(prev).next = next;
-        }
-        match slot(next) {
-            Some(next) => links.link_mut(next).prev = prev,
-            None => self.last = prev,
+        } else if let Some(before) = slot(prev) {
+            *link = Link::OUT;
+            links.link_mut(before).next = next;
+            match slot(next) {
+                Some(next) => links.link_mut(next).prev = prev,
+                None => self.last = prev,
+            }
         }
     }
 }

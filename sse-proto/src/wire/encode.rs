@@ -131,10 +131,7 @@ impl Event<'_> {
             begin_line(sink, &mut in_line, b":");
             put_lines(sink, b"\n:", comment.as_bytes());
         }
-        if in_line {
-            sink.put(b"\n");
-        }
-        sink.put(b"\n");
+        sink.put(if in_line { b"\n\n" } else { b"\n" });
     }
 }
 
@@ -438,26 +435,29 @@ pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     end
 }
 
-pub(crate) fn decimal(out: &mut [u8], at: usize, mut value: u64) -> usize {
+pub(crate) fn decimal(out: &mut [u8], at: usize, value: u64) -> usize {
     let end = at + decimal_len(value);
-    let mut digits = &mut out[at..end];
-    while let [rest @ .., tens, ones] = digits {
-        let pair = (value % 100) as usize * 2;
-        (*tens, *ones) = (PAIRS[pair], PAIRS[pair + 1]);
-        value /= 100;
-        digits = rest;
-    }
-    if let [ones] = digits {
-        *ones = b'0' + (value % 10) as u8;
-    }
+    digits(&mut out[at..end], value);
     end
 }
 
-pub(crate) const fn decimal_len(value: u64) -> usize {
-    match value.checked_ilog10() {
-        None => 1,
-        Some(log) => log as usize + 1,
+/// The decimal digits of `value` into `out`, which is as long as they are.
+pub(crate) fn digits(out: &mut [u8], mut value: u64) {
+    let (first, pairs) = out.as_rchunks_mut();
+    for pair in pairs.iter_mut().rev() {
+        *pair = PAIRS[(value % 100) as usize];
+        value /= 100;
     }
+    if let [first] = first {
+        *first = b'0' + (value % 10) as u8;
+    }
+}
+
+/// How many digits `value` has in decimal: as many as its bits say, or one less.
+#[inline]
+pub(crate) const fn decimal_len(value: u64) -> usize {
+    let most = ((64 - (value | 1).leading_zeros() as usize) * 1233) >> 12;
+    most + (value >= POWERS[most]) as usize
 }
 
 /// Below this length a loop is done before a search has begun.
@@ -476,13 +476,23 @@ const LONG: usize = 1024;
 const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);
 
 /// `00` to `99`.
-const PAIRS: [u8; 200] = {
-    let mut pairs = [0; 200];
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
     let mut value = 0;
     while value < 100 {
-        pairs[value * 2] = b'0' + (value / 10) as u8;
-        pairs[value * 2 + 1] = b'0' + (value % 10) as u8;
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
         value += 1;
     }
     pairs
+};
+
+/// `POWERS[n]` is the least number with `n + 1` digits.
+const POWERS: [u64; 20] = {
+    let mut powers = [0; 20];
+    let mut digits = 1;
+    while digits < 20 {
+        powers[digits] = 10_u64.pow(digits as u32);
+        digits += 1;
+    }
+    powers
 };

@@ -2,7 +2,8 @@
 
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Audience, ClientId, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptFrame, Outcome, Registration, Resume, Target,
+    Audience, ClientId, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptFrame, Limits, Outcome, Overrun,
+    Registration, Resume, Target,
 };
 
 #[test]
@@ -104,6 +105,27 @@ fn connections_that_somebody_else_holds_open_go_on_with_another_engine() {
     assert_eq!(found.find("", "stays_1"), None, "it was passing, and still is");
     assert!(found.handle_disconnect(later, conn).unwrap().last);
     assert_eq!(found.kept_client("", "bob_1").unwrap().since, Some(later));
+}
+
+/// A connection that goes on is told in the words it began with, whoever tells: here the table, for the log has lost the frame.
+#[test]
+fn a_connection_that_goes_on_keeps_its_dialect() {
+    let limits = Limits { log_entries: 1, ..Limits::default() };
+    let config = Config { limits, retry: None, overrun: Overrun::Skip, ..Config::default() };
+    let new = || Engine::<Heap>::new(config.clone(), Epoch(1), [7, 7]).unwrap();
+    let (mut lost, now) = (new(), Instant::from_millis(1_000));
+    let bob = Registration { dialect: Dialect::Manager, ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    lost.register(now, &bob).unwrap();
+
+    let mut found = new();
+    let client = found.restore_client(now, &lost.kept_client("", "bob_1").unwrap()).unwrap();
+    let conn = found.restore_connection(now, client, Dialect::Manager).unwrap();
+    found.restored(now);
+    found.submit(now, client, "k").unwrap();
+    found.complete_at(now, 1, Some(client), "", "bob", "k", Outcome::Completed(None)).unwrap();
+    found.publish(now, Target::All, &Event::data("x")).unwrap();
+    let wire = written(&mut found, conn);
+    assert!(wire.contains("data:\"completed^") && wire.contains("event:gap\n") && wire.contains("data:x\n"), "{wire}");
 }
 
 /// Everything that waits for `conn`, taken at once.
