@@ -1,5 +1,5 @@
 // The engine in wasm. What it is asked goes by number, and `src/hub/verb.rs` says with what.
-import * as wasm from '#hub';
+import { wasm } from '#hub';
 
 import { SseError } from './errors.js';
 import { Memory } from './memory.js';
@@ -380,7 +380,7 @@ function ask(hub, verb, now = 0, number = 0, values = undefined) {
 
 /** What the last call answered, read from its beginning. Each text is a copy. */
 class Answer {
-  #begin = wasm.answer();
+  #begin = wasm.answer() >>> 0;
   #at = this.#begin;
 
   constructor() {
@@ -402,7 +402,7 @@ class Answer {
   }
 
   rest() {
-    return memory.bytes.slice(this.#at, this.#begin + wasm.answered());
+    return memory.bytes.slice(this.#at, this.#begin + (wasm.answered() >>> 0));
   }
 
   list(count, read) {

@@ -4,6 +4,5 @@ import { initSync } from '../wasm/hub.js';
 
 const module = new WebAssembly.Module(readFileSync(new URL('../wasm/hub.wasm', import.meta.url)));
 
-export const { memory } = initSync({ module });
-
-export * from '../wasm/hub.js';
+/** What it exports: functions of numbers. */
+export const wasm = initSync({ module });
