@@ -13,6 +13,8 @@
 #[cfg(any(feature = "client", feature = "hub"))]
 extern crate alloc;
 
+#[cfg(target_arch = "wasm32")]
+pub mod allocator;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "hub")]
@@ -30,7 +32,7 @@ pub mod record;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 /// The host rebuilds what panicked: a trap is all it needs to know.
 #[cfg(target_arch = "wasm32")]

@@ -1,7 +1,4 @@
-import { initSync } from '../wasm/client.js';
-
 const response = fetch(new URL('../wasm/client.wasm', import.meta.url));
-const module = await WebAssembly.compileStreaming(response);
+const { instance } = await WebAssembly.instantiateStreaming(response);
 
-/** What it exports: functions of numbers. */
-export const wasm = initSync({ module });
+export const wasm = instance.exports;
