@@ -34,7 +34,8 @@ fn decode(line: &str) -> Result<Value, String> {
     let case: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let limit = |name| case[name].as_u64().map(|limit| limit as usize).ok_or_else(|| format!("{name} must be a number"));
     let mut decoder = Decoder::new(Limits { max_line: limit("maxLine")?, max_event: limit("maxEvent")? });
-    let id = IdField::new(case["lastEventId"].as_str().ok_or("lastEventId must be a text")?).map_err(|error| error.to_string())?;
+    let id =
+        IdField::new(case["lastEventId"].as_str().ok_or("lastEventId must be a text")?).map_err(|error| error.to_string())?;
     decoder.set_last_event_id(id).map_err(|error| error.to_string())?;
     let mut told = Vec::new();
     for chunk in case["chunks"].as_array().ok_or("chunks must be a list")? {
