@@ -32,6 +32,9 @@ const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** Decodes one event stream, or several one after the other. */
 export class Decoder {
+  /** While there is one, garbage collection leaves the host the shape of decoders, and with it the code it compiled for them. */
+  static #example = new Decoder({});
+
   lastEventId;
   #maxLine;
   #maxEvent;
