@@ -25,41 +25,9 @@ pub(crate) fn line_ends_of_ends(first: &[u8; 32], last: &[u8; 32], len: usize) -
     line_ends(&block)
 }
 
-/// The same for a quarter of a block.
-pub(crate) fn line_ends_of_quarter(quarter: &[u8; 16]) -> u64 {
-    let [first, last] =
-        [0, 8].map(|at| line_ends_of_word(u64::from_le_bytes(core::array::from_fn(|index| quarter[at + index]))));
-    first | last << 8
-}
-
-/// The same for less than 16 bytes.
-#[inline(always)]
-pub(crate) fn line_ends_of_few(bytes: &[u8]) -> u64 {
-    let len = bytes.len();
-    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return line_ends_of_word(u64::from_le_bytes(*first)) | line_ends_of_word(u64::from_le_bytes(*last)) << (len - 8);
-    }
-    line_ends_of_word(match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
-        (Some(first), Some(last), _) => {
-            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
-        }
-        (.., [first, .., last]) => {
-            u64::from(*first) | u64::from(bytes[len / 2]) << (8 * (len / 2)) | u64::from(*last) << (8 * (len - 1))
-        }
-        (.., [only]) => u64::from(*only),
-        _ => 0,
-    })
-}
-
-/// One bit for each CR or LF among eight bytes. The highest bit of each byte is what is left of it when it is zero, whatever its
-/// neighbors are; the product brings these bits together.
-#[inline(always)]
-fn line_ends_of_word(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const LOW: u64 = 0x7F * EACH;
-    let zeros = |word: u64| !(((word & LOW) + LOW) | word | LOW);
-    let ends = zeros(word ^ (EACH * b'\n' as u64)) | zeros(word ^ (EACH * b'\r' as u64));
-    (ends >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+/// The same for less than a block, byte by byte: little code, for where vectors are not.
+pub(crate) fn line_ends_of_part(part: &[u8]) -> u64 {
+    part.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is_line_end(*byte)))
 }
 
 /// The same for several blocks. Returns one bit for each block that has any, the first block lowest.

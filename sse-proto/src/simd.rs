@@ -31,14 +31,55 @@ pub(crate) fn line_ends_of_ends(first: &[u8; 32], last: &[u8; 32], len: usize) -
 }
 
 #[inline]
-pub(crate) fn line_ends_of_quarter(block: &[u8; 16]) -> u64 {
+pub(crate) fn line_ends_of_part(part: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (part.first_chunk(), part.last_chunk()) {
+        return line_ends_of_ends(first, last, part.len());
+    }
+    match (part.first_chunk(), part.last_chunk()) {
+        (Some(first), Some(last)) => line_ends_of_quarter(first) | line_ends_of_quarter(last) << (part.len() - 16),
+        _ => line_ends_of_few(part),
+    }
+}
+
+#[inline]
+fn line_ends_of_quarter(block: &[u8; 16]) -> u64 {
     if Level::baseline().is_fallback() {
-        return portable::line_ends_of_quarter(block);
+        return portable::line_ends_of_part(block);
     }
     dispatch!(Level::baseline(), simd => {
         let block = u8x16::from_slice(simd, block);
         (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
     })
+}
+
+/// For less than 16 bytes.
+#[inline(always)]
+fn line_ends_of_few(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return line_ends_of_word(u64::from_le_bytes(*first)) | line_ends_of_word(u64::from_le_bytes(*last)) << (len - 8);
+    }
+    line_ends_of_word(match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
+        }
+        (.., [first, .., last]) => {
+            u64::from(*first) | u64::from(bytes[len / 2]) << (8 * (len / 2)) | u64::from(*last) << (8 * (len - 1))
+        }
+        (.., [only]) => u64::from(*only),
+        _ => 0,
+    })
+}
+
+/// One bit for each CR or LF among eight bytes. The highest bit of each byte is what is left of it when it is zero, whatever its
+/// neighbors are; the product brings these bits together.
+#[inline(always)]
+fn line_ends_of_word(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7F * EACH;
+    let zeros = |word: u64| !(((word & LOW) + LOW) | word | LOW);
+    let ends = zeros(word ^ (EACH * b'\n' as u64)) | zeros(word ^ (EACH * b'\r' as u64));
+    (ends >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 #[inline]
@@ -164,13 +205,8 @@ mod tests {
                 let (first, last) = (long.first_chunk().unwrap(), long.last_chunk().unwrap());
                 assert_eq!(line_ends_of_ends(first, last, long.len()), naive(long));
                 assert_eq!(portable::line_ends_of_ends(first, last, long.len()), naive(long));
-                let quarter = block.first_chunk().unwrap();
-                assert_eq!(
-                    (line_ends_of_quarter(quarter), portable::line_ends_of_quarter(quarter)),
-                    (naive(quarter), naive(quarter))
-                );
-                let few = &block[..round % 16];
-                assert_eq!(portable::line_ends_of_few(few), naive(few));
+                let part = &block[..round % 64];
+                assert_eq!((line_ends_of_part(part), portable::line_ends_of_part(part)), (naive(part), naive(part)));
             }
             let (mut masks, mut same) = ([0; 16], [0; 16]);
             assert_eq!(line_ends_of_each(blocks, &mut masks), portable::line_ends_of_each(blocks, &mut same));

@@ -129,7 +129,6 @@ function decodeAll(chunks) {
   for (const chunk of chunks) {
     for (const { data } of decoding.decode(chunk)) events += Number(data.length > 0);
   }
-  decoding.free();
   return events;
 }
 

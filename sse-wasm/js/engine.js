@@ -1,63 +1,16 @@
 // The engine in wasm. What it is asked goes by number, and `src/hub/verb.rs` says with what.
-import * as wasm from '#hub';
+import { wasm } from '#hub';
 
 import { SseError } from './errors.js';
 import { Memory } from './memory.js';
 
-const MAKE = 0;
-const FREE = 1;
-const ENCODE = 2;
-const POLL_OUTPUT = 3;
-const POLL_TIMEOUT = 4;
-const HANDLE_TIMEOUT = 5;
-const TRANSMIT = 6;
-const CHUNK = 7;
-const HANDLE_DISCONNECT = 8;
-const FINISH = 9;
-const IS_CAUGHT_UP = 10;
-const IS_OPEN = 11;
-const EVENT_ID = 12;
-const LAST_EVENT_ID = 13;
-const USAGE = 14;
-const DRAIN = 15;
-const SWEEP = 16;
-const ALLOCATE_ID = 17;
-const NEW_ID = 18;
-const REGISTER = 19;
-const IS_REGISTERED = 20;
-const UNREGISTER = 21;
-const CLEAR = 22;
-const LISTEN = 23;
-const UNLISTEN = 24;
-const CLIENTS = 25;
-const STREAMS = 26;
-const PREPARE = 27;
-const PUBLISH = 28;
-const FIRST_UNKNOWN = 29;
-const DISCARD = 30;
-const NOTIFY = 31;
-const HAS_LISTENERS = 32;
-const NOTIFY_AD_HOC = 33;
-const CHECK_TASK = 34;
-const SUBMIT = 35;
-const PROGRESS = 36;
-const COMPLETE = 37;
-const TASKS_OF = 38;
-const KEEP = 39;
-const HAS_CHANGES = 40;
-const TAKE_CLEARED = 41;
-const TAKE_CLIENTS = 42;
-const CLIENT_RECORD = 43;
-const AGES_SINCE = 44;
-const TAKE_FRAMES = 45;
-const KEPT_UNTIL = 46;
-const EVICTED = 47;
-const RESTORE_CLIENT = 48;
-const RESTORE_POSITION = 49;
-const RESTORE_FRAMES = 50;
-const ORDINAL = 51;
-const RESTORE_STREAM = 52;
-const RESTORED = 53;
+const [
+  MAKE, FREE, ENCODE, POLL_OUTPUT, POLL_TIMEOUT, HANDLE_TIMEOUT, TRANSMIT, CHUNK, HANDLE_DISCONNECT, FINISH, IS_CAUGHT_UP,
+  EVENT_ID, LAST_EVENT_ID, USAGE, DRAIN, SWEEP, ALLOCATE_ID, NEW_ID, REGISTER, IS_REGISTERED, UNREGISTER, CLEAR, LISTEN, UNLISTEN,
+  CLIENTS, STREAMS, PREPARE, PUBLISH, FIRST_UNKNOWN, DISCARD, NOTIFY, HAS_LISTENERS, NOTIFY_AD_HOC, CHECK_TASK, SUBMIT, PROGRESS,
+  COMPLETE, TASKS_OF, KEEP, HAS_CHANGES, TAKE_CLEARED, TAKE_CLIENTS, CLIENT_RECORD, AGES_SINCE, TAKE_FRAMES, KEPT_UNTIL, EVICTED,
+  RESTORE_CLIENT, RESTORE_POSITION, RESTORE_FRAMES, ORDINAL, RESTORE_STREAM, RESTORED,
+] = Array(53).keys();
 
 /** Whom an event can be for, in the order of `src/hub/publish.rs`. */
 const KINDS = ['all', 'topic', 'group', 'name', 'client', 'streams'];
@@ -72,7 +25,8 @@ const utf8 = new TextDecoder();
 /** A hub without I/O. Times are milliseconds, streams are numbers. */
 export class Hub {
   #hub;
-  #said = {};
+  /** What was spoken of last: a stream, why, whether it was its client's last one, a client or id, whether it was known before. */
+  said = {};
 
   /** `options` are numbers in the order of `src/config.rs`, of which NaN is the default. */
   constructor(options, epoch, entropy) {
@@ -93,33 +47,8 @@ export class Hub {
     if (output === CLOSE || output === GAP) said.reason = answer.text();
     if (output === CLOSE) said.last = answer.number() === 1;
     if (output > GAP) said.id = answer.text();
-    this.#said = said;
+    this.said = said;
     return output;
-  }
-
-  /** Which stream was spoken of. */
-  saidConn() {
-    return this.#said.conn;
-  }
-
-  /** Why. */
-  saidReason() {
-    return this.#said.reason;
-  }
-
-  /** Which client or id. */
-  saidId() {
-    return this.#said.id;
-  }
-
-  /** Whether it was the client's last stream. */
-  saidLast() {
-    return this.#said.last;
-  }
-
-  /** Whether the client was known before it registered. */
-  saidReturning() {
-    return this.#said.returning;
   }
 
   pollTimeout() {
@@ -185,7 +114,7 @@ export class Hub {
   register(now, group, id, topics, lastEventId, how) {
     const conn = this.#ask(REGISTER, now, 0, [group, id, lastEventId, how, topics]);
     const answer = new Answer();
-    this.#said = { conn, reason: answer.text(), returning: answer.number() === 1 };
+    this.said = { conn, reason: answer.text(), returning: answer.number() === 1 };
     return conn;
   }
 
@@ -380,7 +309,7 @@ function ask(hub, verb, now = 0, number = 0, values = undefined) {
 
 /** What the last call answered, read from its beginning. Each text is a copy. */
 class Answer {
-  #begin = wasm.answer();
+  #begin = wasm.answer() >>> 0;
   #at = this.#begin;
 
   constructor() {
@@ -402,7 +331,7 @@ class Answer {
   }
 
   rest() {
-    return memory.bytes.slice(this.#at, this.#begin + wasm.answered());
+    return memory.bytes.slice(this.#at, this.#begin + (wasm.answered() >>> 0));
   }
 
   list(count, read) {

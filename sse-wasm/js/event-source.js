@@ -1,9 +1,10 @@
 import { SseError } from './errors.js';
+import { bytesOf } from './events.js';
+import {
+  CLOSE, CONNECT, DEADLINE, DELAY, ENDED, FAILED, Follower, NOTHING, OPENED, TIME_PASSED, UNSENDABLE, WAITING, now,
+} from './follower.js';
 import { CLOSED, CONNECTING, OPEN, likeEventSource, resolve } from './like-event-source.js';
 import { Queue } from './queue.js';
-import {
-  CLOSE, CONNECT, DEADLINE, DELAY, ENDED, FAILED, Follower, NOTHING, OPENED, TIME_PASSED, UNSENDABLE, WAITING, bytesOf, now,
-} from './source.js';
 
 /** Longer than this no timer of a host runs; it is set again then. */
 const FAR = 2 ** 31 - 1;
@@ -54,7 +55,6 @@ export class EventSource extends EventTarget {
   #request;
   #fetch;
   #follower;
-  #report;
   #liveness;
   #readyState = CONNECTING;
   /** Ends the request under way, if there is one; what an earlier one still says is not listened to. */
@@ -82,12 +82,11 @@ export class EventSource extends EventTarget {
     if (withCredentials) this.#request.credentials = 'include';
     this.#fetch = fetch;
     this.#liveness = liveness;
-    this.#report = { lost: onLost, comment: onComment, retry: onRetry };
     this.#follower = new Follower({
       maxLine, maxEvent, retry: retry.first, shortestWait: retry.shortest, ceiling: retry.ceiling, longestWait: retry.longest,
       jitter: retry.jitter, attempts: retry.attempts, statuses: retry.statuses, answerTimeout: timeout, liveness, reconnect, remember,
       lastEventId,
-    });
+    }, { lost: onLost, comment: onComment, retry: onRetry });
     if (signal?.aborted) {
       this.close();
     } else if (signal) {
@@ -221,9 +220,7 @@ export class EventSource extends EventTarget {
     for (;;) {
       const { done, value } = await reader.read();
       if (done || connection !== this.#connection) return;
-      const events = [];
-      this.#follower.decode(now(), bytesOf(value), events, this.#report);
-      for (const event of events) {
+      for (const event of this.#follower.decode(now(), bytesOf(value))) {
         this.#dispatch(event);
         if (connection !== this.#connection) return;
       }

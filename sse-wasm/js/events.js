@@ -1,5 +1,5 @@
+import { Decoder } from './decoder.js';
 import { SseError } from './errors.js';
-import { CONNECT, Follower, NOTHING, bytesOf, now } from './source.js';
 
 /** The events of a response, one after the other. */
 export function events(source, options = {}) {
@@ -87,7 +87,6 @@ class Events {
 
   #leave() {
     this.#reader = undefined;
-    this.#decoding.free();
     this.#ready = [];
     this.#taken = 0;
     this.#signal?.removeEventListener('abort', this.#aborted);
@@ -107,17 +106,14 @@ export class Decoding {
   /** Why it is over; what was decoded before is still to be had. */
   error;
   #cut;
-  #follower;
+  #decoder;
   #report;
 
-  constructor({ maxLine, maxEvent, lastEventId, onComment, onRetry } = {}) {
-    this.#follower = new Follower({ maxLine, maxEvent, lastEventId, reconnect: false });
-    if (this.#follower.poll() !== CONNECT) throw new Error('the machine does not connect');
-    this.#follower.respond(now(), 200, 'text/event-stream', '', -1);
-    while (this.#follower.poll() !== NOTHING);
+  constructor(options = {}) {
+    this.#decoder = new Decoder(options);
     this.#report = {
-      comment: onComment,
-      retry: onRetry,
+      comment: options.onComment,
+      retry: options.onRetry,
       lost: (error, found) => {
         this.error ??= error;
         this.#cut ??= found.length;
@@ -126,22 +122,25 @@ export class Decoding {
   }
 
   get lastEventId() {
-    return this.#follower.lastEventId;
+    return this.#decoder.lastEventId;
   }
 
   /** The events that a chunk completed. */
   decode(chunk) {
-    const found = [];
-    if (this.error) return found;
-    // Nothing in it depends on the time.
-    this.#follower.decode(0, bytesOf(chunk), found, this.#report);
+    if (this.error) return [];
+    const found = this.#decoder.decode(bytesOf(chunk), this.#report);
     if (this.error) found.length = this.#cut;
     return found;
   }
+}
 
-  free() {
-    this.#follower.free();
-  }
+/** The bytes of a chunk, of whatever kind it is. */
+export function bytesOf(chunk) {
+  if (chunk instanceof Uint8Array) return chunk;
+  if (typeof chunk === 'string') return new TextEncoder().encode(chunk);
+  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk);
+  throw new SseError('invalid-chunk', 'the source gave something that is neither bytes nor text');
 }
 
 function readerOf(source) {

@@ -19,7 +19,7 @@ export class Memory {
 
   /** Puts values where the module looks for what it is asked: numbers, texts, bytes, lists of these, and nothing. */
   put(values) {
-    const at = this.#module.input(room(values));
+    const at = this.#module.input(room(values)) >>> 0;
     this.look();
     this.#put(values, at);
   }

@@ -216,6 +216,21 @@ fn silence_and_a_missing_answer_end_a_connection() {
 }
 
 #[test]
+fn a_caller_with_a_decoder_of_its_own_tells_what_concerns_the_machine() {
+    let mut client = Client::with(Config { liveness: Some(ms(500)), ..quiet() }, 1, 2);
+    client.source.handle_activity(at(5));
+    assert_eq!(client.source.state(), State::Connecting, "before the answer there are no bytes");
+    client.connect();
+    client.open();
+    client.source.handle_activity(at(300));
+    assert_eq!(client.source.poll_timeout(), Some(at(800)));
+    assert_eq!(["a", "b", "a", ""].map(|id| client.source.is_new(id)), [true, true, false, true]);
+    client.source.set_retry(70);
+    client.time(800);
+    assert_eq!(client.drain(), ["waiting 70: Silent"]);
+}
+
+#[test]
 fn one_answer_is_not_asked_for_twice_but_an_attempt_may_be() {
     let mut client = Client::new(Config { reconnect: false, ..quiet() });
     client.connect();

@@ -272,17 +272,32 @@ impl<L: Clone, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> EventSource<L, S, M> 
     /// Bytes of the stream have come. Take the items out of what this returns until there are none.
     #[inline]
     pub fn handle_bytes<'c, 'i>(&'c mut self, now: Instant, bytes: &'i [u8]) -> Received<'c, 'i, S, M> {
-        self.advance(now);
-        let bytes = match &mut self.phase {
-            Phase::Open { heard } => {
-                if !bytes.is_empty() {
-                    *heard = self.now;
-                }
-                bytes
-            }
-            _ => &[],
-        };
+        let bytes = if self.state() == State::Open { bytes } else { &[] };
+        if bytes.is_empty() {
+            self.advance(now);
+        } else {
+            self.handle_activity(now);
+        }
         Received::new(self.decoder.feed(bytes), &mut self.seen, &mut self.backoff, &self.config)
+    }
+
+    /// In place of [`handle_bytes`](Self::handle_bytes), for a caller with a decoder of its own: bytes of the stream have come. It keeps the
+    /// last event id, too, and tells of the rest by [`set_retry`](Self::set_retry) and [`is_new`](Self::is_new).
+    pub fn handle_activity(&mut self, now: Instant) {
+        self.advance(now);
+        if let Phase::Open { heard } = &mut self.phase {
+            *heard = self.now;
+        }
+    }
+
+    /// The caller's decoder read a reconnection time.
+    pub fn set_retry(&mut self, millis: u64) {
+        self.backoff.set_retry(&self.config, millis);
+    }
+
+    /// Whether an event of the caller's decoder is to be given, by its own id: not, if it was before. It has been from now on.
+    pub fn is_new(&mut self, id: &str) -> bool {
+        self.seen.is_new(id)
     }
 
     /// The body of the response came to its end. An event that was not whole is dropped.

@@ -149,13 +149,14 @@ impl<S: Storage> Log<S> {
         Some(entry.scope)
     }
 
-    /// Appends `frame` of `len` bytes, for which room was made, under `sequence`: at least the last one given out here.
+    /// Appends `frame` of `len` bytes, for which room was made, under `sequence`: at least the last one given out here. There is one of
+    /// it, whatever kind of frame: a call more, where every kind would bring all of this once more.
     pub(super) fn append(
         &mut self,
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
-        frame: &impl Encode,
+        frame: &dyn Encode,
         len: usize,
         completes_task: bool,
     ) {
@@ -336,7 +337,7 @@ fn sort(cells: &mut [[u8; MEMBER]]) {
 /// Writes `frame` into `out`, which has exactly the length that takes. Its own `id` line comes first. A number of the hub's own
 /// comes last: clients exist that take an id as received when its line ends, and would miss the event if they were cut off
 /// between the two.
-pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &impl Encode) {
+pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &dyn Encode) {
     if let Some(id) = frame.id() {
         let body = line(out, 0, b"id:", id.as_str().as_bytes());
         return frame.encode_body(&mut out[body..]);

@@ -132,7 +132,7 @@ impl<S: Storage> Engine<S> {
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
-        frame: &impl Encode,
+        frame: &dyn Encode,
         len: usize,
         completes_task: bool,
     ) {

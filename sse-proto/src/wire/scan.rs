@@ -3,7 +3,7 @@
 //! Short lines are found in bit masks, made for a batch of blocks of 64 bytes at a time; a batch without a line end means a long
 //! line, which is left to `memchr`, as is the line after it, which is probably as long. Each byte is looked at once.
 
-use crate::portable::{self, is_line_end};
+use crate::portable::is_line_end;
 use crate::simd;
 
 /// The positions of CR and LF in one chunk, in order.
@@ -153,20 +153,7 @@ impl LineEnds {
 #[inline]
 pub(super) fn line_ends_from(input: &[u8], base: usize) -> u64 {
     let rest = &input[base..];
-    match (rest.first_chunk(), rest.first_chunk(), rest.last_chunk()) {
-        (Some(block), ..) => simd::line_ends(block),
-        (None, Some(first), Some(last)) => simd::line_ends_of_ends(first, last, rest.len()),
-        _ => of_few(rest),
-    }
-}
-
-/// For less than half a block.
-#[inline]
-fn of_few(bytes: &[u8]) -> u64 {
-    match (bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(first), Some(last)) => simd::line_ends_of_quarter(first) | simd::line_ends_of_quarter(last) << (bytes.len() - 16),
-        _ => portable::line_ends_of_few(bytes),
-    }
+    rest.first_chunk().map_or_else(|| simd::line_ends_of_part(rest), simd::line_ends)
 }
 
 /// Blocks whose masks are made in one go: so many that choosing the widest vectors costs nothing beside it.

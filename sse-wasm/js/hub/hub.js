@@ -113,8 +113,8 @@ export class EngineHub {
       (registration.passing ? PASSING : 0);
     const { topics = [], lastEventId } = registration;
     const handle = this.#verb((engine, now) => engine.register(now, client.group, client.id, topics, lastEventId, how));
-    const gap = this.#engine.saidReason() || null;
-    const returning = this.#engine.saidReturning();
+    const gap = this.#engine.said.reason || null;
+    const returning = this.#engine.said.returning;
     const connection = new Connection(handle, client, outlet, registration.metadata);
     this.#connections.set(handle, connection);
     if (!returning) this.#comeOrGo();
@@ -418,21 +418,21 @@ export class EngineHub {
 
   #carryOut(output) {
     if (output === WRITE) {
-      const connection = this.#connections.get(this.#engine.saidConn());
+      const connection = this.#connections.get(this.#engine.said.conn);
       if (connection) this.#give(connection);
     } else if (output === CLOSE) {
-      const connection = this.#connections.get(this.#engine.saidConn());
-      const [reason, last] = [this.#engine.saidReason(), this.#engine.saidLast()];
+      const connection = this.#connections.get(this.#engine.said.conn);
+      const [reason, last] = [this.#engine.said.reason, this.#engine.said.last];
       if (!connection) return;
       this.#connections.delete(connection.handle);
       connection.outlet.end(reason);
       this.#gone(connection, last, reason);
     } else if (output === GAP) {
-      const connection = this.#connections.get(this.#engine.saidConn());
-      if (connection) this.#tell('onGap', { connection, reason: this.#engine.saidReason() });
+      const connection = this.#connections.get(this.#engine.said.conn);
+      if (connection) this.#tell('onGap', { connection, reason: this.#engine.said.reason });
     } else if (output === EXPIRED) {
       this.#comeOrGo();
-      this.#tell('onExpire', { id: this.#engine.saidId() });
+      this.#tell('onExpire', { id: this.#engine.said.id });
     }
   }
 

@@ -1,8 +1,4 @@
-import { initSync } from '../wasm/hub.js';
-
 const response = fetch(new URL('../wasm/hub.wasm', import.meta.url));
-const module = await WebAssembly.compileStreaming(response);
+const { instance } = await WebAssembly.instantiateStreaming(response);
 
-export const { memory } = initSync({ module });
-
-export * from '../wasm/hub.js';
+export const wasm = instance.exports;

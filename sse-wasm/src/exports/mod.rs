@@ -4,8 +4,8 @@
 //! What a call works with is taken out of its place for as long as it takes: after a trap the place stays empty, and whoever asks
 //! for it again traps, too. Everything else goes on.
 
-#[cfg(feature = "decoder")]
-pub mod decoder;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "hub")]
 pub mod hub;
 

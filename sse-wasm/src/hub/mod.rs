@@ -115,7 +115,6 @@ impl Hub {
             verb::HANDLE_DISCONNECT => return Ok(self.handle_disconnect(now, conn_id(number))),
             verb::FINISH => return Ok(truth(self.engine.finish(now, conn_id(number)).is_ok())),
             verb::IS_CAUGHT_UP => return Ok(truth(self.engine.is_caught_up(conn_id(number)))),
-            verb::IS_OPEN => return Ok(truth(self.engine.client_of(conn_id(number)).is_ok())),
             verb::EVENT_ID => event_id(EventId { sequence: number as u64, ..self.engine.last_event_id() }, answer),
             verb::LAST_EVENT_ID => event_id(self.engine.last_event_id(), answer),
             verb::USAGE => self.usage(answer),

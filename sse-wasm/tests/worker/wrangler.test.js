@@ -35,6 +35,7 @@ describe('examples/worker', () => {
   test('can be deployed', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--outdir', 'dist'], { cwd: home, env });
     assert.match(stdout, /env\.SSE_HUB \(SseHub\)/);
+    assert.match(stdout, /env\.QUIET_HUB \(QuietHub\)/);
     assert.ok(readdirSync(join(home, 'dist')).some((file) => file.endsWith('.wasm')));
   });
 
@@ -62,6 +63,13 @@ describe('examples/worker', () => {
       assert.match(done, /^event:completed\ndata:.*"result":\{"greeting":"hello, Ann"\}/);
       assert.ok(idOf(done));
       stream.close();
+
+      const quiet = `http://127.0.0.1:${port}/quiet/`;
+      const silent = await open(`${quiet}events?topic=news`);
+      await silent.next();
+      const published = await fetch(`${quiet}publish`, { method: 'POST', headers, body: '{"to":{"topic":"news"},"data":"at last"}' });
+      assert.equal(await silent.next(), `data:at last\nid:${(await published.json()).id}\n\n`);
+      silent.close();
     } finally {
       // The group of the process that was started here: wrangler and its workerd, which would wait for open streams.
       process.kill(-child.pid, 'SIGKILL');

@@ -1,4 +1,5 @@
-// A whole hub on Cloudflare: the routes of sse-hub below /sse/, in one object or, by shardBy, in one for each group or topic.
+// A whole hub on Cloudflare: the routes of sse-hub below /sse/, in one object or, by shardBy, in one for each group or topic; and another below
+// /quiet/, which hibernates.
 import { SseHubObject, createWorker } from 'sse-wasm/worker';
 
 export class SseHub extends SseHubObject {
@@ -14,4 +15,15 @@ export class SseHub extends SseHubObject {
   };
 }
 
-export default createWorker({ prefix: '/sse/', auth: (env) => ({ token: env.SSE_HUB_TOKEN }) });
+/** The same for streams that are mostly silent: its objects hibernate, and cost while something happens. */
+export class QuietHub extends SseHubObject {
+  static options = { hibernate: true };
+}
+
+const auth = (env) => ({ token: env.SSE_HUB_TOKEN });
+const hub = createWorker({ prefix: '/sse/', auth });
+const quiet = createWorker({ prefix: '/quiet/', auth, binding: 'QUIET_HUB', hibernate: true });
+
+export default {
+  fetch: (request, env) => (new URL(request.url).pathname.startsWith('/quiet/') ? quiet : hub).fetch(request, env),
+};

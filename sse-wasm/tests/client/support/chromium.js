@@ -16,7 +16,7 @@ const TYPES = { '.js': 'text/javascript', '.wasm': 'application/wasm', '.html': 
 
 /** What a bundler would do for a page: the package's own imports, and the package by its name. */
 export const PAGE = `<!doctype html><meta charset="utf-8"><title>tests</title><script type="importmap">${JSON.stringify({
-  imports: { '#decoder': '/package/js/load/decoder.web.js', 'sse-wasm/client': '/package/js/client.js' },
+  imports: { '#client': '/package/js/load/client.web.js', 'sse-wasm/client': '/package/js/client.js' },
 })}</script>`;
 
 /** For `startServer`: an empty page, the package, and the scenarios. */

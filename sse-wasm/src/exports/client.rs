@@ -1,4 +1,4 @@
-//! The decoder and the client's machine.
+//! The client's machine.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -6,23 +6,15 @@ use core::cell::Cell;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::{INPUT, Place, Slot, Table};
-use crate::batch::Batch;
+use crate::client::Source;
 use crate::record::Reader;
-use crate::source::Source;
 
 static SOURCES: Table<Source> = Place(Cell::new(Vec::new()));
-static BATCH: Place<Batch> = Place(Cell::new(Batch::new()));
 
 /// A new stream, with the options that stand in the input.
 #[wasm_bindgen]
 pub fn make() -> usize {
     SOURCES.add(INPUT.with(|input| Source::new(&mut Reader::new(input))))
-}
-
-/// See [`Source::set_last_event_id`]; the id stands in the input.
-#[wasm_bindgen]
-pub fn resume(source: usize) -> bool {
-    INPUT.with(|input| SOURCES.using(source, |source| source.set_last_event_id(Reader::new(input).next_text())))
 }
 
 /// See [`Source::poll`].
@@ -43,18 +35,16 @@ pub fn respond(source: usize, now: f64, status: u32, until: f64) {
     INPUT.with(|input| SOURCES.using(source, |source| source.respond(now, status as u16, &mut Reader::new(input), until)));
 }
 
-/// See [`Source::feed`]; the bytes stand in the input. The next call overwrites what it says.
+/// See [`Source::is_new`]; the id stands in the input.
 #[wasm_bindgen]
-pub fn feed(source: usize, now: f64, len: usize) -> *const u32 {
-    INPUT.with(|input| {
-        BATCH.with(|batch| SOURCES.using(source, |source| source.feed(now, input.get(..len).unwrap_or_default(), batch)))
-    })
+pub fn is_new(source: usize) -> bool {
+    INPUT.with(|input| SOURCES.using(source, |source| source.is_new(Reader::new(input).next_text())))
 }
 
 /// See [`Source::tell`].
 #[wasm_bindgen]
-pub fn tell(source: usize, now: f64, what: u32) {
-    SOURCES.using(source, |source| source.tell(now, what));
+pub fn tell(source: usize, now: f64, what: u32, time: f64) {
+    SOURCES.using(source, |source| source.tell(now, what, time));
 }
 
 /// Forgets a stream.

@@ -1,0 +1,4 @@
+const response = fetch(new URL('../wasm/client.wasm', import.meta.url));
+const { instance } = await WebAssembly.instantiateStreaming(response);
+
+export const wasm = instance.exports;
