@@ -137,21 +137,21 @@ pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
         let mut least = u8x64::splat(simd, u8::MAX);
         if let (Some(from), Some(to)) = (from.first_chunk::<64>(), to.first_chunk_mut::<64>()) {
             *to = *from;
-            least = distance(simd, from);
+            least = u8x64::from_slice(simd, from);
         }
-        // Vectors that are stored across two cache lines take twice as long.
-        let skipped = to.as_ptr().align_offset(64).min(from.len());
+        // Vectors that are stored across two cache lines take twice as long, which few of them do not make up for.
+        let skipped = if from.len() < LONG { 64 } else { to.as_ptr().align_offset(64) }.min(from.len());
         let (blocks, places) = (from[skipped..].as_chunks::<64>().0, to[skipped..].as_chunks_mut::<64>().0);
         for (from, to) in blocks.iter().zip(places) {
             let block = u8x64::from_slice(simd, from);
             block.store_slice(to);
-            least = least.min(block - b'\n');
+            least = least.min(block);
         }
-        let (Some(from), Some(to)) = (from.last_chunk::<64>(), to.last_chunk_mut::<64>()) else {
+        let (Some(last), Some(to)) = (from.last_chunk::<64>(), to.last_chunk_mut::<64>()) else {
             return portable::copied_without_line_end(from, to);
         };
-        *to = *from;
-        !any_may_end_a_line(simd, from, least)
+        *to = *last;
+        !least.min(u8x64::from_slice(simd, last)).simd_le(b'\r').any_true() || memchr::memchr2(b'\r', b'\n', from).is_none()
     })
 }
 
@@ -169,6 +169,9 @@ fn any_may_end_a_line<S: Simd>(simd: S, bytes: &[u8], mut least: u8x64<S>) -> bo
 fn distance<S: Simd>(simd: S, block: &[u8; 64]) -> u8x64<S> {
     u8x64::from_slice(simd, block) - b'\n'
 }
+
+/// From this length on, aligning what is stored pays.
+const LONG: usize = 1024;
 
 /// What is decided on at once.
 const REGION: usize = 256;

@@ -131,7 +131,7 @@ impl Event<'_> {
             begin_line(sink, &mut in_line, b":");
             put_lines(sink, b"\n:", comment.as_bytes());
         }
-        sink.put(if in_line { b"\n\n" } else { b"\n" });
+        sink.end(in_line);
     }
 }
 
@@ -167,6 +167,15 @@ impl Encode for Event<'_> {
 trait Sink {
     fn put(&mut self, piece: &[u8]);
 
+    /// Ends the last line, if there is one, and the event.
+    #[inline(always)]
+    fn end(&mut self, in_line: bool) {
+        if in_line {
+            self.put(b"\n");
+        }
+        self.put(b"\n");
+    }
+
     /// Takes of a value of at least [`MIDDLING`] bytes the front that is certainly one line, and says how much that was.
     #[inline(always)]
     fn put_ahead(&mut self, value: &[u8]) -> usize {
@@ -183,6 +192,17 @@ impl<F: FnMut(&[u8])> Sink for F {
     #[inline(always)]
     fn put(&mut self, piece: &[u8]) {
         self(piece);
+    }
+
+    /// One piece is cheaper than two, as long as its length is known beforehand: it is not if compilers make one call of both.
+    #[inline(always)]
+    fn end(&mut self, in_line: bool) {
+        #[cold]
+        #[inline(never)]
+        fn end_of_nothing(put: &mut impl FnMut(&[u8])) {
+            put(b"\n");
+        }
+        if in_line { self(b"\n\n") } else { end_of_nothing(self) }
     }
 }
 

@@ -119,8 +119,16 @@ impl LineEnds {
         self.blocks = simd::line_ends_of_each(blocks, &mut self.masks);
         self.batch = self.next;
         self.next += 64 * blocks.len();
+        if let (Some(last), Some(block)) = (self.masks.get_mut(blocks.len()), input.last_chunk::<64>())
+            && self.next < input.len()
+        {
+            // What is behind the whole blocks goes with them: looking once more at the end of a chunk would cost a decision.
+            *last = simd::line_ends(block) >> (64 - (input.len() - self.next));
+            self.blocks |= u32::from(*last != 0) << blocks.len();
+            self.next = input.len();
+        }
         if self.blocks == 0 {
-            self.long_lines = 64 * blocks.len() >= FAR;
+            self.long_lines = self.next - self.batch >= FAR;
             return self.next < input.len() && self.find_far(input);
         }
         self.next_block();

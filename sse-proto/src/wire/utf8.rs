@@ -36,7 +36,7 @@ pub(crate) fn decode_into(bytes: &[u8], out: &mut [u8]) -> Result<usize, Full> {
 
 /// A run of the input known to be well-formed, so that each value in it is text at the cost of two comparisons.
 ///
-/// Checked ahead of where it is asked: to the end of the chunk for short values, only the value itself for long ones. After the
+/// Checked around where it is asked: all of the chunk for short values, only the value itself for long ones. After the
 /// first failure each value is checked by itself, so the whole stays linear.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked<'i> {
@@ -59,12 +59,19 @@ impl<'i> Checked<'i> {
         self.extend(input, start, end)
     }
 
+    /// The same, if it has been checked.
+    #[inline]
+    pub(crate) fn known(&self, start: usize, end: usize) -> Option<&'i str> {
+        self.text.get(start.checked_sub(self.start)?..end - self.start)
+    }
+
     #[inline(never)]
     fn extend(&mut self, input: &'i [u8], start: usize, end: usize) -> Option<&'i str> {
         if !self.ill_formed {
-            // A short chunk from its beginning: whole blocks need the fewest decisions.
-            let from = if input.len() <= BLOCK { 0 } else { start };
-            let ahead = if end - start >= LONG { end } else { end + last_boundary(&input[end..]) };
+            let is_long = end - start >= LONG;
+            // From the beginning of the chunk: a length that is the same every time needs the fewest decisions.
+            let from = if self.text.is_empty() && start < LONG && !is_long { first_boundary(input).min(start) } else { start };
+            let ahead = if is_long { end } else { end + last_boundary(&input[end..]) };
             match check(&input[from..ahead]) {
                 Some(text) => {
                     (self.text, self.start) = (text, from);
@@ -75,6 +82,20 @@ impl<'i> Checked<'i> {
         }
         check(&input[start..end])
     }
+}
+
+/// Length of what a sequence that began before `bytes` has in them.
+#[inline]
+fn first_boundary(bytes: &[u8]) -> usize {
+    match bytes.first() {
+        Some(0x80..0xC0) => first_boundary_behind(bytes),
+        _ => 0,
+    }
+}
+
+#[cold]
+fn first_boundary_behind(bytes: &[u8]) -> usize {
+    bytes.iter().take(3).take_while(|byte| (0x80..0xC0).contains(*byte)).count()
 }
 
 /// Length of `bytes` without a sequence that its end cuts off.

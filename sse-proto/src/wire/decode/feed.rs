@@ -171,11 +171,12 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return None;
         }
         // A CR may have an LF behind it, which the general way knows to take.
-        let line = self.input.get(self.position..end + 2)?.strip_suffix(b"\n\n")?;
-        if line.len() > self.decoder.limits.max_plain() {
+        let [b'd', b'a', b't', b'a', b':', after @ .., b'\n', b'\n'] = self.input.get(self.position..end + 2)? else {
+            return None;
+        };
+        if end - self.position > self.decoder.limits.max_plain() {
             return None;
         }
-        let after = line.strip_prefix(b"data:")?;
         let start = end - after.len() + usize::from(after.first() == Some(&b' '));
         let value = value(&mut self.checked, self.input, Span { start, end })?;
         self.decoder.ends.take_pair();
@@ -478,16 +479,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// Appends to the unfinished line.
-    #[inline]
+    #[inline(always)]
     fn keep_line(&mut self, part: Span) -> Result<(), DecodeError> {
-        match part.len() {
-            0 => Ok(()),
-            1..=FEW => {
-                self.decoder.has_line_room(part.len())?;
-                Ok(self.decoder.scratch.push_front(&self.input[part.start..], part.len())?)
-            }
-            _ => self.keep_long_line(part),
+        if self.input.len() > FEW {
+            return self.keep_long_line(part);
         }
+        if part.len() == 0 {
+            return Ok(());
+        }
+        self.decoder.has_line_room(part.len())?;
+        Ok(self.decoder.scratch.push_front(&self.input[part.start..], part.len())?)
     }
 
     /// What is kept is checked before it, while it is at hand. Small pieces are cheaper to check when they are together.
@@ -499,9 +500,16 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline(never)]
     fn keep_long_line(&mut self, part: Span) -> Result<(), DecodeError> {
         let bytes = &self.input[part.start..part.end];
-        if self.keeps_text() {
+        if self.wants_text && self.decoder.scratch.wants_text() {
             let whole = last_boundary(bytes);
-            if let Some(text) = self.checked.get(self.input, part.start, part.start + whole) {
+            let end = part.start + whole;
+            // Where a line ends, the lines behind it are checked with it; where one goes on, it may be one of many small pieces.
+            let text = if self.input.len() >= LARGE || part.end < self.input.len() {
+                self.checked.get(self.input, part.start, end)
+            } else {
+                self.checked.known(part.start, end)
+            };
+            if let Some(text) = text {
                 self.decoder.has_line_room(bytes.len())?;
                 self.decoder.scratch.push_text(text)?;
                 return if whole < bytes.len() { Ok(self.decoder.scratch.push(&bytes[whole..])?) } else { Ok(()) };
