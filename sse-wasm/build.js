@@ -29,7 +29,7 @@ const LIMITS = [
 /** Small once compressed: some passes save bytes by saying in many ways what was said in one. The first page of memory is the stack's end. */
 const OPTIMIZE = [
   '-Oz', '--one-caller-inline-max-function-size=1', '--converge', '--low-memory-unused', '--strip-producers', '--strip-target-features',
-  ...['local-cse', 'simplify-locals', 'ssa-nomerge'].map((pass) => `--skip-pass=${pass}`),
+  ...['local-cse', 'simplify-locals', 'ssa-nomerge'].map((pass) => `--skip-pass=${pass}`), '--generate-global-effects',
 ];
 
 mkdirSync(generated, { recursive: true });

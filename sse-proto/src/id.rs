@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{decimal_len, digits};
+use crate::simd::{decimal_len, digits};
 
 /// One open response. A slot and the number of times the slot was used before: the id of a closed connection is never mistaken
 /// for a later one in the same slot.

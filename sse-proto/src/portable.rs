@@ -1,4 +1,5 @@
-//! Looking at many bytes at once, in code that compilers turn into vector code or, without vectors, into arithmetic on words.
+//! Looking at many bytes at once, in code that compilers turn into vector code or, without vectors, into arithmetic on words; and
+//! numbers in decimal. Where a table would be faster, little code is preferred.
 
 /// One bit for each CR or LF, the first byte lowest.
 ///
@@ -64,4 +65,24 @@ pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
 
 pub(crate) const fn is_line_end(byte: u8) -> bool {
     (byte == b'\n') | (byte == b'\r')
+}
+
+/// The decimal digits of `value` into `out`, which is as long as they are.
+#[cfg(any(test, not(feature = "std")))]
+pub(crate) fn digits(out: &mut [u8], mut value: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+/// How many digits `value` has in decimal.
+#[cfg(any(test, not(feature = "std")))]
+pub(crate) const fn decimal_len(mut value: u64) -> usize {
+    let mut len = 1;
+    while value > 9 {
+        value /= 10;
+        len += 1;
+    }
+    len
 }

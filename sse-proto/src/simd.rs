@@ -1,4 +1,5 @@
-//! Looking at many bytes at once, by vectors as wide as the processor has. `portable.rs` says what each of these does.
+//! Looking at many bytes at once, by vectors as wide as the processor has, and writing two digits at once. `portable.rs` says what each
+//! of these does.
 //!
 //! The processor is asked what it has once, by the dependency. Where a call for each block would cost more than wider vectors save,
 //! the instructions are those that every processor of the target has.
@@ -170,6 +171,25 @@ fn distance<S: Simd>(simd: S, block: &[u8; 64]) -> u8x64<S> {
     u8x64::from_slice(simd, block) - b'\n'
 }
 
+/// The decimal digits of `value` into `out`, which is as long as they are.
+pub(crate) fn digits(out: &mut [u8], mut value: u64) {
+    let (first, pairs) = out.as_rchunks_mut();
+    for pair in pairs.iter_mut().rev() {
+        *pair = PAIRS[(value % 100) as usize];
+        value /= 100;
+    }
+    if let [first] = first {
+        *first = b'0' + (value % 10) as u8;
+    }
+}
+
+/// How many digits `value` has in decimal: as many as its bits say, or one less.
+#[inline]
+pub(crate) const fn decimal_len(value: u64) -> usize {
+    let most = ((64 - (value | 1).leading_zeros() as usize) * 1233) >> 12;
+    most + (value >= POWERS[most]) as usize
+}
+
 /// From this length on, aligning what is stored pays.
 const LONG: usize = 1024;
 
@@ -182,11 +202,45 @@ fn mask<S: Simd>(simd: S, block: &[u8; 64]) -> u64 {
     (block.simd_eq(b'\n') | block.simd_eq(b'\r')).to_bitmask()
 }
 
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
+/// `POWERS[n]` is the least number with `n + 1` digits.
+const POWERS: [u64; 20] = {
+    let mut powers = [0; 20];
+    let mut digits = 1;
+    while digits < 20 {
+        powers[digits] = 10_u64.pow(digits as u32);
+        digits += 1;
+    }
+    powers
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Both ways agree with each other and with looking at one byte after the other.
+    #[test]
+    fn digits_are_those_of_plain_code() {
+        for value in (0..20).flat_map(|digits| [10_u64.pow(digits) - 1, 10_u64.pow(digits), 10_u64.pow(digits) / 3]) {
+            let len = decimal_len(value);
+            assert_eq!(len, portable::decimal_len(value));
+            let (mut out, mut same) = ([0; 20], [0; 20]);
+            digits(&mut out[..len], value);
+            portable::digits(&mut same[..len], value);
+            assert_eq!(out, same);
+        }
+    }
+
     #[test]
     fn both_ways_see_the_same() {
         let mut state = 0x5EED_u64;

@@ -142,7 +142,7 @@ impl Encode for Event<'_> {
 
     fn body_len(&self) -> usize {
         self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
-            + self.retry.map_or(0, |ms| "retry:\n".len() + decimal_len(u64::from(ms)))
+            + self.retry.map_or(0, |ms| "retry:\n".len() + simd::decimal_len(u64::from(ms)))
             + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data.as_bytes()))
             + self.comment.map_or(0, |comment| lines_len(":".len(), comment.as_bytes()))
             + "\n".len()
@@ -456,28 +456,9 @@ pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 }
 
 pub(crate) fn decimal(out: &mut [u8], at: usize, value: u64) -> usize {
-    let end = at + decimal_len(value);
-    digits(&mut out[at..end], value);
+    let end = at + simd::decimal_len(value);
+    simd::digits(&mut out[at..end], value);
     end
-}
-
-/// The decimal digits of `value` into `out`, which is as long as they are.
-pub(crate) fn digits(out: &mut [u8], mut value: u64) {
-    let (first, pairs) = out.as_rchunks_mut();
-    for pair in pairs.iter_mut().rev() {
-        *pair = PAIRS[(value % 100) as usize];
-        value /= 100;
-    }
-    if let [first] = first {
-        *first = b'0' + (value % 10) as u8;
-    }
-}
-
-/// How many digits `value` has in decimal: as many as its bits say, or one less.
-#[inline]
-pub(crate) const fn decimal_len(value: u64) -> usize {
-    let most = ((64 - (value | 1).leading_zeros() as usize) * 1233) >> 12;
-    most + (value >= POWERS[most]) as usize
 }
 
 /// Below this length a loop is done before a search has begun.
@@ -493,26 +474,4 @@ const MIDDLING: usize = 256;
 const LONG: usize = 1024;
 
 /// Digits of the longest retry.
-const MAX_RETRY_LEN: usize = decimal_len(u32::MAX as u64);
-
-/// `00` to `99`.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut value = 0;
-    while value < 100 {
-        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
-        value += 1;
-    }
-    pairs
-};
-
-/// `POWERS[n]` is the least number with `n + 1` digits.
-const POWERS: [u64; 20] = {
-    let mut powers = [0; 20];
-    let mut digits = 1;
-    while digits < 20 {
-        powers[digits] = 10_u64.pow(digits as u32);
-        digits += 1;
-    }
-    powers
-};
+const MAX_RETRY_LEN: usize = simd::decimal_len(u32::MAX as u64);

@@ -2,7 +2,8 @@
 //!
 //! Not with `core::fmt`: what it takes is most of a small program.
 
-use super::{decimal, decimal_len};
+use super::decimal;
+use crate::simd::decimal_len;
 
 /// Length in bytes of what `write` writes.
 pub(crate) fn measure(write: impl FnOnce(&mut Draft<'_>)) -> usize {

@@ -12,5 +12,5 @@ pub(crate) mod utf8;
 
 pub use decode::{DecodeError, Decoder, Feed, Item, Limits, MessageEvent};
 pub use encode::{BufferTooSmall, Encode, Event, Frame};
-pub(crate) use encode::{decimal, decimal_len, digits, id_line_len, line};
+pub(crate) use encode::{decimal, id_line_len, line};
 pub use field::{EventName, FieldError, FieldErrorKind, IdField};
