@@ -101,7 +101,107 @@ fn size_of(layout: Layout) -> Option<usize> {
 }
 
 /// So many pages more.
+#[cfg(not(test))]
 fn grow(pages: usize) -> Option<*mut u8> {
     let page = core::arch::wasm32::memory_grow::<0>(pages);
     (page != usize::MAX).then(|| (page * PAGE) as *mut u8)
+}
+
+#[cfg(test)]
+use tests::grow;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PAGES: usize = 16;
+
+    #[repr(align(16))]
+    struct Memory(UnsafeCell<[u8; PAGES * PAGE]>);
+
+    // SAFETY: each page is given away once.
+    unsafe impl Sync for Memory {}
+
+    static MEMORY: Memory = Memory(UnsafeCell::new([0; PAGES * PAGE]));
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn grow(pages: usize) -> Option<*mut u8> {
+        let first = GIVEN
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |given| Some(given + pages).filter(|given| *given <= PAGES));
+        first.ok().map(|page| MEMORY.0.get().cast::<u8>().wrapping_add(page * PAGE))
+    }
+
+    struct Block {
+        at: *mut u8,
+        layout: Layout,
+        mark: u8,
+    }
+
+    fn take(allocator: &Allocator, size: usize, mark: u8) -> Option<Block> {
+        let layout = Layout::from_size_align(size, 1 << (size % 5)).unwrap();
+        // SAFETY: the size is not zero.
+        let at = unsafe { allocator.alloc(layout) };
+        if at.is_null() {
+            return None;
+        }
+        assert_eq!(at as usize % layout.align(), 0);
+        let end = MEMORY.0.get() as usize + GIVEN.load(Ordering::Relaxed) * PAGE;
+        assert!(at as usize + size <= end, "more than there is");
+        // SAFETY: so many bytes were given.
+        unsafe { at.write_bytes(mark, size) };
+        Some(Block { at, layout, mark })
+    }
+
+    fn give(allocator: &Allocator, Block { at, layout, mark }: Block) {
+        // SAFETY: nobody else was given these bytes, which `take` has written.
+        let bytes = unsafe { core::slice::from_raw_parts(at, layout.size()) };
+        assert!(bytes == vec![mark; bytes.len()], "someone else has written to them");
+        // SAFETY: it came from there, for this layout.
+        unsafe { allocator.dealloc(at, layout) };
+    }
+
+    /// Under miri, too.
+    #[test]
+    fn blocks_are_nobody_elses_until_they_are_given_back() {
+        let allocator = Allocator::new();
+        let mut random = 0x5EED_u64;
+        let mut below = |end: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % end as u64) as usize
+        };
+        let mut blocks = Vec::new();
+        for round in 0..400 {
+            if blocks.len() > 20 || below(3) == 0 && !blocks.is_empty() {
+                let at = below(blocks.len());
+                give(&allocator, blocks.swap_remove(at));
+            } else {
+                let most = [16, 100, 700, 3_000][below(4)];
+                blocks.push(take(&allocator, 1 + below(most), round as u8).expect("there is room for twenty"));
+            }
+        }
+        blocks.drain(..).for_each(|block| give(&allocator, block));
+
+        // What was given back is given again, and nothing else is needed for it.
+        let pages = GIVEN.load(Ordering::Relaxed);
+        for _ in 0..10 {
+            let all: Vec<Block> = [16, 100, 700, 3_000].map(|size| take(&allocator, size, 1).unwrap()).into();
+            all.into_iter().for_each(|block| give(&allocator, block));
+        }
+        assert_eq!(GIVEN.load(Ordering::Relaxed), pages);
+
+        // More than a page, and more than there is.
+        let large = take(&allocator, 2 * PAGE - 1, 7).unwrap();
+        assert!(take(&allocator, PAGES * PAGE, 8).is_none());
+        assert!(take(&allocator, usize::MAX / 4, 8).is_none());
+        give(&allocator, large);
+        // SAFETY: the size is not zero.
+        assert!(unsafe { allocator.alloc(Layout::new::<Aligned>()) }.is_null(), "no block is aligned to more than 16");
+    }
+
+    #[repr(align(32))]
+    struct Aligned(#[expect(dead_code, reason = "it is never made")] u8);
 }

@@ -13,7 +13,7 @@
 #[cfg(any(feature = "client", feature = "hub"))]
 extern crate alloc;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 pub mod allocator;
 #[cfg(feature = "client")]
 pub mod client;
