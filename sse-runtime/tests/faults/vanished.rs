@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::hub::{DEADLINE, Hub, Stream, patient};
+use crate::hub::{Hub, Stream, eventually, patient};
 
 /// A network of its own, which ends with this.
 struct Network(Child);
@@ -110,17 +110,10 @@ fn a_peer_that_vanishes_is_gone_within_heartbeat_and_stall_time() {
                 opening.join().expect("streams from the other network")
             });
             // The hub counts them at the end of a turn, which is after their greetings.
-            let wait_for = |expected| {
-                let begun = Instant::now();
-                while streams(&hub) != expected {
-                    assert!(begun.elapsed() < DEADLINE, "there are not {expected} streams");
-                    thread::sleep(Duration::from_millis(5));
-                }
-            };
-            wait_for(6);
+            eventually("six streams", || streams(&hub) == 6);
             far.ip("link set far down");
             let begun = Instant::now();
-            wait_for(1);
+            eventually("one stream is left", || streams(&hub) == 1);
             eprintln!("5 peers vanished: gone after {:?}, heartbeat {HEARTBEAT:?} and stall {STALL:?}", begun.elapsed());
             // The peer beside them hears of nothing.
             assert_eq!(beside.frame().as_deref(), Some(":heartbeat\n\n"));
