@@ -265,6 +265,9 @@ fn put_lines(sink: &mut impl Sink, next: &[u8], value: &[u8]) {
     if start == value.len() {
         return;
     }
+    if start == 0 && is_plainly_one_line(value) {
+        return sink.put(value);
+    }
     let mut breaks = Breaks::new(value, start);
     while let Some((at, behind)) = breaks.next() {
         sink.put(&value[start..at]);
@@ -365,12 +368,7 @@ impl<'v> Breaks<'v> {
     /// Those of the value that are not before `from`.
     #[inline(always)]
     fn new(value: &'v [u8], from: usize) -> Self {
-        let one_line = match value.len() {
-            0..FEW => !value.iter().any(|byte| is_line_end(*byte)),
-            LOOK_AHEAD..LONG if from == 0 => !simd::may_end_a_line(value),
-            _ => false,
-        };
-        Self { value, bits: 0, base: 0, next: if one_line { value.len() } else { from } }
+        Self { value, bits: 0, base: 0, next: from }
     }
 
     #[inline(always)]
@@ -397,8 +395,21 @@ impl<'v> Breaks<'v> {
     }
 }
 
+/// Whether there certainly is no break, where that is cheaper to tell than to search.
+#[inline(always)]
+fn is_plainly_one_line(value: &[u8]) -> bool {
+    match value.len() {
+        0..FEW => !value.iter().any(|byte| is_line_end(*byte)),
+        LOOK_AHEAD..LONG => !simd::may_end_a_line(value),
+        _ => false,
+    }
+}
+
 fn lines_len(prefix: usize, value: &[u8]) -> usize {
     let mut len = prefix + padded_len(value) + 1;
+    if is_plainly_one_line(value) {
+        return len;
+    }
     let mut breaks = Breaks::new(value, if value.len() >= LONG { simd::without_line_end(value) } else { 0 });
     while let Some((at, behind)) = breaks.next() {
         len = len + 1 + prefix + usize::from(value.get(behind) == Some(&b' ')) - (behind - at);
