@@ -123,9 +123,11 @@ impl Event<'_> {
             let len = decimal(&mut digits, 0, u64::from(ms));
             sink.put(&digits[..len]);
         }
-        if let Some(data) = self.data_to_send() {
+        if self.data.is_some() || self.event.is_some() {
             begin_line(sink, &mut in_line, b"data:");
-            put_lines(sink, b"\ndata:", data.as_bytes());
+            if let Some(data) = self.data {
+                put_lines(sink, b"\ndata:", data.as_bytes());
+            }
         }
         if let Some(comment) = self.comment {
             begin_line(sink, &mut in_line, b":");
