@@ -4,9 +4,10 @@
 //! cargo bench -p sse-proto --bench decode [-- [corpus|ours]... [--rounds N]]
 //! ```
 //!
-//! Every round runs every decoder once on every corpus and chunk size; the figures are medians over the rounds. `undisturbed` compares
-//! what each reached in the best tenth of its rounds, which on a busy machine says more. A decoder that takes too long for a whole
-//! corpus gets the first part of it (marked `~`): that flatters one that is quadratic.
+//! Every round runs every decoder once on every corpus and chunk size; the figures are medians over the rounds, ratios the medians of
+//! what each round gave: the speed of the machine may change from one to the next. `undisturbed` compares what each reached in the
+//! best tenth of its rounds. A decoder that takes too long for a whole corpus gets the first part of it (marked `~`): that flatters one
+//! that is quadratic.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -63,12 +64,14 @@ fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<S
                 samples.push(run.speed());
             }
         }
-        samples.iter_mut().for_each(|samples| samples.sort_by(f64::total_cmp));
-        let speeds: Vec<f64> = samples.iter().map(|samples| samples[samples.len() / 2]).collect();
-        let undisturbed: Vec<f64> = samples.iter().map(|samples| samples[samples.len() * 9 / 10]).collect();
-        let speed_of =
-            |name: &str| runs.iter().zip(&speeds).find(|(run, _)| run.decoder.name == name).map(|(_, speed)| *speed).unwrap();
-        for (run, speed) in runs.iter().zip(&speeds) {
+        let speeds: Vec<f64> = samples.iter().map(|samples| quantile(samples, 0.5)).collect();
+        let undisturbed: Vec<f64> = samples.iter().map(|samples| quantile(samples, 0.9)).collect();
+        let index_of = |name: &str| runs.iter().position(|run| run.decoder.name == name).unwrap();
+        let ratio = |ours: usize, to: usize| {
+            quantile(&samples[ours].iter().zip(&samples[to]).map(|(ours, to)| ours / to).collect::<Vec<_>>(), 0.5)
+        };
+        let (scan, copy) = (index_of("memchr2 scan"), index_of("memcpy"));
+        for (index, (run, speed)) in runs.iter().zip(&speeds).enumerate() {
             println!(
                 "{:22}{:>6}{} {:>9.0} {:>10.1} {:>9.2} {:>9.2}{}",
                 run.decoder.name,
@@ -76,16 +79,16 @@ fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<S
                 if run.input.len() < corpus.bytes.len() { " ~" } else { "  " },
                 speed / 1e6,
                 corpus.bytes.len() as f64 / corpus.events as f64 / speed * 1e9,
-                speed / speed_of("memchr2 scan"),
-                speed / speed_of("memcpy"),
+                ratio(index, scan),
+                ratio(index, copy),
                 if run.wrong { "  decodes it wrongly" } else { "" },
             );
         }
         let peers = (0..runs.len()).filter(|index| runs[*index].decoder.kind == Kind::Peer);
         let best_of = |speeds: &[f64]| peers.clone().max_by(|a, b| speeds[*a].total_cmp(&speeds[*b]));
-        let ours = runs.iter().position(|run| run.decoder.name == "sse-proto");
-        if let (Some(ours), Some(best), Some(best_undisturbed)) = (ours, best_of(&speeds), best_of(&undisturbed)) {
-            let ratio = speeds[ours] / speeds[best];
+        let ours = index_of("sse-proto");
+        if let (Some(best), Some(best_undisturbed)) = (best_of(&speeds), best_of(&undisturbed)) {
+            let ratio = ratio(ours, best);
             let verdict = match target {
                 Some(target) if ratio >= target => format!("at least {target}: holds"),
                 Some(target) => format!("at least {target}: MISSED"),
@@ -99,6 +102,12 @@ fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<S
             ));
         }
     }
+}
+
+fn quantile(samples: &[f64], of: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() as f64 * of) as usize]
 }
 
 /// Short, so that on a busy machine most samples are not interrupted and the median is one of those.

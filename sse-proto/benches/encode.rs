@@ -4,8 +4,10 @@
 //! cargo bench -p sse-proto --bench encode [-- [case]... [--rounds N]]
 //! ```
 //!
-//! Every round runs every encoder once on every case; the figures are medians over the rounds. Peers that take an event by value
-//! get events made beforehand; building one is measured only where building is encoding (axum).
+//! Every round runs every encoder once on every case; the figures are medians over the rounds, ratios the medians of what each round
+//! gave: the speed of the machine may change from one to the next. Each round writes to another place, for how far apart two
+//! addresses lie within a page can cost more than encoding. Peers that take an event by value get events made beforehand; building
+//! one is measured only where building is encoding (axum).
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -46,26 +48,29 @@ fn main() {
 
 fn measure(case: &Case, rounds: usize, verdicts: &mut Vec<String>) {
     let mut samples = vec![Vec::with_capacity(rounds); ENCODERS.len()];
-    for _ in 0..rounds {
+    for round in 0..rounds {
+        let skip = round * 208 % PAGE;
         for ((_, _, run), samples) in ENCODERS.iter().zip(&mut samples) {
-            samples.push(run(case).as_nanos() as f64 / BATCH as f64);
+            samples.push(run(case, skip).as_nanos() as f64 / BATCH as f64);
         }
     }
-    let medians: Vec<f64> = samples.into_iter().map(median).collect();
+    let medians: Vec<f64> = samples.iter().map(|samples| median(samples.clone())).collect();
+    let ratio = |to: usize, of: usize| median(samples[to].iter().zip(&samples[of]).map(|(to, of)| to / of).collect());
     println!("\n{}: {} bytes an event", case.name, case.event().encoded_len());
     println!("{:24} {:>9} {:>9}", "", "ns/event", "of memcpy");
-    for ((name, _, _), ns) in ENCODERS.iter().zip(&medians) {
-        println!("{name:24} {ns:>9.1} {:>9.2}", medians[0] / ns);
+    for (index, ((name, _, _), ns)) in ENCODERS.iter().zip(&medians).enumerate() {
+        println!("{name:24} {ns:>9.1} {:>9.2}", ratio(MEMCPY, index));
     }
-    let of = |kind| ENCODERS.iter().zip(&medians).filter(move |((_, of, _), _)| *of == kind);
-    let ((best, _, _), peer) = of(Kind::Correct).min_by(|a, b| a.1.total_cmp(b.1)).unwrap();
-    for ((name, _, _), ns) in of(Kind::Ours) {
-        let holds = if case.data.len() < 1024 { peer / ns >= 2.0 } else { medians[0] / ns >= 0.9 };
+    let of = |kind| (0..ENCODERS.len()).filter(move |index| ENCODERS[*index].1 == kind);
+    let best = of(Kind::Correct).min_by(|a, b| medians[*a].total_cmp(&medians[*b])).unwrap();
+    for ours in of(Kind::Ours) {
+        let (to_best, to_memcpy) = (ratio(best, ours), ratio(MEMCPY, ours));
+        let holds = if case.data.len() < 1024 { to_best >= 2.0 } else { to_memcpy >= 0.9 };
         verdicts.push(format!(
-            "{:8} {name:24} {:>6.2} x {best}, {:>5.2} of memcpy  {}: {}",
+            "{:8} {:24} {to_best:>6.2} x {}, {to_memcpy:>5.2} of memcpy  {}: {}",
             case.name,
-            peer / ns,
-            medians[0] / ns,
+            ENCODERS[ours].0,
+            ENCODERS[best].0,
             if case.data.len() < 1024 { "at least 2 x" } else { "at least 0.9 of memcpy" },
             if holds { "holds" } else { "MISSED" },
         ));
@@ -73,6 +78,11 @@ fn measure(case: &Case, rounds: usize, verdicts: &mut Vec<String>) {
 }
 
 const BATCH: usize = 1000;
+
+const PAGE: usize = 4096;
+
+/// Holds any frame, wherever within a page it begins.
+const ROOM: usize = 16 << 10;
 
 struct Case {
     name: &'static str,
@@ -120,7 +130,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-type Run = fn(&Case) -> Duration;
+/// Encodes a batch to where `usize` bytes stand already, and says how long it took.
+type Run = fn(&Case, usize) -> Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -131,6 +142,9 @@ enum Kind {
     /// A CR in data breaks the framing, or it panics.
     Incorrect,
 }
+
+/// Where the reference stands among the encoders.
+const MEMCPY: usize = 0;
 
 static ENCODERS: [(&str, Kind, Run); 8] = [
     ("memcpy", Kind::Reference, memcpy),
@@ -143,13 +157,13 @@ static ENCODERS: [(&str, Kind, Run); 8] = [
     ("warp", Kind::Incorrect, warp),
 ];
 
-fn memcpy(case: &Case) -> Duration {
+fn memcpy(case: &Case, _: usize) -> Duration {
     let mut frame = vec![0; case.event().encoded_len()];
     case.event().encode(&mut frame).unwrap();
     // Half a page apart: some processors copy many times slower when the two addresses are alike within a page, and what is wanted
     // is copying at its best.
-    let mut room = vec![0; frame.len() + 4096];
-    let skip = (frame.as_ptr().addr() + 2048).wrapping_sub(room.as_ptr().addr()) % 4096;
+    let mut room = vec![0; frame.len() + PAGE];
+    let skip = (frame.as_ptr().addr() + PAGE / 2).wrapping_sub(room.as_ptr().addr()) % PAGE;
     let out = &mut room[skip..skip + frame.len()];
     timed(|| {
         for _ in 0..BATCH {
@@ -159,37 +173,39 @@ fn memcpy(case: &Case) -> Duration {
     })
 }
 
-fn sse_proto_slice(case: &Case) -> Duration {
-    let mut out = vec![0; 16 << 10];
+fn sse_proto_slice(case: &Case, skip: usize) -> Duration {
+    let mut room = vec![0; ROOM];
+    let out = &mut room[skip..];
     let event = case.event();
     timed(|| {
         for _ in 0..BATCH {
-            let len = black_box(&event).encode(&mut out).unwrap();
+            let len = black_box(&event).encode(out).unwrap();
             black_box(&mut out[..len]);
         }
     })
 }
 
-fn sse_proto_vec(case: &Case) -> Duration {
-    append(case, Vec::with_capacity(16 << 10), Vec::clear)
+fn sse_proto_vec(case: &Case, skip: usize) -> Duration {
+    append(case, Vec::with_capacity(ROOM), skip, Vec::truncate)
 }
 
-fn sse_proto_bytes_mut(case: &Case) -> Duration {
-    append(case, BytesMut::with_capacity(16 << 10), BytesMut::clear)
+fn sse_proto_bytes_mut(case: &Case, skip: usize) -> Duration {
+    append(case, BytesMut::with_capacity(ROOM), skip, BytesMut::truncate)
 }
 
-fn append<B: BufMut>(case: &Case, mut out: B, clear: impl Fn(&mut B)) -> Duration {
+fn append<B: BufMut>(case: &Case, mut out: B, skip: usize, truncate: impl Fn(&mut B, usize)) -> Duration {
     let event = case.event();
+    out.put_bytes(0, skip);
     timed(|| {
         for _ in 0..BATCH {
-            clear(&mut out);
+            truncate(&mut out, skip);
             black_box(&event).encode_to(&mut out);
             black_box(&mut out);
         }
     })
 }
 
-fn russe(case: &Case) -> Duration {
+fn russe(case: &Case, skip: usize) -> Duration {
     let message = russe::Message {
         data: case.data.as_str().into(),
         event: case.event.map(Into::into),
@@ -197,18 +213,19 @@ fn russe(case: &Case) -> Duration {
         id: case.id.map(Into::into),
     };
     let events = vec![russe::Event::Message(message); BATCH];
-    let mut out = BytesMut::with_capacity(16 << 10);
+    let mut out = BytesMut::with_capacity(ROOM);
+    out.put_bytes(0, skip);
     let mut encoder = russe::Encoder::default();
     timed(|| {
         for event in events {
-            out.clear();
+            out.truncate(skip);
             encoder.encode(black_box(event), &mut out).unwrap();
             black_box(&mut out);
         }
     })
 }
 
-fn sse_stream(case: &Case) -> Duration {
+fn sse_stream(case: &Case, _: usize) -> Duration {
     let event = sse_stream::Sse {
         event: case.event.map(Into::into),
         data: Some(case.data.clone()),
@@ -224,7 +241,7 @@ fn sse_stream(case: &Case) -> Duration {
 }
 
 /// Building its event is encoding it; the response body hands it out.
-fn axum(case: &Case) -> Duration {
+fn axum(case: &Case, _: usize) -> Duration {
     use axum::response::sse::{Event, Sse};
     let events = (0..BATCH).map(|_| {
         let mut event = Event::default();
@@ -266,7 +283,7 @@ fn axum(case: &Case) -> Duration {
         })
 }
 
-fn warp(case: &Case) -> Duration {
+fn warp(case: &Case, skip: usize) -> Duration {
     let mut event = warp::sse::Event::default().data(case.data.as_str());
     if let Some(id) = case.id {
         event = event.id(id);
@@ -277,10 +294,11 @@ fn warp(case: &Case) -> Duration {
     if let Some(ms) = case.retry {
         event = event.retry(Duration::from_millis(ms.into()));
     }
-    let mut out = String::with_capacity(16 << 10);
+    let mut out = String::with_capacity(ROOM);
+    out.extend(std::iter::repeat_n(' ', skip));
     timed(|| {
         for _ in 0..BATCH {
-            out.clear();
+            out.truncate(skip);
             write!(out, "{}", black_box(&event)).unwrap();
             black_box(&mut out);
         }

@@ -85,11 +85,9 @@ impl<'a> Event<'a> {
         Self { id: None, event: None, retry: None, data: None, comment: Some(comment) }
     }
 
-    fn data_to_send(&self) -> Option<&'a str> {
-        match (self.data, self.event) {
-            (None, Some(_)) => Some(""),
-            (data, _) => data,
-        }
+    /// A client drops an event without data, also a named one.
+    const fn has_data_line(&self) -> bool {
+        self.data.is_some() || self.event.is_some()
     }
 }
 
@@ -123,7 +121,7 @@ impl Event<'_> {
             let len = decimal(&mut digits, 0, u64::from(ms));
             sink.put(&digits[..len]);
         }
-        if self.data.is_some() || self.event.is_some() {
+        if self.has_data_line() {
             begin_line(sink, &mut in_line, b"data:");
             if let Some(data) = self.data {
                 put_lines(sink, b"\ndata:", data.as_bytes());
@@ -145,7 +143,7 @@ impl Encode for Event<'_> {
     fn body_len(&self) -> usize {
         self.event.map_or(0, |name| "event:\n".len() + padded_len(name.as_str().as_bytes()))
             + self.retry.map_or(0, |ms| "retry:\n".len() + simd::decimal_len(u64::from(ms)))
-            + self.data_to_send().map_or(0, |data| lines_len("data:".len(), data.as_bytes()))
+            + if self.has_data_line() { lines_len("data:".len(), self.data.unwrap_or_default().as_bytes()) } else { 0 }
             + self.comment.map_or(0, |comment| lines_len(":".len(), comment.as_bytes()))
             + "\n".len()
     }
