@@ -67,8 +67,8 @@ impl Encode for Payload<'_> {
         measure(|out| self.write(out))
     }
 
-    fn encode_body(&self, out: &mut [u8]) {
-        fill(out, |out| self.write(out));
+    fn encode_body(&self, out: &mut [u8]) -> usize {
+        fill(out, |out| self.write(out))
     }
 }
 

@@ -49,8 +49,11 @@ impl Encode for Encoded {
         self.body.len()
     }
 
-    fn encode_body(&self, out: &mut [u8]) {
-        out[..self.body.len()].copy_from_slice(&self.body);
+    fn encode_body(&self, out: &mut [u8]) -> usize {
+        if let Some(out) = out.get_mut(..self.body.len()) {
+            out.copy_from_slice(&self.body);
+        }
+        self.body.len()
     }
 }
 

@@ -84,7 +84,9 @@ pub fn encode_every_way(event: &Event<'_>) -> Vec<u8> {
     assert!(roomy[len..].iter().all(|byte| *byte == 0xAA), "nothing is written behind it");
 
     let mut body = vec![0xAA; event.body_len()];
-    event.encode_body(&mut body);
+    assert_eq!(event.encode_body(&mut body), body.len());
+    assert_eq!(event.encode_body(&mut vec![0; body.len() - 1]), body.len());
+    assert!(event.max_body_len() >= body.len());
     assert!(exact.ends_with(&body) && (event.id.is_some() || exact == body));
     let mut vector = b"before".to_vec();
     event.encode_to(&mut vector);
@@ -102,6 +104,10 @@ pub fn encode_every_way(event: &Event<'_>) -> Vec<u8> {
     let mut again = vec![0xAA; frame.encoded_len()];
     assert_eq!((frame.encode(&mut again), frame.id()), (Ok(len), event.id));
     assert_eq!(again, exact);
+    let mut again = vec![0xAA; frame.body_len()];
+    assert_eq!(frame.encode_body(&mut again), body.len());
+    assert_eq!(frame.encode_body(&mut again[1..]), body.len());
+    assert_eq!(again, body);
     let mut appended = Vec::new();
     frame.encode_to(&mut appended);
     assert_eq!(appended, exact);

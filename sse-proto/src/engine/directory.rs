@@ -343,16 +343,20 @@ impl<S: Storage> Directory<S> {
         }
     }
 
-    /// Removes a client that has no connections and no tasks. Returns its id.
-    pub(super) fn remove_client(&mut self, slot: u32) -> Option<S::Text> {
+    /// The id of a client that is about to be removed.
+    pub(super) fn take_id(&mut self, slot: u32) -> S::Text {
+        core::mem::take(&mut self.profiles.at_mut(slot).id)
+    }
+
+    /// Removes a client that has no connections and no tasks.
+    pub(super) fn remove_client(&mut self, slot: u32) {
         self.detach_client(slot);
-        self.clients.remove(slot)?;
-        let id = core::mem::take(&mut self.profiles.at_mut(slot).id);
+        self.take_id(slot);
+        self.clients.remove(slot);
         self.profiles.follow(&self.clients);
         if self.clients.used_slots() == 0 {
             self.client_index.clear();
         }
-        Some(id)
     }
 
     pub(super) fn add_connection(&mut self, connection: Connection, stream: Stream) -> Result<u32, Full> {

@@ -8,7 +8,7 @@ use crate::config::EventIds;
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
-use crate::wire::{Encode, id_line_len, line};
+use crate::wire::{Encode, IdField, id_line_len, line};
 
 /// Who a frame in the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,9 +119,18 @@ impl<S: Storage> Log<S> {
     }
 
     /// Length of the frame that [`append`](Self::append) would make.
-    pub(super) fn frame_len(&self, sequence: u64, frame: &impl Encode) -> usize {
-        let id_line = frame.id().map_or_else(|| self.number_len(sequence), id_line_len);
-        id_line + frame.body_len()
+    pub(super) fn frame_len(&self, sequence: u64, frame: &dyn Encode) -> usize {
+        self.id_line_len(sequence, frame.id()) + frame.body_len()
+    }
+
+    /// Length of the `id` line of a frame with the id `id`, or without.
+    pub(super) fn id_line_len(&self, sequence: u64, id: Option<IdField<'_>>) -> usize {
+        id.map_or_else(|| self.number_len(sequence), id_line_len)
+    }
+
+    /// Whether `len` bytes and `members` are free where the next frame goes if it fits.
+    pub(super) fn has_ahead(&self, len: usize, members: usize) -> bool {
+        self.place(len + members * MEMBER) == Some(self.write_at)
     }
 
     /// Makes room for one more frame of `len` bytes by evicting from the oldest on, one a call; `None` when there is room. The caller
@@ -149,19 +158,19 @@ impl<S: Storage> Log<S> {
         Some(entry.scope)
     }
 
-    /// Appends `frame` of `len` bytes, for which room was made, under `sequence`: at least the last one given out here. There is one of
-    /// it, whatever kind of frame: a call more, where every kind would bring all of this once more.
+    /// Appends `frame`, which takes at most `room` bytes, for which room was made, under `sequence`: at least the last one given out
+    /// here. There is one of it, whatever kind of frame: a call more, where every kind would bring all of this once more.
     pub(super) fn append(
         &mut self,
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
         frame: &dyn Encode,
-        len: usize,
+        room: usize,
         completes_task: bool,
     ) {
         let list = members.len() * MEMBER;
-        let Some(place) = self.place(list + len) else {
+        let Some(place) = self.place(list + room) else {
             return;
         };
         let start = place + list;
@@ -172,11 +181,15 @@ impl<S: Storage> Log<S> {
         }
         sort(cells);
         let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
-        encode_numbered(&mut ring[start..start + len], self.epoch, number, frame);
+        let len = encode_numbered(&mut ring[start..start + room], self.epoch, number, frame);
+        if len > room {
+            return;
+        }
 
-        let own_id = frame.id().map(|id| id.as_str().len() as u16);
+        let id = frame.id().map(|id| id.as_str().as_bytes());
+        let own_id = id.map(|id| id.len() as u16);
         let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id, completes_task };
-        if let Some(id) = frame.id().map(|id| id.as_str().as_bytes()).filter(|id| !id.is_empty()) {
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
             let hash = own_id_hash(id);
             if let Some(earlier) = self.numbered(id) {
                 self.own_ids.remove(hash, earlier);
@@ -334,20 +347,23 @@ fn sort(cells: &mut [[u8; MEMBER]]) {
     }
 }
 
-/// Writes `frame` into `out`, which has exactly the length that takes. Its own `id` line comes first. A number of the hub's own
-/// comes last: clients exist that take an id as received when its line ends, and would miss the event if they were cut off
-/// between the two.
-pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &dyn Encode) {
+/// Writes `frame` to the front of `out`, and returns its length; when that is more than `out` has, what is in it is not to be sent. Its
+/// own `id` line comes first. A number of the hub's own comes last: clients exist that take an id as received when its line ends, and
+/// would miss the event if they were cut off between the two.
+pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &dyn Encode) -> usize {
     if let Some(id) = frame.id() {
         let body = line(out, 0, b"id:", id.as_str().as_bytes());
-        return frame.encode_body(&mut out[body..]);
+        return body + frame.encode_body(&mut out[body..]);
     }
-    let body = out.len() - sequence.map_or(0, numbered_id_len);
-    frame.encode_body(&mut out[..body]);
-    if let (Some(sequence), [first, second, third, id @ .., end, blank]) = (sequence, &mut out[body - 1..]) {
+    let body = frame.encode_body(out);
+    let Some(sequence) = sequence else { return body };
+    let len = body + numbered_id_len(sequence);
+    // In place of the blank line, and another behind it.
+    if let Some([first, second, third, id @ .., end, blank]) = out.get_mut(body - 1..len) {
         (*first, *second, *third, *end, *blank) = (b'i', b'd', b':', b'\n', b'\n');
         EventId { epoch, sequence }.fill(id);
     }
+    len
 }
 
 /// Length of the `id` line with a number of the hub's own.

@@ -271,16 +271,17 @@ impl<S: Storage> Engine<S> {
             return Some(Output::Write(self.directory.connection_id(slot)));
         }
         if let Some(slot) = self.deadlines.unused() {
-            let id = self.forget(slot)?;
-            return Some(Output::Unused { id });
+            let output = Output::Unused { id: self.directory.take_id(slot) };
+            self.forget(slot);
+            return Some(output);
         }
         let slot = self.deadlines.dormant()?;
         if let Some(conn) = self.directory.clients.at(slot).connections.first() {
             return Some(self.close(conn, CloseReason::Expired));
         }
-        let client = self.directory.client_key(slot);
-        let id = self.forget(slot)?;
-        Some(Output::Expired { client, id })
+        let output = Output::Expired { client: self.directory.client_key(slot), id: self.directory.take_id(slot) };
+        self.forget(slot);
+        Some(output)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before; not later than now while output waits.
@@ -433,9 +434,7 @@ impl<S: Storage> Engine<S> {
     fn lost_last(&mut self, slot: u32) {
         match self.directory.clients.at(slot).standing {
             Standing::Passing if self.directory.profiles.at(slot).task_count > 0 => self.stay(slot),
-            Standing::Detached | Standing::Passing => {
-                self.forget(slot);
-            }
+            Standing::Detached | Standing::Passing => self.forget(slot),
             Standing::Registered | Standing::Issued => self.stay(slot),
         }
     }
@@ -448,13 +447,12 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Removes a client that has no connections, with its tasks. Returns its id.
-    fn forget(&mut self, slot: u32) -> Option<S::Text> {
+    /// Removes a client that has no connections, with its tasks.
+    fn forget(&mut self, slot: u32) {
         self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
         self.tasks.clear(self.directory.profiles.at_mut(slot));
-        let id = self.directory.remove_client(slot);
+        self.directory.remove_client(slot);
         self.deadlines.follow(&self.directory);
-        id
     }
 
     /// Moves the cursor over `written` bytes of frames; how many frames are whole now.

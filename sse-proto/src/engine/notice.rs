@@ -126,14 +126,15 @@ impl<S: Storage> Engine<S> {
             Sending::Farewell => Notice::Farewell { retry: self.farewell_retry(slot) },
         };
         let id = stream.has_id.then_some(stream.id);
-        let id_len = id.map_or(0, log::numbered_id_len);
-        let len = id_len + notice.body_len();
-        if self.notices.bytes().len() < len && !self.notices.resize(len) {
-            return None;
+        loop {
+            let len = log::encode_numbered(self.notices.bytes_mut(), self.log.epoch(), id, &notice);
+            if len <= self.notices.bytes().len() {
+                return Some(len);
+            }
+            if !self.notices.resize(len) {
+                return None;
+            }
         }
-        let out = &mut self.notices.bytes_mut()[..len];
-        log::encode_numbered(out, self.log.epoch(), id, &notice);
-        Some(len)
     }
 
     /// Counts `written` bytes of the notice; how many notices are whole now.
@@ -204,8 +205,8 @@ impl Encode for Notice<'_> {
         measure(|out| self.write(out))
     }
 
-    fn encode_body(&self, out: &mut [u8]) {
-        fill(out, |out| self.write(out));
+    fn encode_body(&self, out: &mut [u8]) -> usize {
+        fill(out, |out| self.write(out))
     }
 }
 

@@ -88,7 +88,7 @@ impl<S: Storage> Engine<S> {
             Target::Clients(members) => members,
             _ => &[],
         };
-        let len = self.check_frame(sequence, frame, members.len())?;
+        let room = self.check_frame(sequence, frame, members.len())?;
         let scope = self.scope(target)?;
         // Rows that are in no cache are waited for while the frame is encoded.
         match target {
@@ -117,7 +117,7 @@ impl<S: Storage> Engine<S> {
                 }
             }
         }
-        self.append(sequence, scope, members, frame, len, false);
+        self.append(sequence, scope, members, frame, room, false);
         Ok(EventId { epoch: self.log.epoch(), sequence })
     }
 
@@ -126,20 +126,24 @@ impl<S: Storage> Engine<S> {
         self.log.observe(sequence);
     }
 
-    /// Appends `frame`, which takes `len` bytes, and lets go of as many of the oldest as that needs.
+    /// Appends `frame`, which takes at most `room` bytes, and lets go of as many of the oldest as it needs.
     pub(super) fn append(
         &mut self,
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
         frame: &dyn Encode,
-        len: usize,
+        mut room: usize,
         completes_task: bool,
     ) {
-        while let Some(gone) = self.log.make_room(len, members.len()) {
+        // It is measured where that saves a frame from going.
+        if !self.log.has_ahead(room, members.len()) {
+            room = self.log.frame_len(sequence, frame);
+        }
+        while let Some(gone) = self.log.make_room(room, members.len()) {
             self.let_go(gone);
         }
-        self.log.append(sequence, scope, members, frame, len, completes_task);
+        self.log.append(sequence, scope, members, frame, room, completes_task);
     }
 
     pub(super) fn mark_client(&mut self, client: u32, sequence: u64) {
@@ -149,12 +153,18 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// The length of the frame, if it may be published.
-    pub(super) fn check_frame(&self, sequence: u64, frame: &impl Encode, members: usize) -> Result<usize, PublishError> {
-        if frame.id().is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
+    /// How much room the frame takes at most, if it may be published.
+    pub(super) fn check_frame(&self, sequence: u64, frame: &dyn Encode, members: usize) -> Result<usize, PublishError> {
+        let (id, limit) = (frame.id(), self.config.limits.frame_bytes as usize);
+        if id.is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong);
         }
-        let (len, limit) = (self.log.frame_len(sequence, frame), self.config.limits.frame_bytes as usize);
+        let id_line = self.log.id_line_len(sequence, id);
+        let most = frame.max_body_len().saturating_add(id_line);
+        if most <= limit && self.log.fits(most, members) {
+            return Ok(most);
+        }
+        let len = id_line + frame.body_len();
         if len > limit || !self.log.fits(len, members) {
             return Err(PublishError::TooLarge { len, limit });
         }

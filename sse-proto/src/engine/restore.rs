@@ -249,9 +249,9 @@ impl<S: Storage> Engine<S> {
             Audience::Client(client) => Target::Client(client),
             Audience::Clients => Target::Clients(members),
         };
-        let len = self.check_frame(kept.sequence, kept, members.len())?;
+        let room = self.check_frame(kept.sequence, kept, members.len())?;
         let scope = self.scope(target)?;
-        self.append(kept.sequence, scope, members, kept, len, kept.completes_task);
+        self.append(kept.sequence, scope, members, kept, room, kept.completes_task);
         Ok(())
     }
 
@@ -290,9 +290,11 @@ impl Encode for KeptFrame<'_> {
         self.lines.len() + 1
     }
 
-    fn encode_body(&self, out: &mut [u8]) {
-        let (lines, end) = out.split_at_mut(self.lines.len());
-        lines.copy_from_slice(self.lines);
-        end[0] = b'\n';
+    fn encode_body(&self, out: &mut [u8]) -> usize {
+        if let Some((lines, [end, ..])) = out.split_at_mut_checked(self.lines.len()) {
+            lines.copy_from_slice(self.lines);
+            *end = b'\n';
+        }
+        self.body_len()
     }
 }

@@ -19,15 +19,20 @@ pub trait Encode {
     /// Exact length in bytes of everything but the `id` line, the closing blank line included.
     fn body_len(&self) -> usize;
 
-    /// Writes everything but the `id` line to the front of `out`.
-    ///
-    /// # Panics
-    ///
-    /// When `out` is shorter than [`body_len`](Self::body_len).
-    fn encode_body(&self, out: &mut [u8]);
+    /// Writes everything but the `id` line to the front of `out`, and returns its exact length. When `out` is shorter, what it holds then
+    /// is not to be sent.
+    fn encode_body(&self, out: &mut [u8]) -> usize;
+
+    /// At least [`body_len`](Self::body_len), and known without a look through the values where that takes one.
+    fn max_body_len(&self) -> usize {
+        self.body_len()
+    }
 
     /// Exact length in bytes of the frame, its own `id` line included.
-    fn encoded_len(&self) -> usize {
+    fn encoded_len(&self) -> usize
+    where
+        Self: Sized,
+    {
         self.id().map_or(0, id_line_len) + self.body_len()
     }
 
@@ -36,16 +41,14 @@ pub trait Encode {
     /// # Errors
     ///
     /// [`BufferTooSmall`] with the length it takes; what `out` holds then is not to be sent.
-    fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall>
+    where
+        Self: Sized,
+    {
         let needed = self.encoded_len();
-        if out.len() < needed {
-            return Err(BufferTooSmall { needed });
-        }
-        let mut at = 0;
-        if let Some(id) = self.id() {
-            at = line(out, 0, b"id:", id.as_str().as_bytes());
-        }
-        self.encode_body(&mut out[at..needed]);
+        let out = out.get_mut(..needed).ok_or(BufferTooSmall { needed })?;
+        let at = self.id().map_or(0, |id| line(out, 0, b"id:", id.as_str().as_bytes()));
+        self.encode_body(&mut out[at..]);
         Ok(needed)
     }
 }
@@ -148,10 +151,18 @@ impl Encode for Event<'_> {
             + "\n".len()
     }
 
-    fn encode_body(&self, out: &mut [u8]) {
+    fn encode_body(&self, out: &mut [u8]) -> usize {
+        let len = out.len();
         let mut room = Room { rest: out, fits: true };
         self.write_body(&mut room, false);
-        assert!(room.fits, "out is shorter than the body");
+        if room.fits { len - room.rest.len() } else { self.body_len() }
+    }
+
+    fn max_body_len(&self) -> usize {
+        let len = |value: Option<&str>| value.map_or(0, str::len);
+        // Each byte may end a line, and be followed by the beginning of the next.
+        let lines = (len(self.data) + len(self.comment)).saturating_mul("\ndata:".len());
+        lines.saturating_add(len(self.event.map(EventName::as_str)) + LINES_LEN)
     }
 
     #[inline]
@@ -334,8 +345,8 @@ impl<B: AsRef<[u8]>> Encode for Frame<B> {
         self.bytes.as_ref().len() - self.id_len.unwrap_or(0) as usize
     }
 
-    fn encode_body(&self, out: &mut [u8]) {
-        put(out, 0, &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..]);
+    fn encode_body(&self, out: &mut [u8]) -> usize {
+        put_whole(out, &self.bytes.as_ref()[self.id_len.unwrap_or(0) as usize..])
     }
 }
 
@@ -400,7 +411,7 @@ impl<'v> Breaks<'v> {
 fn is_plainly_one_line(value: &[u8]) -> bool {
     match value.len() {
         0..FEW => !value.iter().any(|byte| is_line_end(*byte)),
-        LOOK_AHEAD..LONG => !simd::may_end_a_line(value),
+        FEW..LONG => !simd::may_end_a_line(value),
         _ => false,
     }
 }
@@ -460,6 +471,14 @@ fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
     }
 }
 
+/// To the front, if it fits there; its length.
+fn put_whole(out: &mut [u8], bytes: &[u8]) -> usize {
+    if let Some(out) = out.get_mut(..bytes.len()) {
+        out.copy_from_slice(bytes);
+    }
+    bytes.len()
+}
+
 pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) -> usize {
     let end = at + bytes.len();
     out[at..end].copy_from_slice(bytes);
@@ -472,17 +491,18 @@ pub(crate) fn decimal(out: &mut [u8], at: usize, value: u64) -> usize {
     end
 }
 
-/// Below this length a loop is done before a search has begun.
+/// Below this length a loop is done before a search has begun. From it on, a look whether there is any break is cheaper than the
+/// search, and most often the answer is no.
 const FEW: usize = 8;
-
-/// From this length on, a look whether there is any break is cheaper than the search, and most often the answer is no.
-const LOOK_AHEAD: usize = 80;
 
 /// From this length on, copying while looking is quicker than one after the other.
 const MIDDLING: usize = 256;
 
 /// From this length on, looking at the whole pays before looking at its parts.
 const LONG: usize = 1024;
+
+/// What a body takes besides its values, each of which may need a space in front.
+const LINES_LEN: usize = "event: \nretry:\ndata: \n: \n\n".len() + MAX_RETRY_LEN;
 
 /// Digits of the longest retry.
 const MAX_RETRY_LEN: usize = simd::decimal_len(u32::MAX as u64);

@@ -1,4 +1,4 @@
-//! Frames whose text is put together from parts: measured first, then written into exactly that much room.
+//! Frames whose text is put together from parts, and measured while they are.
 //!
 //! Not with `core::fmt`: what it takes is most of a small program.
 
@@ -7,14 +7,14 @@ use crate::simd::decimal_len;
 
 /// Length in bytes of what `write` writes.
 pub(crate) fn measure(write: impl FnOnce(&mut Draft<'_>)) -> usize {
-    let mut text = Draft { out: &mut [], at: 0 };
-    write(&mut text);
-    text.at
+    fill(&mut [], write)
 }
 
-/// Writes to the front of `out` what was measured before.
-pub(crate) fn fill(out: &mut [u8], write: impl FnOnce(&mut Draft<'_>)) {
-    write(&mut Draft { out, at: 0 });
+/// Writes to the front of `out`, and returns the length; when that is more than `out` has, what is in it is of no use.
+pub(crate) fn fill(out: &mut [u8], write: impl FnOnce(&mut Draft<'_>)) -> usize {
+    let mut text = Draft { out, at: 0 };
+    write(&mut text);
+    text.at
 }
 
 /// Text that is written into a slice, and counted; what does not fit is only counted.
