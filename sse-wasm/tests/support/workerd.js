@@ -5,10 +5,35 @@ import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
-// Another one than the installed: see newest/run.js.
+import { request } from './stream.js';
+
+// Another one than the installed: see run.js.
 const { Miniflare } = await import(process.env.MINIFLARE ?? 'miniflare');
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** What hosts notice only at a heartbeat, and peers that take nothing, are soon noticed. */
+export const TIMES = { heartbeat: 1000, writeStall: 3000 };
+
+/** Either way to hold streams. */
+export const BOTH = [
+  { how: 'holds its streams', options: TIMES },
+  { how: 'hibernates', options: { ...TIMES, hibernate: true } },
+];
+
+/** workerd evicts an object that nobody asks for ten seconds, and no option makes it less; in milliseconds, with some to spare. */
+export const EVICTED_AFTER = 10_500;
+
+/** Leaves an object alone until it was evicted, which can be asked only once it is awake again: `wake` is called before that. */
+export async function evict(worker, name, wake = async () => {}) {
+  const before = await worker.call(name, 'instance');
+  for (let times = 0; times < 3; times++) {
+    await new Promise((resolve) => setTimeout(resolve, EVICTED_AFTER));
+    await wake();
+    if ((await worker.call(name, 'instance')) !== before) return;
+  }
+  throw new Error(`workerd did not evict ${name}`);
+}
 
 /** Bundles a Worker as wrangler does: wasm files stay modules of their own. */
 export async function bundle(entry, plugins = []) {
@@ -53,7 +78,7 @@ export async function startWorker({ token, options = {}, persist, plugins, port 
   const url = await miniflare.ready;
   const call = async (name, verb, ...args) => {
     const query = `args=${encodeURIComponent(JSON.stringify(args))}`;
-    const response = await fetch(`${url.origin}/test/${name}/${verb}?${query}`);
+    const response = await request(`${url.origin}/test/${name}/${verb}?${query}`);
     if (!response.ok) throw new Error(await response.text());
     return response.json();
   };

@@ -1,28 +1,20 @@
-// What a hub in a Durable Object promises beyond the conformance suite: nothing is lost or repeated whatever ends the object,
-// peers that vanish or stall cost nothing for long, and memory comes back.
+// What a hub in a Durable Object promises beyond the conformance suite: nothing is lost or repeated whatever ends the object.
+// Many peers: crowd.test.js. Objects that nobody asks for a while: evicted.test.js.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { privileged } from '../support/privileged.js';
-import { idOf, open, until, within } from '../support/stream.js';
-import { startWorker } from '../support/workerd.js';
+import { idOf, open, request, within } from '../support/stream.js';
+import { BOTH, startWorker } from '../support/workerd.js';
 
 const TOKEN = '0123456789abcdef-object';
 const { ask, publish, headers } = privileged(TOKEN);
-const TIMES = { heartbeat: 1000, writeStall: 3000 };
-
-/** Either way to hold streams. */
-const BOTH = [
-  { how: 'holds its streams', options: TIMES },
-  { how: 'hibernates', options: { ...TIMES, hibernate: true } },
-];
 
 for (const { how, options } of BOTH) describe(`an object that is reset, and ${how}`, () => {
   let worker;
@@ -132,66 +124,10 @@ for (const { how, options } of BOTH) describe(`an object that is reset, and ${ho
   });
 });
 
-for (const { how, options } of BOTH) describe(`many peers of one object that ${how}`, () => {
-  let worker;
-  before(async () => {
-    worker = await startWorker({ token: TOKEN, options });
-  });
-  after(() => worker.stop());
-  const usage = () => worker.call('hub', 'usage');
-
-  test('500 clients all get everything', async () => {
-    const { origin } = worker;
-    const streams = [];
-    for (let at = 0; at < 500; at += 50) {
-      streams.push(...(await Promise.all(Array.from({ length: 50 }, () => open(`${origin}/sse/events?topic=crowd`)))));
-    }
-    assert.equal((await usage()).connections, 500);
-    const ids = [];
-    for (let event = 0; event < 5; event++) ids.push((await publish(origin, { to: { topic: 'crowd' }, data: `${event}` })).id);
-    for (const stream of streams) {
-      for (const [event, id] of ids.entries()) assert.equal(await stream.event(), `data:${event}\nid:${id}\n\n`);
-    }
-    for (const stream of streams) stream.close();
-    await until(async () => (await usage()).connections === 0, 'nobody is left');
-  });
-
-  test('300 quick resets leave nothing', async () => {
-    const { hostname, port } = new URL(worker.origin);
-    for (let at = 0; at < 300; at += 30) {
-      await Promise.all(Array.from({ length: 30 }, async () => {
-        const socket = net.connect(Number(port), hostname);
-        socket.on('error', () => {});
-        await once(socket, 'connect');
-        socket.write('GET /sse/events?topic=quick HTTP/1.1\r\nhost: hub\r\n\r\n');
-        await Promise.race([once(socket, 'data'), new Promise((resolve) => setTimeout(resolve, 20 * Math.random()))]);
-        socket.resetAndDestroy();
-      }));
-    }
-    await until(async () => (await usage()).connections === 0, 'nobody is left');
-  });
-
-  test('a client that reads nothing is bounded, and ended', async () => {
-    const { origin } = worker;
-    const { hostname, port } = new URL(origin);
-    const socket = net.connect(Number(port), hostname);
-    socket.on('error', () => {});
-    socket.write('GET /sse/events?topic=paused HTTP/1.1\r\nhost: hub\r\n\r\n');
-    await once(socket, 'data');
-    socket.pause();
-    const data = 'x'.repeat(200_000);
-    for (let event = 0; event < 100; event++) await publish(origin, { to: { topic: 'paused' }, data });
-    // 20 MB were published to it, a 1 MiB log keeps what it has not taken.
-    assert.ok((await usage()).logBytes <= 1 << 20);
-    await until(async () => (await usage()).connections === 0, 'who takes nothing is given up');
-    socket.destroy();
-  });
-});
-
 test('a group of its own has an object of its own', async () => {
   const worker = await startWorker({ token: TOKEN });
   const base = `${worker.origin}/groups/`;
-  const send = (body, path = 'publish') => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const send = (body, path = 'publish') => request(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const [red, blue, none] = await Promise.all(['?group=red', '?group=blue', ''].map((query) => open(`${base}events${query}`)));
   for (const stream of [red, blue, none]) await stream.next();
   const answers = await Promise.all([{ to: { group: 'red' }, data: 'r' }, { to: { group: 'blue' }, data: 'b' }, { to: 'all', data: 'n' }].map((event) => send(event)));
@@ -209,7 +145,7 @@ test('a group of its own has an object of its own', async () => {
 test('a topic of its own has an object of its own; what names several is refused', async () => {
   const worker = await startWorker({ token: TOKEN });
   const base = `${worker.origin}/topics/`;
-  const ask = (path, body) => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const ask = (path, body) => request(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const [red, blue] = await Promise.all(['red', 'blue'].map((topic) => open(`${base}events?topic=${topic}`)));
   for (const stream of [red, blue]) await stream.next();
   assert.equal((await ask('publish', { to: { topic: 'red' }, data: 'r' })).status, 200);
@@ -217,43 +153,10 @@ test('a topic of its own has an object of its own; what names several is refused
   assert.match(await red.next(), /^data:r\n/);
   assert.match(await blue.next(), /^data:"notify\^blue"\n/);
   for (const name of ['topic:red', 'topic:blue']) assert.equal((await worker.call(name, 'usage')).connections, 1, name);
-  const both = await fetch(`${base}events?topic=red&topic=blue`);
+  const both = await request(`${base}events?topic=red&topic=blue`);
   assert.equal(both.status, 400);
   assert.equal((await both.json()).field, 'topic');
   for (const stream of [red, blue]) stream.close();
-  await worker.stop();
-});
-
-test('60 objects, evicted and rebuilt, take no more memory each time', async () => {
-  const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
-  const names = Array.from({ length: 60 }, (_, at) => `object${at}`);
-  const memory = async () => (await worker.call('probe', 'usage')).memoryBytes;
-  const round = async () => {
-    // Ten at a time have streams; an object without one gives its memory back.
-    for (let at = 0; at < names.length; at += 10) {
-      const group = names.slice(at, at + 10);
-      const streams = await Promise.all(group.map((name) => open(`${worker.origin}/test/${name}/hub?path=events`)));
-      for (const stream of streams) {
-        assert.match(await stream.next(), /^retry:/);
-        stream.close();
-      }
-      await until(async () => (await Promise.all(group.map((name) => worker.call(name, 'isIdle')))).every(Boolean), 'objects are idle');
-    }
-    return Promise.all(names.map((name) => worker.call(name, 'instance')));
-  };
-  let instances = await round();
-  const taken = [];
-  for (let times = 0; times < 2; times++) {
-    // workerd evicts an object that nobody asks for ten seconds; asking would keep it.
-    await new Promise((resolve) => setTimeout(resolve, 13_000));
-    const rebuilt = await round();
-    assert.ok(rebuilt.every((instance, at) => instance !== instances[at]), 'every object was evicted');
-    instances = rebuilt;
-    taken.push(await memory());
-  }
-  // Not one engine more, of sixty that were made each time, but for one that was awake a moment longer.
-  assert.ok(taken[1] - taken[0] <= 3 << 19, `${taken}`);
-  assert.ok(taken[0] < 16 << 20, `${taken[0]} bytes for ten objects of 1 MiB at a time`);
   await worker.stop();
 });
 

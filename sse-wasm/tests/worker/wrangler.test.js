@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { idOf, open, until } from '../support/stream.js';
+import { idOf, open, request, until } from '../support/stream.js';
 
 const tests = join(dirname(fileURLToPath(import.meta.url)), '..');
 const TOKEN = '0123456789abcdef-wrangler';
@@ -50,14 +50,14 @@ describe('examples/worker', () => {
     });
     const base = `http://127.0.0.1:${port}/sse/`;
     try {
-      await until(() => fetch(`${base}make-id/x`).then(({ status }) => status === 200, () => false), 'wrangler dev answers');
+      await until(() => request(`${base}make-id/x`).then(({ status }) => status === 200, () => false), 'wrangler dev answers');
       const stream = await open(`${base}events?client=ann_1`);
       await stream.next();
       const headers = { authorization: `Bearer ${TOKEN}` };
-      const answer = await fetch(`${base}publish`, { method: 'POST', headers, body: '{"to":"all","data":"hello"}' });
+      const answer = await request(`${base}publish`, { method: 'POST', headers, body: '{"to":"all","data":"hello"}' });
       const { id } = await answer.json();
       assert.equal(await stream.next(), `data:hello\nid:${id}\n\n`);
-      await fetch(`${base}submit-task/ann_1/greet`, { method: 'PUT', body: '{"name":"Ann"}' });
+      await request(`${base}submit-task/ann_1/greet`, { method: 'PUT', body: '{"name":"Ann"}' });
       assert.match(await stream.next(), /^event:progress\ndata:.*"percent":50/);
       const done = await stream.next();
       assert.match(done, /^event:completed\ndata:.*"result":\{"greeting":"hello, Ann"\}/);
@@ -67,7 +67,7 @@ describe('examples/worker', () => {
       const quiet = `http://127.0.0.1:${port}/quiet/`;
       const silent = await open(`${quiet}events?topic=news`);
       await silent.next();
-      const published = await fetch(`${quiet}publish`, { method: 'POST', headers, body: '{"to":{"topic":"news"},"data":"at last"}' });
+      const published = await request(`${quiet}publish`, { method: 'POST', headers, body: '{"to":{"topic":"news"},"data":"at last"}' });
       assert.equal(await silent.next(), `data:at last\nid:${(await published.json()).id}\n\n`);
       silent.close();
     } finally {
