@@ -21,8 +21,11 @@ export const BOTH = [
   { how: 'hibernates', options: { ...TIMES, hibernate: true } },
 ];
 
-/** workerd evicts an object that nobody asks for ten seconds, and no option makes it less; in milliseconds, with some to spare. */
-export const EVICTED_AFTER = 10_500;
+/**
+ * In milliseconds: workerd evicts an object that nobody asks for ten seconds, no option makes it less, and for one second after it was
+ * asked the object waits itself.
+ */
+export const EVICTED_AFTER = 11_500;
 
 /** Leaves an object alone until it was evicted, which can be asked only once it is awake again: `wake` is called before that. */
 export async function evict(worker, name, wake = async () => {}) {
