@@ -9,8 +9,8 @@ const [
   EVENT_ID, LAST_EVENT_ID, USAGE, DRAIN, SWEEP, ALLOCATE_ID, NEW_ID, REGISTER, IS_REGISTERED, UNREGISTER, CLEAR, LISTEN, UNLISTEN,
   CLIENTS, STREAMS, PREPARE, PUBLISH, FIRST_UNKNOWN, DISCARD, NOTIFY, HAS_LISTENERS, NOTIFY_AD_HOC, CHECK_TASK, SUBMIT, PROGRESS,
   COMPLETE, TASKS_OF, KEEP, HAS_CHANGES, TAKE_CLEARED, TAKE_CLIENTS, CLIENT_RECORD, AGES_SINCE, TAKE_FRAMES, KEPT_UNTIL, EVICTED,
-  RESTORE_CLIENT, RESTORE_POSITION, RESTORE_FRAMES, ORDINAL, RESTORE_STREAM, RESTORED,
-] = Array(53).keys();
+  RESTORE_CLIENT, RESTORE_POSITION, RESTORE_FRAMES, ORDINAL, RESTORE_STREAM, RESTORED, RESTORE_ID,
+] = Array(54).keys();
 
 /** Whom an event can be for, in the order of `src/hub/publish.rs`. */
 const KINDS = ['all', 'topic', 'group', 'name', 'client', 'streams'];
@@ -249,6 +249,10 @@ export class Hub {
 
   evicted() {
     return this.#ask(EVICTED);
+  }
+
+  restoreId(issued, group, id) {
+    this.#ask(RESTORE_ID, issued, 0, [group, id]);
   }
 
   restoreClient(now, record) {

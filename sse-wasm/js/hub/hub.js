@@ -25,6 +25,7 @@ const WRITE = 1;
 const CLOSE = 2;
 const GAP = 3;
 const EXPIRED = 4;
+const UNUSED = 5;
 
 const NEW_CHUNK = 2;
 
@@ -95,7 +96,13 @@ export class EngineHub {
 
   allocateId(name, group = '') {
     this.#checkOpen();
-    return this.#verb((engine, now) => engine.allocateId(now, group, name, this.#host.entropy(32)));
+    return this.#verb((engine, now) => {
+      const { issuedIds } = this.usage;
+      const id = engine.allocateId(now, group, name, this.#host.entropy(32));
+      if (this.usage.issuedIds === issuedIds) this.#host.idLapsed?.();
+      this.#host.idIssued?.(now, group, id);
+      return id;
+    });
   }
 
   newId(name) {
@@ -152,7 +159,11 @@ export class EngineHub {
   }
 
   clear({ endStreams = false } = {}) {
-    this.#verb((engine, now) => engine.clear(now, endStreams));
+    this.#verb((engine, now) => {
+      engine.clear(now, endStreams);
+      // What comes after it is not cleared with it.
+      this.#host.flush?.(engine);
+    });
     this.#comeOrGo();
   }
 
@@ -433,6 +444,8 @@ export class EngineHub {
     } else if (output === EXPIRED) {
       this.#comeOrGo();
       this.#tell('onExpire', { id: this.#engine.said.id });
+    } else if (output === UNUSED) {
+      this.#host.idLapsed?.();
     }
   }
 

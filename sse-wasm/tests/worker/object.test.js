@@ -10,8 +10,8 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { privileged } from '../support/privileged.js';
-import { idOf, open, request, within } from '../support/stream.js';
-import { BOTH, startWorker } from '../support/workerd.js';
+import { idOf, open, request, until, within } from '../support/stream.js';
+import { BOTH, TIMES, startWorker } from '../support/workerd.js';
 
 const TOKEN = '0123456789abcdef-object';
 const { ask, publish, headers } = privileged(TOKEN);
@@ -19,7 +19,7 @@ const { ask, publish, headers } = privileged(TOKEN);
 for (const { how, options } of BOTH) describe(`an object that is reset, and ${how}`, () => {
   let worker;
   before(async () => {
-    worker = await startWorker({ token: TOKEN, options });
+    worker = await startWorker({ token: TOKEN, options: { ...options, limits: { issuedIds: 3 } } });
   });
   after(() => worker.stop());
 
@@ -59,6 +59,29 @@ for (const { how, options } of BOTH) describe(`an object that is reset, and ${ho
     assert.match(told[0], /notify\^news/);
     assert.match(told[1], /completed\^.*\\"taskid\\":\\"job\\"/);
     for (const stream of [listener, topic, resumed, own, again]) stream.close();
+  });
+
+  test('M2: knows the ids that it issued, as many as may be, until they are registered', async () => {
+    const { origin } = worker;
+    const known = async () => (await worker.call('hub', 'usage')).issuedIds;
+    const ids = [];
+    for (const name of ['ann', 'bea', 'cat', 'dan']) ids.push(await ask(origin, 'GET', `make-id/${name}`));
+    const { clients } = await worker.call('hub', 'rows');
+    await reset();
+    assert.equal(await known(), 3, 'the oldest gave way');
+    const stream = await open(`${origin}/sse/register-listener/${ids[3]}`);
+    assert.match(await stream.next(), new RegExp(`data:"registered\\^${ids[3]}"\n`));
+    await ask(origin, 'PUT', `listen/${ids[3]}/k`);
+    await reset();
+    assert.equal(await known(), 2);
+    assert.deepEqual(JSON.parse(await ask(origin, 'GET', 'list-registrants'))[ids[3]].listenKeys, ['k']);
+    assert.equal((await worker.call('hub', 'rows')).clients, clients, 'who was an id is a client');
+    await ask(origin, 'GET', 'clear-registrants');
+    const last = await ask(origin, 'GET', 'make-id/eve');
+    await reset();
+    assert.equal(await known(), 1, 'what was issued after they were cleared');
+    assert.match(last, /^eve_[a-z2-7]{26}$/);
+    stream.close();
   });
 
   test('tells a completion once, whatever comes in between', async () => {
@@ -160,6 +183,21 @@ test('a topic of its own has an object of its own; what names several is refused
   await worker.stop();
 });
 
+test('an id that nobody registers lapses when it would have, though its object slept or was reset meanwhile', async () => {
+  const worker = await startWorker({ token: TOKEN, options: { ...TIMES, issuedIdTtl: 2500 } });
+  const rows = async () => (await worker.call('hub', 'rows')).clients;
+  await ask(worker.origin, 'GET', 'make-id/bob');
+  const issued = Date.now();
+  await worker.call('hub', 'reset').catch(() => {});
+  assert.equal((await worker.call('hub', 'usage')).issuedIds, 1);
+  await until(() => worker.call('hub', 'isIdle'), 'the engine is given back');
+  assert.equal(await rows(), 1);
+  // Nobody wakes the object but its alarm.
+  await until(async () => (await rows()) === 0, 'it is forgotten');
+  assert.ok(Date.now() - issued >= 2400, 'and not before its time');
+  await worker.stop();
+});
+
 for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async () => {
   // The engine, with a way to have it trap.
   const trapping = {
@@ -208,6 +246,7 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
   let server = await start();
   const received = [];
   const sent = [];
+  const ids = [];
   let last;
   for (let life = 0; life < 3; life++) {
     const stream = await open(`${server.origin}/sse/events?topic=k`, last ? { 'last-event-id': last } : {});
@@ -223,8 +262,17 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
         if (last === id) break;
       }
     }
+    ids.push(await ask(server.origin, 'GET', 'make-id/bob'));
     await server.kill();
     server = await start();
+    const { issuedIds } = await (await request(`${server.origin}/test/hub/usage`)).json();
+    assert.equal(issuedIds, ids.length, 'an id is known as soon as it was issued');
+  }
+  for (const id of ids) {
+    const listener = await open(`${server.origin}/sse/register-listener/${id}`);
+    assert.match(await listener.next(), new RegExp(`data:"registered\\^${id}"\n`));
+    await ask(server.origin, 'PUT', `listen/${id}/k`);
+    listener.close();
   }
   const stream = await open(`${server.origin}/sse/events?topic=k`, { 'last-event-id': last });
   while (received.length < sent.length) {
