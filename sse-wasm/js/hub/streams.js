@@ -6,6 +6,9 @@ import { SseError } from '../errors.js';
  * where it costs nothing, and the engine ends who takes nothing for too long.
  */
 export function streamOf(hub, registration, signal) {
+  if (signal && typeof signal.addEventListener !== 'function') {
+    throw new SseError('invalid-option', 'signal must be an AbortSignal', 'signal');
+  }
   let controller;
   let connection;
   const left = () => {
