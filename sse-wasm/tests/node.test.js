@@ -252,7 +252,8 @@ test('what cannot be is refused by name, and changes nothing', () => {
     ...[circle, 5n, () => {}, Symbol('x')].map((data) => [() => hub.publish('all', { data }), 'invalid-field', 'data']),
     ...[-1, 1.5, NaN, 2 ** 32, '5'].map((retry) => [() => hub.publish('all', { retry }), 'invalid-field', 'retry']),
     ...['event', 'id', 'comment'].map((field) => [() => hub.publish('all', { [field]: 5 }), 'invalid-field', field]),
-    ...['a\nb', 'a\rb'].flatMap((text) => ['event', 'id'].map((field) => [() => hub.publish('all', { [field]: text }), 'invalid-field', field])),
+    ...['event', 'id'].map((field) => [() => hub.publish('all', { [field]: 'a\rb' }), 'invalid-field', field]),
+    ...['event', 'id'].map((field) => [() => hub.publish('all', { [field]: 'a\nb' }), 'invalid-field', field]),
     [() => hub.publishAll(), 'invalid-field', ''],
     [() => hub.publishAll([null]), 'invalid-target', 'to'],
     ...[undefined, null, 5, {}].map((client) => [() => hub.listen(client, 'k'), 'invalid-name', 'id']),
@@ -271,7 +272,7 @@ test('what cannot be is refused by name, and changes nothing', () => {
     [() => hub.openOn(new Response(), {}, {}), 'invalid-response', ''],
   ];
   for (const [attempt, code, field] of refused) {
-    assert.throws(attempt, (error) => error instanceof SseError && error.code === code && error.field === field, `${attempt} → ${code} ${field}`);
+    assert.throws(attempt, { name: 'SseError', code, field }, `${attempt}`);
   }
   const { connections, clients, logEntries, tasks } = hub.usage;
   assert.deepEqual([connections, clients, logEntries, tasks], [1, 1, 0, 0]);
@@ -288,10 +289,10 @@ test('a hub that is closed or freed says so, once or twice', async () => {
   hub.free();
   hub.close();
   await hub[Symbol.asyncDispose]();
-  for (const attempt of [() => hub.usage, () => hub.clients(), () => hub.publish('all', 'x'), () => hub.isRegistered('bob_1'), () => hub.newId(), () => hub.stream({})]) {
-    assert.throws(attempt, { code: 'closed' });
-  }
-  const answers = await Promise.all(['events', 'make-id/bob', 'list-registrants'].map((path) => hub.handle(new Request(`http://hub/sse/${path}`))));
+  const attempts = [() => hub.usage, () => hub.clients(), () => hub.publish('all', 'x'), () => hub.newId(), () => hub.stream({})];
+  for (const attempt of attempts) assert.throws(attempt, { code: 'closed' });
+  const ask = (path) => hub.handle(new Request(`http://hub/sse/${path}`));
+  const answers = await Promise.all(['events', 'make-id/bob', 'list-registrants'].map(ask));
   assert.deepEqual(answers.map(({ status }) => status), [204, 503, 503]);
 });
 

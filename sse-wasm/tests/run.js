@@ -14,9 +14,9 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 const newest = join(here, 'newest/node_modules');
 
-/** Those that take longest, to begin with. */
-const LONGEST = ['worker/evicted', 'worker/crowd', 'worker/object', 'client/server-event-client', 'client/shared-source', 'worker/hibernate'];
 const OF_THE_WORKER = ['worker/evicted', 'worker/crowd', 'worker/object', 'worker/hibernate', 'conformance/worker'];
+/** Those that take longest, to begin with. */
+const LONGEST = [...OF_THE_WORKER, 'client/server-event-client', 'client/shared-source'];
 /** Most of the time they wait. */
 const AT_ONCE = 1 + availableParallelism();
 const ENDING = '.test.js';
