@@ -19,6 +19,8 @@ const OF_THE_WORKER = ['worker/evicted', 'worker/crowd', 'worker/object', 'worke
 const LONGEST = [...OF_THE_WORKER, 'client/server-event-client', 'client/shared-source'];
 /** Most of the time they wait. */
 const AT_ONCE = 1 + availableParallelism();
+/** How long a file may take, in milliseconds: several times what the slowest does. */
+const PATIENCE = 300_000;
 const ENDING = '.test.js';
 
 const given = process.argv.slice(2);
@@ -34,7 +36,7 @@ if (given.length > 0) {
 }
 
 function test(files) {
-  const results = run({ files, concurrency: AT_ONCE });
+  const results = run({ files, concurrency: AT_ONCE, timeout: PATIENCE });
   results.on('test:fail', () => (process.exitCode = 1));
   const shown = results.compose(new spec());
   shown.pipe(process.stdout, { end: false });

@@ -11,8 +11,9 @@ const { ask, publish } = privileged(TOKEN);
 const HIBERNATES = { ...TIMES, hibernate: true };
 
 describe('an object that is evicted', { concurrency: 4 }, () => {
-  test('while streams are open, which go on as if it had not been', async () => {
+  test('while streams are open, which go on as if it had not been', async (t) => {
     const worker = await startWorker({ token: TOKEN, options: HIBERNATES });
+    t.after(() => worker.stop());
     const { origin } = worker;
     const listener = await open(`${origin}/sse/register-listener/bob_1`);
     await ask(origin, 'PUT', 'listen/bob_1/news');
@@ -53,11 +54,11 @@ describe('an object that is evicted', { concurrency: 4 }, () => {
     assert.match(await resumed.event(), /^data:not seen\n/);
     for (const stream of [listener, grouped, resumed]) stream.close();
     await until(async () => (await worker.call('hub', 'usage')).connections === 0, 'nobody is left');
-    await worker.stop();
   });
 
-  test('while a peer has not taken what there is: the stream is cut, nobody knows what it has', async () => {
+  test('while a peer has not taken what there is: the stream is cut, nobody knows what it has', async (t) => {
     const worker = await startWorker({ token: TOKEN, options: { ...HIBERNATES, writeStall: 600_000 } });
+    t.after(() => worker.stop());
     const end = worker.call('hub', 'takeNothing');
     await until(async () => (await worker.call('hub', 'usage')).logEntries === 20, 'there is more than it may have');
     await evict(worker, 'hub');
@@ -65,11 +66,11 @@ describe('an object that is evicted', { concurrency: 4 }, () => {
     const { code, reason } = await end;
     assert.deepEqual([code, reason], [4000, 'broken']);
     assert.equal((await worker.call('hub', 'usage')).connections, 0);
-    await worker.stop();
   });
 
-  test('sixty of them, rebuilt, take no more memory each time', async () => {
+  test('sixty of them, rebuilt, take no more memory each time', async (t) => {
     const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
+    t.after(() => worker.stop());
     const memory = async () => (await worker.call('probe', 'usage')).memoryBytes;
     // Ten at a time have streams; an object without one gives its memory back.
     const groups = Array.from({ length: 6 }, (_, group) => ({
@@ -99,6 +100,5 @@ describe('an object that is evicted', { concurrency: 4 }, () => {
     // Not one engine more, of sixty that were made each time, but for one that was awake a moment longer.
     assert.ok(after - before <= 3 << 19, `${taken}`);
     assert.ok(before < 16 << 20, `${before} bytes for ten objects of 1 MiB at a time`);
-    await worker.stop();
   });
 });

@@ -43,6 +43,10 @@ export class TestHub extends SseHubObject {
     this.ctx.setWebSocketAutoResponse();
   }
 
+  async isRegistered(id) {
+    return this.hub.isRegistered(id);
+  }
+
   async rows() {
     const count = (table) => this.ctx.storage.sql.exec(`SELECT count(*) AS n FROM ${table}`).one().n;
     return { clients: count('sse_clients'), frames: count('sse_frames') };

@@ -147,8 +147,9 @@ for (const { how, options } of BOTH) describe(`an object that is reset, and ${ho
   });
 });
 
-test('a group of its own has an object of its own', async () => {
+test('a group of its own has an object of its own', async (t) => {
   const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
   const base = `${worker.origin}/groups/`;
   const send = (body, path = 'publish') => request(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const [red, blue, none] = await Promise.all(['?group=red', '?group=blue', ''].map((query) => open(`${base}events${query}`)));
@@ -162,11 +163,11 @@ test('a group of its own has an object of its own', async () => {
   assert.equal((await mixed.json()).field, 'to');
   assert.equal((await send('not an event')).status, 400);
   for (const stream of [red, blue, none]) stream.close();
-  await worker.stop();
 });
 
-test('a topic of its own has an object of its own; what names several is refused', async () => {
+test('a topic of its own has an object of its own; what names several is refused', async (t) => {
   const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
   const base = `${worker.origin}/topics/`;
   const ask = (path, body) => request(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const [red, blue] = await Promise.all(['red', 'blue'].map((topic) => open(`${base}events?topic=${topic}`)));
@@ -180,11 +181,37 @@ test('a topic of its own has an object of its own; what names several is refused
   assert.equal(both.status, 400);
   assert.equal((await both.json()).field, 'topic');
   for (const stream of [red, blue]) stream.close();
-  await worker.stop();
 });
 
-test('an id that nobody registers lapses when it would have, though its object slept or was reset meanwhile', async () => {
+test('M17: who has been away for too long is swept, though the object sleeps; a live stream counts as active', async (t) => {
+  const worker = await startWorker({ token: TOKEN, options: { ...TIMES, dormantAfter: 300, sweepEvery: 200 } });
+  t.after(() => worker.stop());
+  const { origin } = worker;
+  const rows = async () => (await worker.call('hub', 'rows')).clients;
+  const [away, here] = await Promise.all(['ann_1', 'bob_1'].map((id) => open(`${origin}/sse/register-listener/${id}`)));
+  away.close();
+  await until(async () => (await rows()) === 1, 'one is swept');
+  assert.deepEqual(Object.keys(JSON.parse(await ask(origin, 'GET', 'list-registrants'))), ['bob_1']);
+  here.close();
+  // Nobody wakes the object but its alarm.
+  await until(async () => (await rows()) === 0, 'the other is swept');
+});
+
+test('M7, M19: by the functions of the object, without the routes', async (t) => {
+  const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
+  const stream = await open(`${worker.origin}/sse/register-listener/bob_1`);
+  await stream.next();
+  assert.deepEqual(await Promise.all(['bob_1', 'bob_2'].map((id) => worker.call('hub', 'isRegistered', id))), [true, false]);
+  await ask(worker.origin, 'PUT', 'listen/bob_1/k');
+  const id = await worker.call('hub', 'notify', 'k');
+  assert.equal(await stream.next(), `data:"notify^k"\nid:${id}\n\n`);
+  stream.close();
+});
+
+test('an id that nobody registers lapses when it would have, though its object slept or was reset meanwhile', async (t) => {
   const worker = await startWorker({ token: TOKEN, options: { ...TIMES, issuedIdTtl: 2500 } });
+  t.after(() => worker.stop());
   const rows = async () => (await worker.call('hub', 'rows')).clients;
   await ask(worker.origin, 'GET', 'make-id/bob');
   const issued = Date.now();
@@ -195,10 +222,9 @@ test('an id that nobody registers lapses when it would have, though its object s
   // Nobody wakes the object but its alarm.
   await until(async () => (await rows()) === 0, 'it is forgotten');
   assert.ok(Date.now() - issued >= 2400, 'and not before its time');
-  await worker.stop();
 });
 
-for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async () => {
+for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async (t) => {
   // The engine, with a way to have it trap.
   const trapping = {
     name: 'trapping',
@@ -215,6 +241,7 @@ for (const { how, options } of BOTH) test(`a trap of an object that ${how}: stre
     },
   };
   const worker = await startWorker({ token: TOKEN, options, plugins: [trapping] });
+  t.after(() => worker.stop());
   const { origin } = worker;
   const stream = await open(`${origin}/sse/events?topic=t`);
   const last = idOf(await stream.next());
@@ -227,10 +254,9 @@ for (const { how, options } of BOTH) test(`a trap of an object that ${how}: stre
   const resumed = await open(`${origin}/sse/events?topic=t`, { 'last-event-id': last });
   assert.match(await resumed.event(), /^data:lost\?\n/);
   resumed.close();
-  await worker.stop();
 });
 
-for (const { how, options } of BOTH) test(`a workerd that is killed in mid-stream, and ${how}, loses and repeats nothing`, async () => {
+for (const { how, options } of BOTH) test(`a workerd that is killed in mid-stream, and ${how}, loses and repeats nothing`, async (t) => {
   const persist = mkdtempSync(join(tmpdir(), 'sse-object-'));
   const script = join(dirname(fileURLToPath(import.meta.url)), 'serve.js');
   const start = async () => {
@@ -244,6 +270,10 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
     } };
   };
   let server = await start();
+  t.after(async () => {
+    await server.kill().catch(() => {});
+    rmSync(persist, { recursive: true });
+  });
   const received = [];
   const sent = [];
   const ids = [];
@@ -281,6 +311,4 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
   }
   assert.deepEqual(received, sent);
   stream.close();
-  await server.kill();
-  rmSync(persist, { recursive: true });
 });
