@@ -43,6 +43,12 @@ export class TestHub extends SseHubObject {
     this.ctx.setWebSocketAutoResponse();
   }
 
+  /** Both in one turn. */
+  async clearAndIssue(name) {
+    this.hub.clear();
+    return this.hub.allocateId(name);
+  }
+
   async isRegistered(id) {
     return this.hub.isRegistered(id);
   }
