@@ -69,9 +69,8 @@ test('every entry is among them', () => {
 /** The names that a file of the package exports. */
 async function exported(path) {
   const entryPoints = [join(tests, 'node_modules/sse-wasm', path)];
-  const loader = { '.wasm': 'empty' };
   const external = ['cloudflare:*', 'node:*', '#*'];
-  const { metafile } = await build({ entryPoints, bundle: true, format: 'esm', write: false, metafile: true, outdir: home, external, loader });
+  const { metafile } = await build({ entryPoints, external, bundle: true, format: 'esm', write: false, metafile: true, outdir: home });
   const [{ exports: names }] = Object.values(metafile.outputs);
   // For `require`, which knows no types.
   return names.filter((name) => name !== 'module.exports');
