@@ -17,13 +17,13 @@ const newest = join(here, 'newest/node_modules');
 const OF_THE_WORKER = ['worker/evicted', 'worker/crowd', 'worker/object', 'worker/hibernate', 'conformance/worker'];
 /** Those that take longest, to begin with. */
 const LONGEST = [...OF_THE_WORKER, 'client/server-event-client', 'client/shared-source'];
-/** Most of the time they wait. */
-const AT_ONCE = 1 + availableParallelism();
 /** How long a file may take, in milliseconds: several times what the slowest does. */
 const PATIENCE = 300_000;
 const ENDING = '.test.js';
 
 const given = process.argv.slice(2);
+/** Most of the time they wait. Those for the newest workerd run beside all the others. */
+const atOnce = (given.length > 0 ? 1 : 2) * availableParallelism();
 if (given.length > 0) {
   test(given);
 } else {
@@ -36,7 +36,7 @@ if (given.length > 0) {
 }
 
 function test(files) {
-  const results = run({ files, concurrency: AT_ONCE, timeout: PATIENCE });
+  const results = run({ files, concurrency: atOnce, timeout: PATIENCE });
   results.on('test:fail', () => (process.exitCode = 1));
   const shown = results.compose(new spec());
   shown.pipe(process.stdout, { end: false });
