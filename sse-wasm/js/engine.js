@@ -20,6 +20,8 @@ const CLOSE = 2;
 const GAP = 3;
 
 const memory = new Memory(wasm);
+const { __stack_pointer: stack } = wasm;
+const top = stack.value;
 const utf8 = new TextDecoder();
 
 /** A hub without I/O. Times are milliseconds, streams are numbers. */
@@ -305,10 +307,16 @@ export function memoryBytes() {
 }
 
 function ask(hub, verb, now = 0, number = 0, values = undefined) {
-  if (values) memory.put(values);
-  const result = wasm.call(hub, verb, now, number);
-  if (Number.isNaN(result)) throw failure(new Answer());
-  return result;
+  try {
+    if (values) memory.put(values);
+    const result = wasm.call(hub, verb, now, number);
+    if (!Number.isNaN(result)) return result;
+  } catch (trap) {
+    // What it left on the stack would stay there, in the way of all other hubs.
+    stack.value = top;
+    throw trap;
+  }
+  throw failure(new Answer());
 }
 
 /** What the last call answered, read from its beginning. Each text is a copy. */

@@ -296,6 +296,18 @@ test('a hub that is closed or freed says so, once or twice', async () => {
   assert.deepEqual(answers.map(({ status }) => status), [204, 503, 503]);
 });
 
+test('traps, however many, leave other hubs as they were', async () => {
+  const hub = createHub();
+  hub.stream({ topics: ['t'] });
+  const { Hub: Engine } = await import('./node_modules/sse-wasm/js/engine.js');
+  const { engineOptions } = await import('./node_modules/sse-wasm/js/hub/options.js');
+  const broken = new Engine(engineOptions({}), 1, new Uint8Array(16));
+  broken.free();
+  for (let times = 0; times < 1000; times++) assert.throws(() => broken.free(), { name: 'RuntimeError', message: 'unreachable' });
+  hub.publish({ topic: 't' }, 'x'.repeat(10_000));
+  assert.deepEqual([hub.usage.logEntries, createHub().usage.connections], [1, 0]);
+});
+
 test('a hub keeps no process alive', () => {
   const script = `import { createHub } from 'sse-wasm';
     const hub = createHub({ heartbeat: 50 });
