@@ -59,6 +59,16 @@ export class TestHub extends SseHubObject {
   }
 }
 
+/** What of these options `createWorker` says is wrong. */
+function refused(options) {
+  try {
+    createWorker(options);
+    return null;
+  } catch ({ code, field }) {
+    return { code, field };
+  }
+}
+
 const auth = (env) => ({ token: env.TOKEN });
 const worker = createWorker({ auth });
 const holding = createWorker({ auth, hibernate: true });
@@ -86,6 +96,7 @@ export default {
     if (!url.pathname.startsWith('/test/')) return (hibernate ? holding : worker).fetch(request, env);
     const [, , name, verb] = url.pathname.split('/');
     const stub = env.SSE_HUB.get(env.SSE_HUB.idFromName(name));
+    if (verb === 'refused') return Response.json(refused(...JSON.parse(url.searchParams.get('args'))));
     if (verb === 'takeNothing') return Response.json(await takeNothing(stub));
     if (verb === 'hub') return stub.fetch(`http://hub/${url.searchParams.get('path')}`, { method: request.method, body: request.body });
     try {

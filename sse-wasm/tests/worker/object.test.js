@@ -196,6 +196,15 @@ test('M17: who has been away for too long is swept, though the object sleeps; a 
   await until(async () => (await rows()) === 0, 'the other is swept');
 });
 
+test('M1: a Worker that cannot be says why', async (t) => {
+  const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
+  for (const [options, field] of [[{ prefix: '/sse' }, 'prefix'], [{ prefix: 5 }, 'prefix'], [{ shardBy: 'user' }, 'shardBy']]) {
+    assert.deepEqual(await worker.call('worker', 'refused', options), { code: 'invalid-option', field });
+  }
+  assert.equal(await worker.call('worker', 'refused', { prefix: '/', shardBy: 'topic', hibernate: true }), null);
+});
+
 test('M7, M19: by the functions of the object, without the routes', async (t) => {
   const worker = await startWorker({ token: TOKEN });
   t.after(() => worker.stop());
