@@ -191,6 +191,24 @@ test('another prefix, what is not the hub’s goes on, and a body that was parse
   }
 });
 
+test('a body that is refused is not in the way of the next request on its connection', async (t) => {
+  const { server, stop } = await serve(createHub({ ...OPEN, maxBody: 10_000 }));
+  t.after(stop);
+  const chunk = `800\r\n${'x'.repeat(2048)}\r\n`;
+  const bodies = { 'content-length: 200000': 'x'.repeat(200_000), 'transfer-encoding: chunked': `${chunk.repeat(100)}0\r\n\r\n` };
+  for (const [head, body] of Object.entries(bodies)) {
+    const socket = net.connect(server.address().port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (part) => (text += part));
+    socket.write(`POST /sse/publish HTTP/1.1\r\nhost: hub\r\n${head}\r\n\r\n${body}`);
+    await until(() => text.includes('send less at once'), 'it is refused');
+    socket.write('GET /sse/make-id/bob HTTP/1.1\r\nhost: hub\r\n\r\n');
+    await until(() => /bob_[a-z2-7]{26}/.test(text), `the next one is answered after ${head}`);
+    assert.match(text, /^HTTP\/1\.1 413 /);
+    socket.destroy();
+  }
+});
+
 test('tasks: functions, their progress, their failures', async () => {
   const tasks = {
     double: ({ params, progress }) => (progress({ half: true }), 2 * params),

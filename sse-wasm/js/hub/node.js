@@ -85,5 +85,11 @@ async function readNode(request, limit) {
     return new TextEncoder().encode(typeof body === 'string' ? body : isEmpty ? '' : JSON.stringify(body));
   }
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
-  return joined(request, limit);
+  try {
+    return await joined(request.iterator?.({ destroyOnReturn: false }) ?? request, limit);
+  } catch (error) {
+    // The rest is in the way of the next request on the connection.
+    request.resume?.();
+    throw error;
+  }
 }
