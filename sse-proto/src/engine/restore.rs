@@ -181,13 +181,17 @@ impl<S: Storage> Engine<S> {
         self.log.evicted()
     }
 
-    /// Takes in an id that was [allocated](Self::allocate_id) at `issued` and not registered since, oldest first and before all clients.
+    /// Takes in an id that was [allocated](Self::allocate_id) at `issued` and not registered since; one that is known here stays as it
+    /// is. Ids are restored oldest first, and before clients.
     ///
     /// # Errors
     ///
     /// [`Full`]; nothing was changed, but for the oldest that gave way.
     pub fn restore_id(&mut self, issued: Instant, group: &str, id: ClientId<'_>) -> Result<(), Full> {
         self.deadlines.advance(issued);
+        if self.directory.find_client(group, id.as_str()).is_some() {
+            return Ok(());
+        }
         self.issue(group, id)
     }
 

@@ -92,7 +92,10 @@ fn ids_that_were_issued_are_taken_in() {
     assert_eq!([unused(608_999), unused(609_000), unused(609_001)], [0, 1, 1]);
 
     let mut found = new(8);
-    found.restore_id(at(3_000), "g", ClientId::new(&ids[2]).unwrap()).unwrap();
+    for issued in [3_000, 4_000] {
+        found.restore_id(at(issued), "g", ClientId::new(&ids[2]).unwrap()).unwrap();
+    }
+    assert_eq!(found.usage().issued_ids, 1, "once is enough");
     found.restored(at(9_000));
     assert_eq!(found.poll_timeout(), Some(at(603_000)), "it counts from when it was issued");
 }
