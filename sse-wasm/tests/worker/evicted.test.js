@@ -83,7 +83,7 @@ describe('an object that is evicted', { concurrency: 4 }, () => {
     for (let times = 0; times < 3; times++) {
       for (const group of groups) {
         const { names, instances } = group;
-        await new Promise((resolve) => setTimeout(resolve, group.evictedAt - performance.now()));
+        await new Promise((resolve) => setTimeout(resolve, Math.max(0, group.evictedAt - performance.now())));
         const streams = await Promise.all(names.map((name) => open(`${worker.origin}/test/${name}/hub?path=events`)));
         group.instances = await ask(names, 'instance');
         assert.ok(group.instances.every((instance, at) => instance !== instances[at]), 'every object was evicted');
