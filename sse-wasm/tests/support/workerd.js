@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
-import { request } from './stream.js';
+import { request, until } from './stream.js';
 
 // Another one than the installed: see run.js.
 const { Miniflare } = await import(process.env.MINIFLARE ?? 'miniflare');
@@ -37,6 +37,21 @@ export async function evict(worker, name, wake = async () => {}) {
     if ((await worker.call(name, 'instance')) !== before) return;
   }
   throw new Error(`workerd did not evict ${name}`);
+}
+
+/**
+ * Has a stream that takes nothing, and publishes more for it than it may have at once; `end` is what becomes of it. Others publish: a Worker
+ * that asked an object by RPC keeps it in memory until its own garbage is collected.
+ */
+export async function takeNothing(worker, publish) {
+  const usage = () => worker.call('hub', 'usage');
+  const { connections } = await usage();
+  const end = worker.call('hub', 'takeNothing');
+  await until(async () => (await usage()).connections === connections + 1, 'the stream is open');
+  for (let event = 0; event < 20; event++) {
+    await publish(worker.origin, { to: { topic: 'untaken' }, data: 'x'.repeat(20_000) });
+  }
+  return { end };
 }
 
 /** Bundles a Worker as wrangler does: wasm files stay modules of their own. */

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { privileged } from '../support/privileged.js';
 import { idOf, open, request, until } from '../support/stream.js';
-import { TIMES, startWorker } from '../support/workerd.js';
+import { TIMES, startWorker, takeNothing } from '../support/workerd.js';
 
 const TOKEN = '0123456789abcdef-hibernate';
 const { ask, publish } = privileged(TOKEN);
@@ -104,7 +104,8 @@ describe('an object that hibernates', () => {
   });
 
   test('a Worker that takes nothing has a bounded number of bytes, and is cut off', async () => {
-    const { bytes, code, reason } = await worker.call('hub', 'takeNothing');
+    const { end } = await takeNothing(worker, publish);
+    const { bytes, code, reason } = await end;
     assert.ok(bytes >= 64 * 1024 && bytes < 80 * 1024, `${bytes} of 400,000 bytes`);
     assert.deepEqual([code, reason], [4000, 'stalled']);
   });
