@@ -43,8 +43,10 @@ if (LIMITS.map(check).includes(false)) process.exit(1);
 function build(artifact) {
   const target = JSON.parse(output('cargo', ['metadata', '--no-deps', '--format-version', '1', '--locked'])).target_directory;
   const features = ['--no-default-features', '--features', artifact];
-  // Two pages of memory to begin with instead of seventeen; data that can be told apart, for what bindgen takes out.
-  const flags = ['-Clink-arg=-zstack-size=65536', '-Clink-arg=--no-merge-data-segments', `--remap-path-prefix=${homedir()}=~`];
+  // Two pages of memory to begin with instead of seventeen; data that can be told apart, for what bindgen takes out; and where the stack
+  // stands, which a trap leaves as it was.
+  const flags = ['-zstack-size=65536', '--no-merge-data-segments', '--export=__stack_pointer'].map((flag) => `-Clink-arg=${flag}`);
+  flags.push(`--remap-path-prefix=${homedir()}=~`);
   const env = { ...process.env, CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: flags.join(' ') };
   const profile = ['--profile', 'wasm', '--target', 'wasm32-unknown-unknown', '--locked'];
   const crate = ['-p', 'sse-wasm', '--lib', '--crate-type', 'cdylib'];

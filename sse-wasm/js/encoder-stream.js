@@ -1,5 +1,5 @@
 import { encode } from './engine.js';
-import { SseError } from './errors.js';
+import { eventOf } from './hub/values.js';
 
 /** Events to bytes. */
 export class SseEncoderStream extends TransformStream {
@@ -14,11 +14,7 @@ export class SseEncoderStream extends TransformStream {
 
 /** The bytes of one event; what is left out does not appear. */
 export function encodeEvent(event) {
-  const { event: name, data, id, retry, comment } = typeof event === 'string' ? { data: event } : event;
-  if (retry !== undefined && !(Number.isInteger(retry) && retry >= 0 && retry < 2 ** 32)) {
-    throw new SseError('invalid-field', 'retry must be a whole number of milliseconds', 'retry');
-  }
-  const text = data === undefined || typeof data === 'string' ? data : JSON.stringify(data);
+  const { event: name, data, id, retry, comment } = eventOf(event);
   // A named event without data would never be dispatched.
-  return encode(name, text ?? (name === undefined ? undefined : ''), id, retry, comment);
+  return encode(name, data ?? (name == null ? undefined : ''), id, retry, comment);
 }

@@ -9,8 +9,8 @@ const [
   EVENT_ID, LAST_EVENT_ID, USAGE, DRAIN, SWEEP, ALLOCATE_ID, NEW_ID, REGISTER, IS_REGISTERED, UNREGISTER, CLEAR, LISTEN, UNLISTEN,
   CLIENTS, STREAMS, PREPARE, PUBLISH, FIRST_UNKNOWN, DISCARD, NOTIFY, HAS_LISTENERS, NOTIFY_AD_HOC, CHECK_TASK, SUBMIT, PROGRESS,
   COMPLETE, TASKS_OF, KEEP, HAS_CHANGES, TAKE_CLEARED, TAKE_CLIENTS, CLIENT_RECORD, AGES_SINCE, TAKE_FRAMES, KEPT_UNTIL, EVICTED,
-  RESTORE_CLIENT, RESTORE_POSITION, RESTORE_FRAMES, ORDINAL, RESTORE_STREAM, RESTORED,
-] = Array(53).keys();
+  RESTORE_CLIENT, RESTORE_POSITION, RESTORE_FRAMES, ORDINAL, RESTORE_STREAM, RESTORED, RESTORE_ID,
+] = Array(54).keys();
 
 /** Whom an event can be for, in the order of `src/hub/publish.rs`. */
 const KINDS = ['all', 'topic', 'group', 'name', 'client', 'streams'];
@@ -20,6 +20,8 @@ const CLOSE = 2;
 const GAP = 3;
 
 const memory = new Memory(wasm);
+const { __stack_pointer: stack } = wasm;
+const top = stack.value;
 const utf8 = new TextDecoder();
 
 /** A hub without I/O. Times are milliseconds, streams are numbers. */
@@ -251,6 +253,10 @@ export class Hub {
     return this.#ask(EVICTED);
   }
 
+  restoreId(issued, group, id) {
+    this.#ask(RESTORE_ID, issued, 0, [group, id]);
+  }
+
   restoreClient(now, record) {
     this.#ask(RESTORE_CLIENT, now, 0, [record]);
   }
@@ -301,10 +307,16 @@ export function memoryBytes() {
 }
 
 function ask(hub, verb, now = 0, number = 0, values = undefined) {
-  if (values) memory.put(values);
-  const result = wasm.call(hub, verb, now, number);
-  if (Number.isNaN(result)) throw failure(new Answer());
-  return result;
+  try {
+    if (values) memory.put(values);
+    const result = wasm.call(hub, verb, now, number);
+    if (!Number.isNaN(result)) return result;
+  } catch (trap) {
+    // What it left on the stack would stay there, in the way of all other hubs.
+    stack.value = top;
+    throw trap;
+  }
+  throw failure(new Answer());
 }
 
 /** What the last call answered, read from its beginning. Each text is a copy. */

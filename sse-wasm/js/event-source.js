@@ -1,5 +1,5 @@
 import { SseError } from './errors.js';
-import { bytesOf } from './events.js';
+import { bytesOf, checkSignal } from './events.js';
 import {
   CLOSE, CONNECT, DEADLINE, DELAY, ENDED, FAILED, Follower, NOTHING, OPENED, TIME_PASSED, UNSENDABLE, WAITING, now,
 } from './follower.js';
@@ -82,11 +82,12 @@ export class EventSource extends EventTarget {
     if (withCredentials) this.#request.credentials = 'include';
     this.#fetch = fetch;
     this.#liveness = liveness;
-    this.#follower = new Follower({
-      maxLine, maxEvent, retry: retry.first, shortestWait: retry.shortest, ceiling: retry.ceiling, longestWait: retry.longest,
-      jitter: retry.jitter, attempts: retry.attempts, statuses: retry.statuses, answerTimeout: timeout, liveness, reconnect, remember,
-      lastEventId,
-    }, { lost: onLost, comment: onComment, retry: onRetry });
+    checkSignal(signal);
+    if (typeof fetch !== 'function') throw new SseError('invalid-option', 'the option fetch must be a function', 'fetch');
+    const policy = Object.fromEntries(Object.entries(retry).map(([name, value]) => [`retry.${name}`, value]));
+    const numbers = { ...policy, timeout, liveness, reconnect, remember };
+    const report = { lost: onLost, comment: onComment, retry: onRetry };
+    this.#follower = new Follower({ ...numbers, maxLine, maxEvent, lastEventId }, report);
     if (signal?.aborted) {
       this.close();
     } else if (signal) {

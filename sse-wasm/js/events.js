@@ -20,6 +20,7 @@ class Events {
     this.#decoding = new Decoding(options);
     const { signal } = options;
     if (!signal) return;
+    checkSignal(signal);
     this.#signal = signal;
     this.#aborted = () => this.#end(signal.reason).catch(() => {});
     if (signal.aborted) this.#aborted();
@@ -134,6 +135,11 @@ export class Decoding {
   }
 }
 
+export function checkSignal(signal) {
+  if (!signal || typeof signal.addEventListener === 'function') return;
+  throw new SseError('invalid-option', 'the option signal must be an AbortSignal', 'signal');
+}
+
 /** The bytes of a chunk, of whatever kind it is. */
 export function bytesOf(chunk) {
   if (chunk instanceof Uint8Array) return chunk;
@@ -145,7 +151,7 @@ export function bytesOf(chunk) {
 
 function readerOf(source) {
   const body = source?.body === undefined ? source : source.body;
-  if (body === null) return { read: async () => ({ done: true }), cancel: async () => {} };
+  if (body === null && source !== null) return { read: async () => ({ done: true }), cancel: async () => {} };
   if (typeof body?.getReader === 'function') return body.getReader();
   const iterator = body?.[Symbol.asyncIterator]?.();
   if (!iterator) throw new SseError('invalid-source', 'events() takes a Response, a ReadableStream or an async iterable of bytes');

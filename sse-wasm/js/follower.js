@@ -28,15 +28,15 @@ const NEVER = -1;
 
 /** The options of a machine, in the order of `Source::new` in `src/client.rs`, with the defaults of the standard. */
 const DEFAULTS = {
-  retry: 3000,
-  shortestWait: 50,
-  ceiling: 30_000,
-  longestWait: 3_600_000,
-  jitter: 0.5,
-  answerTimeout: NEVER,
+  'retry.first': 3000,
+  'retry.shortest': 50,
+  'retry.ceiling': 30_000,
+  'retry.longest': 3_600_000,
+  'retry.jitter': 0.5,
+  timeout: NEVER,
   liveness: NEVER,
-  attempts: NEVER,
-  statuses: false,
+  'retry.attempts': NEVER,
+  'retry.statuses': false,
   reconnect: true,
   remember: 0,
 };

@@ -154,7 +154,7 @@ export interface Limits {
   topicBytes?: number;
   /** Bytes of one event as it is sent. Default 256 KiB. */
   frameBytes?: number;
-  /** Bytes of history, taken at the start. Default 16 MiB; in a Durable Object 1 MiB. */
+  /** Bytes of history, taken at the start; at most 1 GiB. Default 16 MiB; in a Durable Object 1 MiB. */
   logBytes?: number;
   /** Events of history. Default 65,536; in a Durable Object 16,384. */
   logEntries?: number;

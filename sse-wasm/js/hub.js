@@ -29,7 +29,7 @@ export class Hub extends EngineHub {
     return handleNode(this, this.#routes, request, response, next, this.#limits);
   }
 
-  stream(registration, { signal } = {}) {
+  stream(registration = {}, { signal } = {}) {
     return streamOf(this, registration, signal);
   }
 

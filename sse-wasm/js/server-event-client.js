@@ -26,6 +26,7 @@ export class ServerEventClient {
   static async create(name, base, callbacks = {}, options = {}) {
     const { prefix = '/sse/', ...others } = typeof options === 'string' ? { prefix: options } : options;
     if (!/^\/(.*\/)?$/.test(prefix)) throw new SseError('invalid-option', 'prefix: it must begin and end with /', 'prefix');
+    if (typeof base !== 'string') throw new SseError('invalid-option', 'base: the address of the hub is expected, as a string', 'base');
     const client = new ServerEventClient(`${base.replace(/\/$/, '')}${prefix}`, callbacks, others);
     const response = await client.#ask('GET', `make-id/${encodeURIComponent(name)}`);
     client.#id = (await response.text()).trim();

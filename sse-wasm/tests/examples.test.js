@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { bun, deno } from './support/binaries.js';
-import { idOf, open, within } from './support/stream.js';
+import { idOf, open, request, within } from './support/stream.js';
 
 const tests = dirname(fileURLToPath(import.meta.url));
 const TOKEN = '0123456789abcdef-examples';
@@ -42,11 +42,11 @@ describe('examples', () => {
         const [origin] = /http:\/\/\S+/.exec(line[0]) ?? assert.fail(`${name} said ${line}`);
         const stream = await open(`${origin}/sse/events?topic=orders`);
         await stream.next();
-        const { told } = await (await fetch(`${origin}/orders`, { method: 'POST' })).json();
+        const { told } = await (await request(`${origin}/orders`, { method: 'POST' })).json();
         assert.match(await stream.next(), new RegExp(`^event:order\ndata:\\{"at":\\d+\\}\nid:${told}\n\n$`));
         // By the hub's own route, whose body it reads itself.
         const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
-        const answer = await fetch(`${origin}/sse/publish`, { method: 'POST', headers, body: '{"to":{"topic":"orders"},"data":{"n":1.0}}' });
+        const answer = await request(`${origin}/sse/publish`, { method: 'POST', headers, body: '{"to":{"topic":"orders"},"data":{"n":1.0}}' });
         assert.equal(answer.status, 200, await answer.clone().text());
         const frame = await stream.next();
         assert.equal(frame, `data:{"n":1.0}\nid:${(await answer.json()).id}\n\n`);
@@ -54,7 +54,7 @@ describe('examples', () => {
         const resumed = await open(`${origin}/sse/events?topic=orders`, { 'last-event-id': told });
         assert.equal(idOf(await resumed.event()), idOf(frame));
         resumed.close();
-        assert.equal((await fetch(`${origin}/sse/publish`, { method: 'POST' })).status, 401);
+        assert.equal((await request(`${origin}/sse/publish`, { method: 'POST' })).status, 401);
       } finally {
         process.kill(-child.pid, 'SIGKILL');
         await gone;

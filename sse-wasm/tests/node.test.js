@@ -191,6 +191,24 @@ test('another prefix, what is not the hub’s goes on, and a body that was parse
   }
 });
 
+test('a body that is refused is not in the way of the next request on its connection', async (t) => {
+  const { server, stop } = await serve(createHub({ ...OPEN, maxBody: 10_000 }));
+  t.after(stop);
+  const chunk = `800\r\n${'x'.repeat(2048)}\r\n`;
+  const bodies = { 'content-length: 200000': 'x'.repeat(200_000), 'transfer-encoding: chunked': `${chunk.repeat(100)}0\r\n\r\n` };
+  for (const [head, body] of Object.entries(bodies)) {
+    const socket = net.connect(server.address().port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (part) => (text += part));
+    socket.write(`POST /sse/publish HTTP/1.1\r\nhost: hub\r\n${head}\r\n\r\n${body}`);
+    await until(() => text.includes('send less at once'), 'it is refused');
+    socket.write('GET /sse/make-id/bob HTTP/1.1\r\nhost: hub\r\n\r\n');
+    await until(() => /bob_[a-z2-7]{26}/.test(text), `the next one is answered after ${head}`);
+    assert.match(text, /^HTTP\/1\.1 413 /);
+    socket.destroy();
+  }
+});
+
 test('tasks: functions, their progress, their failures', async () => {
   const tasks = {
     double: ({ params, progress }) => (progress({ half: true }), 2 * params),
@@ -198,6 +216,7 @@ test('tasks: functions, their progress, their failures', async () => {
       throw new Error('out of paper');
     },
     huge: () => 'x'.repeat(1 << 20),
+    odd: () => 5n,
   };
   const hub = createHub({ tasks });
   const frames = [];
@@ -205,12 +224,13 @@ test('tasks: functions, their progress, their failures', async () => {
   connection.wants = true;
   hub.fill(connection);
   for (const task of Object.keys(tasks)) hub.submitTask('bob_1', task, 21);
-  await until(() => frames.length === 5, 'all ended');
+  await until(() => frames.length === 6, 'all ended');
   const told = (name) => frames.filter((frame) => frame.includes(`"task":"${name}"`)).join('');
   assert.match(told('double'), /event:progress\n.*"progress":\{"half":true\}[^]*event:completed\n.*"result":42/);
   assert.match(told('fail'), /event:failed\n.*"reason":"out of paper"/);
   assert.match(told('huge'), /event:failed\n.*"reason":"the result could not be kept: [^"]* 262144 bytes[^"]*"/);
-  assert.deepEqual(hub.tasks('bob_1').map(({ task, status }) => [task, status]), [['double', 'completed'], ['fail', 'failed'], ['huge', 'failed']]);
+  assert.match(told('odd'), /event:failed\n.*"reason":"the result could not be kept: result cannot be sent as JSON: [^"]*BigInt"/);
+  assert.deepEqual(hub.tasks('bob_1').map(({ task, status }) => [task, status]), [['double', 'completed'], ['fail', 'failed'], ['huge', 'failed'], ['odd', 'failed']]);
 });
 
 test('options that cannot be are named', () => {
@@ -221,9 +241,89 @@ test('options that cannot be are named', () => {
     [{ heartbeat: NaN }, 'heartbeat'],
     [{ overrun: 'wait' }, 'overrun'],
     [{ auth: { token: 'short' } }, 'token'],
+    [{ auth: { origins: 'https://a.example' } }, 'origins'],
+    [{ limits: { logBytes: 2 ** 31 } }, 'logBytes'],
+    [{ heartBeat: 1000 }, 'heartBeat'],
+    [{ tasks: { job: 'Worker' } }, 'tasks.job'],
+    [{ maxBody: '1 MiB' }, 'maxBody'],
+    [{ onGap: 5 }, 'onGap'],
+    [{ prefix: 5 }, 'prefix'],
+    [null, 'options'],
   ]) {
     assert.throws(() => createHub(options), (error) => error instanceof SseError && error.code === 'invalid-option' && error.field === field, field);
   }
+});
+
+test('what cannot be is refused by name, and changes nothing', () => {
+  const hub = createHub({ tasks: { job: 'worker' } });
+  hub.stream({ client: 'bob_1' });
+  const circle = {};
+  circle.circle = circle;
+  const refused = [
+    ...[undefined, null, 5, 'ALL', {}, { topic: null }, { topic: 't', name: 'n' }, { connections: 5 }, { connections: [{}] }].map(
+      (to) => [() => hub.publish(to, 'x'), 'invalid-target', 'to'],
+    ),
+    [() => hub.publish({ topic: 5 }, 'x'), 'invalid-name', 'topic'],
+    [() => hub.publish({ client: { id: 5 } }, 'x'), 'invalid-name', 'id'],
+    [() => hub.publish({ group: [] }, 'x'), 'invalid-name', 'group'],
+    ...[undefined, null, 5, true].map((event) => [() => hub.publish('all', event), 'invalid-field', '']),
+    ...[circle, 5n, () => {}, Symbol('x')].map((data) => [() => hub.publish('all', { data }), 'invalid-field', 'data']),
+    ...[-1, 1.5, NaN, 2 ** 32, '5'].map((retry) => [() => hub.publish('all', { retry }), 'invalid-field', 'retry']),
+    ...['event', 'id', 'comment'].map((field) => [() => hub.publish('all', { [field]: 5 }), 'invalid-field', field]),
+    ...['event', 'id'].map((field) => [() => hub.publish('all', { [field]: 'a\rb' }), 'invalid-field', field]),
+    ...['event', 'id'].map((field) => [() => hub.publish('all', { [field]: 'a\nb' }), 'invalid-field', field]),
+    [() => hub.publishAll(), 'invalid-field', ''],
+    [() => hub.publishAll([null]), 'invalid-target', 'to'],
+    ...[undefined, null, 5, {}].map((client) => [() => hub.listen(client, 'k'), 'invalid-name', 'id']),
+    [() => hub.listen('bob_1'), 'invalid-name', 'topic'],
+    [() => hub.notify(5), 'invalid-name', 'key'],
+    [() => hub.notify('k', { names: 'bob' }), 'invalid-name', 'name'],
+    [() => hub.submitTask('bob_1'), 'invalid-name', 'task'],
+    [() => hub.progress('bob_1', 'job', circle), 'invalid-field', 'progress'],
+    [() => hub.complete('bob_1', 'job', 5n), 'invalid-field', 'result'],
+    [() => hub.allocateId(), 'invalid-name', 'name'],
+    [() => hub.stream({ topics: 'news' }), 'invalid-name', 'topic'],
+    [() => hub.stream({ lastEventId: 5 }), 'invalid-name', 'lastEventId'],
+    [() => hub.stream({ greeting: 'hello' }), 'invalid-option', 'greeting'],
+    [() => hub.stream({}, { signal: 5 }), 'invalid-option', 'signal'],
+    [() => hub.open({}), 'invalid-outlet', ''],
+    [() => hub.openOn(new Response(), {}, {}), 'invalid-response', ''],
+  ];
+  for (const [attempt, code, field] of refused) {
+    assert.throws(attempt, { name: 'SseError', code, field }, `${attempt}`);
+  }
+  const { connections, clients, logEntries, tasks } = hub.usage;
+  assert.deepEqual([connections, clients, logEntries, tasks], [1, 1, 0, 0]);
+  hub.free();
+});
+
+test('a hub that is closed or freed says so, once or twice', async () => {
+  const hub = createHub({ auth: { open: true } });
+  const reader = hub.stream({ client: 'bob_1' }).getReader();
+  hub.close();
+  hub.close();
+  for (let { done } = await reader.read(); !done; ) ({ done } = await reader.read());
+  hub.free();
+  hub.free();
+  hub.close();
+  await hub[Symbol.asyncDispose]();
+  const attempts = [() => hub.usage, () => hub.clients(), () => hub.publish('all', 'x'), () => hub.newId(), () => hub.stream({})];
+  for (const attempt of attempts) assert.throws(attempt, { code: 'closed' });
+  const ask = (path) => hub.handle(new Request(`http://hub/sse/${path}`));
+  const answers = await Promise.all(['events', 'make-id/bob', 'list-registrants'].map(ask));
+  assert.deepEqual(answers.map(({ status }) => status), [204, 503, 503]);
+});
+
+test('traps, however many, leave other hubs as they were', async () => {
+  const hub = createHub();
+  hub.stream({ topics: ['t'] });
+  const { Hub: Engine } = await import('./node_modules/sse-wasm/js/engine.js');
+  const { engineOptions } = await import('./node_modules/sse-wasm/js/hub/options.js');
+  const broken = new Engine(engineOptions({}), 1, new Uint8Array(16));
+  broken.free();
+  for (let times = 0; times < 1000; times++) assert.throws(() => broken.free(), { name: 'RuntimeError', message: 'unreachable' });
+  hub.publish({ topic: 't' }, 'x'.repeat(10_000));
+  assert.deepEqual([hub.usage.logEntries, createHub().usage.connections], [1, 0]);
 });
 
 test('a hub keeps no process alive', () => {

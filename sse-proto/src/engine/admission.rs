@@ -165,14 +165,8 @@ impl<S: Storage> Engine<S> {
             if self.directory.find_client(group, id.as_str()).is_some() {
                 continue;
             }
-            if self.directory.issued >= self.config.limits.issued_ids
-                && let Some(oldest) = self.deadlines.oldest_issued()
-            {
-                self.forget(oldest);
-            }
             let text = S::Text::copy_of(id.as_str()).ok_or(IdError::TooLong { limit })?;
-            let slot = self.add_client(group, id, Standing::Issued, &[]).map_err(IdError::Full)?;
-            self.deadlines.arm_issued(slot);
+            self.issue(group, id).map_err(IdError::Full)?;
             return Ok(text);
         }
         Err(IdError::Entropy)
@@ -417,6 +411,18 @@ impl<S: Storage> Engine<S> {
             Some(EventId { sequence, .. }) => Start { cursor: sequence + 1, gap: None, shown: Some(sequence) },
             None => from_oldest(Some(GapReason::Unknown), None),
         }
+    }
+
+    /// Reserves an id that is not taken; where as many are reserved as may be, the oldest gives way.
+    pub(super) fn issue(&mut self, group: &str, id: ClientId<'_>) -> Result<(), Full> {
+        if self.directory.issued >= self.config.limits.issued_ids
+            && let Some(oldest) = self.deadlines.oldest_issued()
+        {
+            self.forget(oldest);
+        }
+        let slot = self.add_client(group, id, Standing::Issued, &[])?;
+        self.deadlines.arm_issued(slot);
+        Ok(())
     }
 
     /// A known client registers: whatever it was waiting for to expire is off.

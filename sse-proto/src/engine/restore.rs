@@ -25,7 +25,7 @@
 //! ```
 
 use super::delivery::{Connection, Phase, Stream};
-use super::directory::{Client, LabelKind, Standing};
+use super::directory::{Client, Full, LabelKind, Standing};
 use super::log::Scope;
 use super::publish::{PublishError, Target};
 use super::tasks::{TaskError, TaskState};
@@ -179,6 +179,20 @@ impl<S: Storage> Engine<S> {
     /// The highest sequence number whose frame has left the log; 0 when none has.
     pub fn evicted(&self) -> u64 {
         self.log.evicted()
+    }
+
+    /// Takes in an id that was [allocated](Self::allocate_id) at `issued` and not registered since; one that is known here stays as it
+    /// is. Ids are restored oldest first, and before clients.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]; nothing was changed, but for the oldest that gave way.
+    pub fn restore_id(&mut self, issued: Instant, group: &str, id: ClientId<'_>) -> Result<(), Full> {
+        self.deadlines.advance(issued);
+        if self.directory.find_client(group, id.as_str()).is_some() {
+            return Ok(());
+        }
+        self.issue(group, id)
     }
 
     /// Takes in a client; one that is known here stays as it is. Clients are restored in the order of `since`, those without one

@@ -28,6 +28,9 @@ export class SSEService extends EventEmitter {
   constructor(options = {}) {
     super();
     const { heartbeatInterval = 15, maxNbConnections = -1, limitStatus = 503, retryAfter = 5, strictAccept = false } = options;
+    for (const [name, value] of Object.entries({ heartbeatInterval, maxNbConnections, limitStatus, retryAfter })) {
+      if (!Number.isFinite(value)) throw new SseError('invalid-option', `the option ${name} must be a number`, name);
+    }
     const connections = maxNbConnections < 0 ? UNLIMITED : maxNbConnections;
     this.#hub = new EngineHub({
       heartbeat: heartbeatInterval * 1000,

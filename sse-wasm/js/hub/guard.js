@@ -20,6 +20,10 @@ export class Guard {
     if (token !== undefined && !/^[!-~]{16,256}$/.test(token)) {
       throw new SseError('invalid-option', 'auth.token must be 16 to 256 visible ASCII characters, as openssl rand -hex 32 gives', 'token');
     }
+    for (const [name, list] of Object.entries({ origins, hosts })) {
+      const isList = Array.isArray(list) && list.every((value) => typeof value === 'string');
+      if (list !== undefined && !isList) throw new SseError('invalid-option', `auth.${name} must be an array of strings`, name);
+    }
     this.#token = token;
     this.#open = open;
     this.#origins = new Set(origins);

@@ -4,9 +4,9 @@
 // the engine says. Streams are outlets: see streams.js for web streams and node.js for Node's responses.
 import { Hub as Engine, memoryBytes } from '../engine.js';
 import { SseError } from '../errors.js';
-import { clientOf, eventOf, targetOf } from './values.js';
-import { engineOptions } from './options.js';
+import { choose, engineOptions } from './options.js';
 import { Tasks } from './tasks.js';
+import { clientOf, eventOf, jsonOf, nameOf, namesOf, targetOf } from './values.js';
 
 /** Streams written before other work has its turn. */
 const OUTPUTS = 512;
@@ -16,8 +16,9 @@ const COALESCE = 20;
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** Bits of what the engine's `register` takes as `how`. */
-const GREETINGS = { connected: 0, registered: 1, none: 2, silent: 3 };
-const MANAGER_DIALECT = 4;
+const GREETINGS = ['connected', 'registered', 'none', 'silent'];
+const DIALECTS = ['named', 'manager'];
+const DIALECT = 4;
 const REPLACE = 8;
 const PASSING = 16;
 
@@ -25,6 +26,7 @@ const WRITE = 1;
 const CLOSE = 2;
 const GAP = 3;
 const EXPIRED = 4;
+const UNUSED = 5;
 
 const NEW_CHUNK = 2;
 
@@ -42,7 +44,8 @@ class Connection {
 }
 
 export class EngineHub {
-  #engine;
+  /** The engine, until it is freed. */
+  #live;
   #connections = new Map();
   #tasks;
   #host;
@@ -62,6 +65,7 @@ export class EngineHub {
    * already.
    */
   constructor(options = {}, host = webHost) {
+    const numbers = engineOptions(options);
     this.#host = host;
     /** After how long a peer that takes nothing is given up, in milliseconds. */
     this.writeStall = options.writeStall ?? 30_000;
@@ -69,9 +73,9 @@ export class EngineHub {
     this.announce(options.listenersChanged === undefined ? 'listeners-changed' : options.listenersChanged);
     this.#bare = options.payloads === 'legacy';
     this.#tasks = new Tasks(this, options.tasks ?? {}, options.runningTasks ?? 1024);
-    this.#engine = makeEngine(options, host);
+    this.#live = makeEngine(numbers, host);
     if (!host.restore) return;
-    host.restore(this.#engine, this);
+    host.restore(this.#live, this);
     // Who wakes a hub only to look at it leaves what is due to it.
     this.#turn();
   }
@@ -95,24 +99,35 @@ export class EngineHub {
 
   allocateId(name, group = '') {
     this.#checkOpen();
-    return this.#verb((engine, now) => engine.allocateId(now, group, name, this.#host.entropy(32)));
+    return this.#verb((engine, now) => {
+      const { issuedIds } = this.usage;
+      const id = engine.allocateId(now, nameOf(group, 'group'), nameOf(name, 'name'), this.#host.entropy(32));
+      if (this.usage.issuedIds === issuedIds) this.#host.idLapsed?.();
+      this.#host.idIssued?.(now, group, id);
+      return id;
+    });
   }
 
   newId(name) {
-    return this.#engine.newId(name, this.#host.entropy(64));
+    return this.#engine.newId(name == null ? undefined : nameOf(name, 'name'), this.#host.entropy(64));
   }
 
   /** Opens a stream whose bytes go into `outlet`. The client is registered when this returns. */
   open(registration, outlet) {
     this.#checkOpen();
-    const client = clientOf(registration.client ?? this.newId(registration.name));
+    if (typeof outlet?.write !== 'function' || typeof outlet.end !== 'function') {
+      throw new SseError('invalid-outlet', 'an outlet must have the functions write and end');
+    }
+    const { name, lastEventId, greeting = 'connected', dialect = 'named' } = registration;
+    const client = clientOf(registration.client ?? this.newId(name));
     const how =
-      GREETINGS[registration.greeting ?? 'connected'] |
-      (registration.dialect === 'manager' ? MANAGER_DIALECT : 0) |
+      choose('greeting', GREETINGS, greeting) |
+      (choose('dialect', DIALECTS, dialect) * DIALECT) |
       (registration.replace ? REPLACE : 0) |
       (registration.passing ? PASSING : 0);
-    const { topics = [], lastEventId } = registration;
-    const handle = this.#verb((engine, now) => engine.register(now, client.group, client.id, topics, lastEventId, how));
+    const topics = namesOf(registration.topics, 'topic') ?? [];
+    const from = lastEventId == null ? undefined : nameOf(lastEventId, 'lastEventId');
+    const handle = this.#verb((engine, now) => engine.register(now, client.group, client.id, topics, from, how));
     const gap = this.#engine.said.reason || null;
     const returning = this.#engine.said.returning;
     const connection = new Connection(handle, client, outlet, registration.metadata);
@@ -152,7 +167,11 @@ export class EngineHub {
   }
 
   clear({ endStreams = false } = {}) {
-    this.#verb((engine, now) => engine.clear(now, endStreams));
+    this.#verb((engine, now) => {
+      engine.clear(now, endStreams);
+      // What comes after it is not cleared with it.
+      this.#host.flush?.(engine);
+    });
     this.#comeOrGo();
   }
 
@@ -162,12 +181,12 @@ export class EngineHub {
 
   listen(client, topic) {
     const { group, id } = clientOf(client);
-    return this.#verb((engine, now) => engine.listen(now, group, id, topic));
+    return this.#verb((engine, now) => engine.listen(now, group, id, nameOf(topic, 'topic')));
   }
 
   unlisten(client, topic) {
     const { group, id } = clientOf(client);
-    return this.#verb((engine, now) => engine.unlisten(now, group, id, topic));
+    return this.#verb((engine, now) => engine.unlisten(now, group, id, nameOf(topic, 'topic')));
   }
 
   clients() {
@@ -188,9 +207,10 @@ export class EngineHub {
   }
 
   publishAll(publications) {
-    if (this.#closed) throw closed();
+    this.#checkOpen();
+    if (!Array.isArray(publications)) throw new SseError('invalid-field', 'publications must be an array of { to, event }');
     try {
-      publications.forEach(({ to, event }, index) => blame(index, '', () => this.#prepare(to, event)));
+      publications.forEach((one, index) => blame(index, '', () => this.#prepare(one?.to, one?.event)));
       const unknown = this.#engine.firstUnknown();
       if (unknown >= 0) {
         throw Object.assign(new SseError('unknown-client', 'no client is registered under this id; register first'), { index: unknown });
@@ -206,7 +226,8 @@ export class EngineHub {
 
   /** Tells those who listen to `key`, of these only the ones with one of these user names; or everybody, whatever they listen to. */
   notify(key, { names, everybody = false } = {}) {
-    const number = this.#verb((engine, now) => engine.notify(now, key, names, this.#bare, everybody));
+    const told = [nameOf(key, 'key'), namesOf(names, 'name')];
+    const number = this.#verb((engine, now) => engine.notify(now, ...told, this.#bare, everybody));
     return this.#engine.eventId(number);
   }
 
@@ -224,37 +245,37 @@ export class EngineHub {
   // ---- tasks
 
   submitTask(client, task, params = null) {
-    this.#engine.checkTask(task);
+    this.#engine.checkTask(nameOf(task, 'task'));
     this.#tasks.submit(clientOf(client), task, params, (submit) => this.#verb(submit));
   }
 
   /** `json` is sent as it is. */
   progressJson(client, task, json) {
     const { group, id } = clientOf(client);
-    this.#verb((engine, now) => engine.progress(now, group, id, task, json));
+    this.#verb((engine, now) => engine.progress(now, group, id, nameOf(task, 'task'), json));
   }
 
   progress(client, task, progress) {
-    this.progressJson(client, task, JSON.stringify(progress) ?? 'null');
+    this.progressJson(client, task, progress === undefined ? 'null' : jsonOf(progress, 'progress'));
   }
 
   completeJson(client, task, json) {
     const { group, id } = clientOf(client);
-    this.#verb((engine, now) => engine.complete(now, group, id, task, false, json));
+    this.#verb((engine, now) => engine.complete(now, group, id, nameOf(task, 'task'), false, json));
   }
 
   complete(client, task, result) {
-    this.completeJson(client, task, result === null ? undefined : JSON.stringify(result));
+    this.completeJson(client, task, result == null ? undefined : jsonOf(result, 'result'));
   }
 
   fail(client, task, reason = '') {
     const { group, id } = clientOf(client);
-    this.#verb((engine, now) => engine.complete(now, group, id, task, true, String(reason)));
+    this.#verb((engine, now) => engine.complete(now, group, id, nameOf(task, 'task'), true, String(reason)));
   }
 
   notifyCompletions(client, task) {
     const { group, id } = clientOf(client);
-    this.#verb((engine, now) => engine.notifyCompletions(now, group, id, task));
+    this.#verb((engine, now) => engine.notifyCompletions(now, group, id, nameOf(task, 'task')));
   }
 
   /** Each with `detail` as the JSON it came as; the reason of a failure is text. */
@@ -272,7 +293,7 @@ export class EngineHub {
   /** Ends all streams, each after what waits for it, and refuses registrations from now on. */
   close() {
     this.#closed = true;
-    this.#verb((engine, now) => engine.drain(now, 0, 0));
+    if (this.#live) this.#verb((engine, now) => engine.drain(now, 0, 0));
   }
 
   async [Symbol.asyncDispose]() {
@@ -294,8 +315,8 @@ export class EngineHub {
 
   /** As {@link free}, but streams stay open for another hub to {@link reopen}. */
   release() {
-    const engine = this.#engine;
-    this.#engine = null;
+    const engine = this.#live;
+    this.#live = null;
     this.#closed = true;
     this.#connections.clear();
     this.#host.wakeAt(-1, this.#timer, null);
@@ -306,6 +327,7 @@ export class EngineHub {
 
   /** The outlet takes more: gives it what there is. Synchronous; the outlet is asked again for each chunk. */
   fill(connection) {
+    if (!this.#live) return;
     this.#host.flush?.(this.#engine);
     this.#give(connection);
     this.#arm();
@@ -362,13 +384,18 @@ export class EngineHub {
 
   /** It is time. Early, late, or twice: the engine knows what is due. */
   wake() {
-    if (!this.#engine) return;
+    if (!this.#live) return;
     this.#dueAt = -1;
     this.#engine.handleTimeout(this.#host.now());
     this.#turn();
   }
 
   // ---- between engine and outlets
+
+  get #engine() {
+    if (!this.#live) throw closed();
+    return this.#live;
+  }
 
   /** Something the application wants; what follows from it is done once the caller has finished. */
   #verb(operation) {
@@ -388,7 +415,7 @@ export class EngineHub {
 
   #drain() {
     this.#scheduled = false;
-    if (!this.#engine) return;
+    if (!this.#live) return;
     try {
       this.#carryOutAll();
     } catch (error) {
@@ -433,6 +460,8 @@ export class EngineHub {
     } else if (output === EXPIRED) {
       this.#comeOrGo();
       this.#tell('onExpire', { id: this.#engine.said.id });
+    } else if (output === UNUSED) {
+      this.#host.idLapsed?.();
     }
   }
 
@@ -459,7 +488,7 @@ export class EngineHub {
     this.#quiet = true;
     this.#host.later(COALESCE, () => {
       this.#quiet = false;
-      if (this.#changed && this.#engine) this.#turn();
+      if (this.#changed && this.#live) this.#turn();
     });
     const { key, everybody } = this.#announced ?? {};
     if (key && (everybody ? this.#connections.size > 0 : this.#engine.hasListeners(key))) {
@@ -501,9 +530,9 @@ export const webHost = {
   },
 };
 
-function makeEngine(options, host) {
+function makeEngine(numbers, host) {
   const epoch = host.epoch?.() ?? new DataView(host.entropy(4).buffer).getUint32(0);
-  return new Engine(engineOptions(options), epoch, host.entropy(16));
+  return new Engine(numbers, epoch, host.entropy(16));
 }
 
 function closed() {

@@ -1,4 +1,5 @@
 // The routes for Node's requests and responses: node:http, Express, Fastify's raw objects, and HTTP/2 by its compatibility API.
+import { SseError } from '../errors.js';
 import { joined, tooLarge, within } from './web.js';
 
 /** Answers a Node request; what is none of the routes' goes to `next`, if there is one. */
@@ -27,6 +28,7 @@ export async function handleNode(hub, routes, request, response, next, limits, t
 
 /** Opens a stream on a response. The client is registered before the head leaves. */
 export function openNode(hub, registration, response, headers) {
+  if (typeof response?.writeHead !== 'function') throw new SseError('invalid-response', 'the response must be one of node:http or http2');
   const connection = hub.open(registration, {
     write(chunk, connection) {
       connection.wants = response.write(chunk);
@@ -83,5 +85,11 @@ async function readNode(request, limit) {
     return new TextEncoder().encode(typeof body === 'string' ? body : isEmpty ? '' : JSON.stringify(body));
   }
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
-  return joined(request, limit);
+  try {
+    return await joined(request.iterator?.({ destroyOnReturn: false }) ?? request, limit);
+  } catch (error) {
+    // The rest is in the way of the next request on the connection.
+    request.resume?.();
+    throw error;
+  }
 }

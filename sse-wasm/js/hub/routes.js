@@ -290,9 +290,9 @@ function refused({ status, error, field, challenge }) {
 }
 
 export function checkPrefix(prefix) {
-  const segments = prefix.split('/').slice(1, -1);
+  const segments = String(prefix).split('/').slice(1, -1);
   const isPlain = segments.every((part) => /^[A-Za-z0-9._~-]+$/.test(part) && part !== '.' && part !== '..');
-  if (prefix.startsWith('/') && prefix.endsWith('/') && isPlain) return prefix;
+  if (/^\/(.*\/)?$/.test(prefix) && isPlain) return prefix;
   const words = `${JSON.stringify(prefix)} cannot be a prefix: write letters, digits, - . _ and ~ between single slashes, such as /sse/`;
   throw new SseError('invalid-option', words, 'prefix');
 }

@@ -1,11 +1,13 @@
 // Web streams as outlets.
 import { SseError } from '../errors.js';
+import { checkSignal } from '../events.js';
 
 /**
  * The stream of a registration. Nothing is enqueued that was not asked for: what a peer does not take stays in the engine's log,
  * where it costs nothing, and the engine ends who takes nothing for too long.
  */
 export function streamOf(hub, registration, signal) {
+  checkSignal(signal);
   let controller;
   let connection;
   const left = () => {

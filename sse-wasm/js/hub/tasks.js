@@ -49,7 +49,7 @@ export class Tasks {
     } catch (error) {
       if (!(error instanceof SseError)) throw error;
       // Who submitted it is gone, or it was ended by someone else: it ends for nobody.
-      if (['too-large', 'full'].includes(error.code) && reason === undefined) {
+      if (['too-large', 'full', 'invalid-field'].includes(error.code) && reason === undefined) {
         this.#tell(client, task, { reason: `the result could not be kept: ${error.message}` });
       }
     }

@@ -147,6 +147,8 @@ export class SseHubObject extends DurableObject {
       ...webHost,
       epoch: () => this.#store.epoch(new DataView(webHost.entropy(4).buffer).getUint32(0)),
       restore: (engine, hub) => this.#restore(engine, hub),
+      idIssued: (now, group, id) => this.#store.keepId(now, group, id),
+      idLapsed: () => this.#store.forgetId(),
       flush: (engine) => this.#store.flush(engine),
       broken: (error) => this.#broken(error),
       settled: () => this.#linger(),

@@ -1,7 +1,10 @@
-// A hub's clients and frames in the SQLite storage of a Durable Object.
+// A hub's clients, the ids it issued, and its frames in the SQLite storage of a Durable Object.
 //
 // Records are written before anything of them is sent, all of one turn together: workerd commits what is written without an await
 // in between as one.
+
+/** Issued ids, oldest first. */
+const IDS = 'FROM sse_clients WHERE record IS NULL ORDER BY since, rowid';
 
 /** What one object keeps. */
 export class Store {
@@ -11,6 +14,8 @@ export class Store {
   constructor(storage) {
     this.#sql = storage.sql;
     this.#sql.exec('CREATE TABLE IF NOT EXISTS sse_clients (grp TEXT, id TEXT, since REAL, record BLOB, PRIMARY KEY (grp, id))');
+    // An id that is issued and not registered is a client without a record; `since` is when it was issued.
+    this.#sql.exec('CREATE INDEX IF NOT EXISTS sse_ids ON sse_clients (since) WHERE record IS NULL');
     this.#sql.exec('CREATE TABLE IF NOT EXISTS sse_frames (until INTEGER PRIMARY KEY, record BLOB)');
     this.#sql.exec('CREATE TABLE IF NOT EXISTS sse_facts (name TEXT PRIMARY KEY, value REAL)');
   }
@@ -25,7 +30,8 @@ export class Store {
 
   /** Gives an empty engine what was kept, and asks it for changes from now on; `withPassing`: of clients that pass, too. */
   restore(engine, now, withPassing) {
-    for (const [record] of this.#sql.exec('SELECT record FROM sse_clients ORDER BY since, rowid').raw()) {
+    for (const [group, id, issued] of this.#sql.exec(`SELECT grp, id, since ${IDS}`).raw()) engine.restoreId(issued, group, id);
+    for (const [record] of this.#sql.exec('SELECT record FROM sse_clients WHERE record IS NOT NULL ORDER BY since, rowid').raw()) {
       engine.restoreClient(now, new Uint8Array(record));
     }
     this.#evicted = this.#fact('evicted') ?? 0;
@@ -34,6 +40,16 @@ export class Store {
       engine.restoreFrames(new Uint8Array(record));
     }
     engine.keep(withPassing);
+  }
+
+  /** Writes down an id that was issued; it becomes a client's when one registers. */
+  keepId(now, group, id) {
+    this.#sql.exec('INSERT INTO sse_clients VALUES (?, ?, ?, NULL)', group, id, now);
+  }
+
+  /** The oldest id that is issued and not registered is so no longer. */
+  forgetId() {
+    this.#sql.exec(`DELETE FROM sse_clients WHERE rowid = (SELECT rowid ${IDS} LIMIT 1)`);
   }
 
   /** Writes down what changed. */

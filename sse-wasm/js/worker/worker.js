@@ -1,5 +1,6 @@
 import { ApiError, failure } from '../hub/answer.js';
 import { Guard, OURS } from '../hub/guard.js';
+import { choose } from '../hub/options.js';
 import { Routes, checkPrefix, turnedAway } from '../hub/routes.js';
 import { joined, tooLarge } from '../hub/web.js';
 import { responseFrom } from './socket.js';
@@ -12,6 +13,7 @@ import { responseFrom } from './socket.js';
 export function createWorker(options = {}) {
   const { prefix = '/sse/', auth, binding = 'SSE_HUB', shardBy = 'none', maxBody = 1 << 20, hibernate = false } = options;
   checkPrefix(prefix);
+  choose('shardBy', ['none', 'group', 'topic'], shardBy);
   // The environment, and so the guard, is the same from one request to the next.
   let made = { env: undefined, guard: undefined };
   const guardFor = (env) => {

@@ -155,6 +155,11 @@ impl Hub {
         self.engine.restored(now);
     }
 
+    pub(super) fn restore_id(&mut self, issued: Instant, record: &mut Reader<'_>) -> Result<(), Failure> {
+        let (group, id) = (record.text()?, record.text()?);
+        Ok(self.engine.restore_id(issued, group, ClientId::new(id).map_err(|_| error::broken())?)?)
+    }
+
     pub(super) fn restore_frames(&mut self, record: &[u8]) -> Result<(), Failure> {
         let mut record = Reader::new(record);
         while !record.is_empty() {

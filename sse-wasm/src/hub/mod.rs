@@ -160,6 +160,7 @@ impl Hub {
             verb::ORDINAL => return Ok(self.ordinal(record.text()?, record.text()?)),
             verb::RESTORE_STREAM => return self.restore_stream(now, number != 0.0, record),
             verb::RESTORED => self.restored(now),
+            verb::RESTORE_ID => self.restore_id(now, record)?,
             verb::RESTORE_FRAMES => self.restore_frames(record.bytes()?)?,
             _ => return Err(error::broken()),
         }

@@ -108,3 +108,5 @@ pub const ORDINAL: u32 = 50;
 pub const RESTORE_STREAM: u32 = 51;
 /// Everything was taken in.
 pub const RESTORED: u32 = 52;
+/// Takes in an id that was issued now and not registered since, oldest first and before all clients: group, id.
+pub const RESTORE_ID: u32 = 53;

@@ -47,7 +47,16 @@ test('lastEventId begins behind an event of an earlier life, and what cannot be 
   await until(() => seen.includes('hello'), 'it is open');
   assert.equal(Buffer.from(requests()[0].headers['last-event-id'], 'latin1').toString(), 'é7');
   assert.throws(() => new EventSource(server.origin, { lastEventId: 'a\nb' }), { code: 'invalid-field' });
-  assert.throws(() => new EventSource(server.origin, { liveness: 'soon' }), { code: 'invalid-option', field: 'liveness' });
+  for (const [options, field] of [
+    [{ liveness: 'soon' }, 'liveness'],
+    [{ timeout: 'soon' }, 'timeout'],
+    [{ retry: { first: 'soon' } }, 'retry.first'],
+    [{ retry: { attempts: NaN } }, 'retry.attempts'],
+    [{ fetch: 'mine' }, 'fetch'],
+    [{ signal: true }, 'signal'],
+  ]) {
+    assert.throws(() => new EventSource(server.origin, options), { code: 'invalid-option', field });
+  }
 });
 
 test('retry: 429 and 5xx are tried again where that is asked for, not before Retry-After', async (t) => {

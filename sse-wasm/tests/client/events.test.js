@@ -20,7 +20,8 @@ test('takes a Response, a ReadableStream, an async iterable, bytes of any kind a
   assert.deepEqual(await all(new Response('data: a\n\ndata: b\n\n')), ['a', 'b']);
   assert.deepEqual(await all(ReadableStream.from([bytes('data: a\n\n')])), ['a']);
   assert.deepEqual(await all(new Response(null, { status: 204 })), []);
-  assert.throws(() => events('data: a\n\n'), { code: 'invalid-source' });
+  for (const source of ['data: a\n\n', null, undefined, 5]) assert.throws(() => events(source), { code: 'invalid-source' });
+  assert.throws(() => events(new Response(''), { signal: true }), { code: 'invalid-option', field: 'signal' });
   await assert.rejects(events(ReadableStream.from([7])).next(), { code: 'invalid-chunk' });
 });
 
@@ -113,5 +114,8 @@ test('what would break the framing cannot be encoded', () => {
   assert.throws(() => encodeEvent({ event: 'a\nb', data: '' }), { code: 'invalid-field', field: 'event' });
   assert.throws(() => encodeEvent({ id: 'a\0b', data: '' }), { code: 'invalid-field', field: 'id' });
   assert.throws(() => encodeEvent({ retry: -1 }), { code: 'invalid-field', field: 'retry' });
+  assert.throws(() => encodeEvent({ data: 5n }), { code: 'invalid-field', field: 'data' });
+  assert.throws(() => encodeEvent({ id: 5 }), { code: 'invalid-field', field: 'id' });
+  assert.throws(() => encodeEvent(), { code: 'invalid-field' });
   assert.equal(new TextDecoder().decode(encodeEvent({ data: 'a\r\nb\rc' })), 'data:a\ndata:b\ndata:c\n\n');
 });

@@ -76,7 +76,9 @@ for (const [which, start] of Object.entries(HUBS)) describe(which, () => {
           ['sseOpened', 1, 'Open'], ['sseRegistered', id], ['sseNotify', 'blue'], ['sseNotify', 'red'], ['sseTaskCompleted', 'sleep'],
           ['sseError', 0, 'Connecting'], ['sseOpened', 1, 'Open'], ['sseRegistered', id], ['sseClosed'],
         ];
-        assert.deepEqual(seen.filter(([kind]) => kind !== 'sseCompleted'), wanted);
+        // eventsource 1.x may tell of the end and of the socket's, which a slow machine sees apart.
+        const isTwice = ([kind], at) => whose === 'original' && kind === 'sseError' && seen[at - 1]?.[0] === kind;
+        assert.deepEqual(seen.filter((call, at) => call[0] !== 'sseCompleted' && !isTwice(call, at)), wanted);
         // The theory page of the original calls it so; its package does not.
         assert.deepEqual(got('sseCompleted'), whose === 'ours' ? [['sseCompleted', 'sleep']] : []);
       });
@@ -208,6 +210,7 @@ for (const [which, start] of Object.entries(HUBS)) describe(which, () => {
     await assert.rejects(ServerEventClient.create('a b', hub.origin), { code: 'status', status: 400 });
     await assert.rejects(ServerEventClient.create('bob', 'http://127.0.0.1:1'), { code: 'failed' });
     await assert.rejects(ServerEventClient.create('bob', hub.origin, {}, 'sse'), { code: 'invalid-option', field: 'prefix' });
+    await assert.rejects(ServerEventClient.create('bob'), { code: 'invalid-option', field: 'base' });
   });
 
   test('disconnecting while the hub is away ends it all the same, and what waited is told', async () => {

@@ -123,6 +123,9 @@ test('S2 heartbeat: the timer keeps no process alive', async () => {
 
 test('S2 heartbeat: an interval of nothing is no interval', () => {
   assert.throws(() => new SSEService({ heartbeatInterval: 0 }), { code: 'invalid-option', field: 'heartbeat' });
+  for (const field of ['heartbeatInterval', 'maxNbConnections', 'limitStatus', 'retryAfter']) {
+    assert.throws(() => new SSEService({ [field]: 'x' }), { code: 'invalid-option', field });
+  }
 });
 
 test('S3 Accept: without text/event-stream, 400 and JSON and an error event', async () => {

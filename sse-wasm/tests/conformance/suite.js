@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { askAlone, idOf, open, until } from '../support/stream.js';
+import { askAlone, idOf, open, request, until } from '../support/stream.js';
 
 export const TOKEN = '0123456789abcdef-conformance';
 const BEARER = { authorization: `Bearer ${TOKEN}` };
@@ -29,7 +29,7 @@ export function conformance(name, start) {
     const unique = (what) => `${what}${++made}x${Date.now() % 1e6}`;
 
     async function ask(method, path, body, headers = {}) {
-      const response = await fetch(base + path, { method, body, headers: { ...BEARER, ...headers } });
+      const response = await request(base + path, { method, body, headers: { ...BEARER, ...headers } });
       const text = await response.text();
       return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) };
     }

@@ -1,7 +1,7 @@
 // The program sse-hub as a subject: the path in SSE_HUB.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -10,7 +10,8 @@ import { within } from './stream.js';
 export async function startHub(token) {
   const program = process.env.SSE_HUB;
   if (!program) throw new Error('SSE_HUB is not set: give it the path of a built sse-hub (tests/run js does)');
-  const config = join(mkdtempSync(join(tmpdir(), 'sse-hub-')), 'hub.toml');
+  const home = mkdtempSync(join(tmpdir(), 'sse-hub-'));
+  const config = join(home, 'hub.toml');
   writeFileSync(config, '[[tasks]]\nname = "job"\nworker = true\n');
   const child = spawn(program, ['--listen', '127.0.0.1:0', '--config', config, '--heartbeat', '1s', '--set', 'timers.write_stall=3s'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -23,6 +24,7 @@ export async function startHub(token) {
     async stop() {
       child.kill('SIGKILL');
       await gone;
+      rmSync(home, { recursive: true });
     },
   };
 }

@@ -43,9 +43,29 @@ export class TestHub extends SseHubObject {
     this.ctx.setWebSocketAutoResponse();
   }
 
+  /** Both in one turn. */
+  async clearAndIssue(name) {
+    this.hub.clear();
+    return this.hub.allocateId(name);
+  }
+
+  async isRegistered(id) {
+    return this.hub.isRegistered(id);
+  }
+
   async rows() {
     const count = (table) => this.ctx.storage.sql.exec(`SELECT count(*) AS n FROM ${table}`).one().n;
     return { clients: count('sse_clients'), frames: count('sse_frames') };
+  }
+}
+
+/** What of these options `createWorker` says is wrong. */
+function refused(options) {
+  try {
+    createWorker(options);
+    return null;
+  } catch ({ code, field }) {
+    return { code, field };
   }
 }
 
@@ -63,7 +83,6 @@ async function takeNothing(stub) {
   socket.binaryType = 'arraybuffer';
   socket.addEventListener('message', ({ data }) => (bytes += data.byteLength));
   socket.accept();
-  for (let event = 0; event < 20; event++) await stub.publish({ topic: 'untaken' }, 'x'.repeat(20_000));
   return end;
 }
 
@@ -76,6 +95,7 @@ export default {
     if (!url.pathname.startsWith('/test/')) return (hibernate ? holding : worker).fetch(request, env);
     const [, , name, verb] = url.pathname.split('/');
     const stub = env.SSE_HUB.get(env.SSE_HUB.idFromName(name));
+    if (verb === 'refused') return Response.json(refused(...JSON.parse(url.searchParams.get('args'))));
     if (verb === 'takeNothing') return Response.json(await takeNothing(stub));
     if (verb === 'hub') return stub.fetch(`http://hub/${url.searchParams.get('path')}`, { method: request.method, body: request.body });
     try {

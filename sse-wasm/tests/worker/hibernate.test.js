@@ -1,15 +1,15 @@
 // What an object that hibernates promises beyond what every object does (object.test.js): streams outlive it, and nobody wakes it
-// for nothing.
+// for nothing. That it is evicted meanwhile: evicted.test.js.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { privileged } from '../support/privileged.js';
-import { idOf, open, until } from '../support/stream.js';
-import { startWorker } from '../support/workerd.js';
+import { idOf, open, request, until } from '../support/stream.js';
+import { TIMES, startWorker, takeNothing } from '../support/workerd.js';
 
 const TOKEN = '0123456789abcdef-hibernate';
 const { ask, publish } = privileged(TOKEN);
-const OPTIONS = { heartbeat: 1000, writeStall: 3000, hibernate: true };
+const OPTIONS = { ...TIMES, hibernate: true };
 
 describe('an object that hibernates', () => {
   let worker;
@@ -39,55 +39,6 @@ describe('an object that hibernates', () => {
     }
     return frames;
   }
-
-  /** Its memory is gone while its streams stay: workerd evicts an object that nobody asks for ten seconds; asking would keep it. */
-  async function evicted() {
-    const before = await worker.call('hub', 'instance');
-    await asleep();
-    await new Promise((resolve) => setTimeout(resolve, 13_000));
-    return async () => assert.notEqual(await worker.call('hub', 'instance'), before, 'it was evicted');
-  }
-
-  test('is evicted while streams are open, which go on as if it had not been', async () => {
-    const listener = await open(`${origin}/sse/register-listener/bob_1`);
-    await ask(origin, 'PUT', 'listen/bob_1/news');
-    await ask(origin, 'PUT', 'submit-task/bob_1/job');
-    const nameless = await open(`${origin}/sse/events?topic=t`);
-    const grouped = await open(`${origin}/sse/events?group=g&client=ann_1`);
-    await publish(origin, [{ to: { topic: 't' }, data: '1' }, { to: { group: 'g' }, data: '1' }]);
-    assert.match(await nameless.event(), /^data:1\n/);
-    assert.match(await grouped.event(), /^data:1\n/);
-    const list = await ask(origin, 'GET', 'list-registrants');
-
-    for (let times = 1; times <= 2; times++) {
-      const check = await evicted();
-      const events = [{ to: { topic: 't' }, data: `after ${times}` }, { to: { group: 'g' }, data: `${times}` }];
-      const [first, second] = await publish(origin, events);
-      await check();
-      assert.equal(await nameless.next(), `data:after ${times}\nid:${first.id}\n\n`);
-      assert.equal(await grouped.next(), `data:${times}\nid:${second.id}\n\n`);
-      const { id } = JSON.parse(await ask(origin, 'POST', 'notify/news'));
-      assert.match(await listener.event(), new RegExp(`^data:"notify\\^news"\nid:${id}\n`));
-    }
-    assert.equal(await ask(origin, 'GET', 'list-registrants'), list);
-    await ask(origin, 'POST', 'complete/bob_1/job', '{"result":1}');
-    assert.match(await listener.event(), /^data:"completed\^.*\\"taskid\\":\\"job\\"/);
-    const at = await worker.call('hub', 'alarmAt');
-    assert.ok(at === null || at > Date.now() + 60_000, 'nothing is due');
-    // Heartbeats came all the time, and woke nobody.
-    assert.equal(await nameless.frame(), ':heartbeat\n\n');
-
-    const last = idOf(await (async () => {
-      await publish(origin, { to: { topic: 't' }, data: 'seen' });
-      return nameless.event();
-    })());
-    nameless.close();
-    await publish(origin, { to: { topic: 't' }, data: 'not seen' });
-    const resumed = await open(`${origin}/sse/events?topic=t`, { 'last-event-id': last });
-    assert.match(await resumed.event(), /^data:not seen\n/);
-    for (const stream of [listener, grouped, resumed]) stream.close();
-    await until(async () => (await usage()).connections === 0, 'nobody is left');
-  });
 
   test('what left its log meanwhile was for others: streams have no gap', async () => {
     const stream = await open(`${origin}/sse/events?topic=quiet`);
@@ -153,13 +104,14 @@ describe('an object that hibernates', () => {
   });
 
   test('a Worker that takes nothing has a bounded number of bytes, and is cut off', async () => {
-    const { bytes, code, reason } = await worker.call('hub', 'takeNothing');
+    const { end } = await takeNothing(worker, publish);
+    const { bytes, code, reason } = await end;
     assert.ok(bytes >= 64 * 1024 && bytes < 80 * 1024, `${bytes} of 400,000 bytes`);
     assert.deepEqual([code, reason], [4000, 'stalled']);
   });
 
   test('its streams are for Workers that hold them', async () => {
-    const response = await fetch(`${origin}/test/hub/hub?path=events`);
+    const response = await request(`${origin}/test/hub/hub?path=events`);
     assert.equal(response.status, 426);
     assert.match((await response.json()).error, /hibernate: true/);
   });
@@ -170,18 +122,4 @@ describe('an object that hibernates', () => {
     await worker.call('hub', 'mute');
     await rest(stream);
   });
-});
-
-test('a stream whose peer has not taken what there is when its object is evicted is cut: nobody knows what it has', async () => {
-  const worker = await startWorker({ token: TOKEN, options: { ...OPTIONS, writeStall: 600_000 } });
-  const end = worker.call('hub', 'takeNothing');
-  await until(async () => (await worker.call('hub', 'usage')).logEntries === 20, 'there is more than it may have');
-  const before = await worker.call('hub', 'instance');
-  await new Promise((resolve) => setTimeout(resolve, 13_000));
-  assert.notEqual(await worker.call('hub', 'instance'), before, 'the object was evicted');
-  await publish(worker.origin, { to: 'all', data: 'x' });
-  const { code, reason } = await end;
-  assert.deepEqual([code, reason], [4000, 'broken']);
-  assert.equal((await worker.call('hub', 'usage')).connections, 0);
-  await worker.stop();
 });

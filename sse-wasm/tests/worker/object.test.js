@@ -1,33 +1,25 @@
-// What a hub in a Durable Object promises beyond the conformance suite: nothing is lost or repeated whatever ends the object,
-// peers that vanish or stall cost nothing for long, and memory comes back.
+// What a hub in a Durable Object promises beyond the conformance suite: nothing is lost or repeated whatever ends the object.
+// Many peers: crowd.test.js. Objects that nobody asks for a while: evicted.test.js.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { privileged } from '../support/privileged.js';
-import { idOf, open, until, within } from '../support/stream.js';
-import { startWorker } from '../support/workerd.js';
+import { idOf, open, request, until, within } from '../support/stream.js';
+import { BOTH, TIMES, startWorker } from '../support/workerd.js';
 
 const TOKEN = '0123456789abcdef-object';
 const { ask, publish, headers } = privileged(TOKEN);
-const TIMES = { heartbeat: 1000, writeStall: 3000 };
-
-/** Either way to hold streams. */
-const BOTH = [
-  { how: 'holds its streams', options: TIMES },
-  { how: 'hibernates', options: { ...TIMES, hibernate: true } },
-];
 
 for (const { how, options } of BOTH) describe(`an object that is reset, and ${how}`, () => {
   let worker;
   before(async () => {
-    worker = await startWorker({ token: TOKEN, options });
+    worker = await startWorker({ token: TOKEN, options: { ...options, limits: { issuedIds: 3 } } });
   });
   after(() => worker.stop());
 
@@ -67,6 +59,28 @@ for (const { how, options } of BOTH) describe(`an object that is reset, and ${ho
     assert.match(told[0], /notify\^news/);
     assert.match(told[1], /completed\^.*\\"taskid\\":\\"job\\"/);
     for (const stream of [listener, topic, resumed, own, again]) stream.close();
+  });
+
+  test('M2: knows the ids that it issued, as many as may be, until they are registered', async () => {
+    const { origin } = worker;
+    const known = async () => (await worker.call('hub', 'usage')).issuedIds;
+    const ids = [];
+    for (const name of ['ann', 'bea', 'cat', 'dan']) ids.push(await ask(origin, 'GET', `make-id/${name}`));
+    const { clients } = await worker.call('hub', 'rows');
+    await reset();
+    assert.equal(await known(), 3, 'the oldest gave way');
+    const stream = await open(`${origin}/sse/register-listener/${ids[3]}`);
+    assert.match(await stream.next(), new RegExp(`data:"registered\\^${ids[3]}"\n`));
+    await ask(origin, 'PUT', `listen/${ids[3]}/k`);
+    await reset();
+    assert.equal(await known(), 2);
+    assert.deepEqual(JSON.parse(await ask(origin, 'GET', 'list-registrants'))[ids[3]].listenKeys, ['k']);
+    assert.equal((await worker.call('hub', 'rows')).clients, clients, 'who was an id is a client');
+    assert.match(await worker.call('hub', 'clearAndIssue', 'eve'), /^eve_[a-z2-7]{26}$/);
+    await reset();
+    assert.equal(await known(), 1, 'what was issued after the others were cleared');
+    assert.equal((await worker.call('hub', 'rows')).clients, 1);
+    stream.close();
   });
 
   test('tells a completion once, whatever comes in between', async () => {
@@ -132,66 +146,11 @@ for (const { how, options } of BOTH) describe(`an object that is reset, and ${ho
   });
 });
 
-for (const { how, options } of BOTH) describe(`many peers of one object that ${how}`, () => {
-  let worker;
-  before(async () => {
-    worker = await startWorker({ token: TOKEN, options });
-  });
-  after(() => worker.stop());
-  const usage = () => worker.call('hub', 'usage');
-
-  test('500 clients all get everything', async () => {
-    const { origin } = worker;
-    const streams = [];
-    for (let at = 0; at < 500; at += 50) {
-      streams.push(...(await Promise.all(Array.from({ length: 50 }, () => open(`${origin}/sse/events?topic=crowd`)))));
-    }
-    assert.equal((await usage()).connections, 500);
-    const ids = [];
-    for (let event = 0; event < 5; event++) ids.push((await publish(origin, { to: { topic: 'crowd' }, data: `${event}` })).id);
-    for (const stream of streams) {
-      for (const [event, id] of ids.entries()) assert.equal(await stream.event(), `data:${event}\nid:${id}\n\n`);
-    }
-    for (const stream of streams) stream.close();
-    await until(async () => (await usage()).connections === 0, 'nobody is left');
-  });
-
-  test('300 quick resets leave nothing', async () => {
-    const { hostname, port } = new URL(worker.origin);
-    for (let at = 0; at < 300; at += 30) {
-      await Promise.all(Array.from({ length: 30 }, async () => {
-        const socket = net.connect(Number(port), hostname);
-        socket.on('error', () => {});
-        await once(socket, 'connect');
-        socket.write('GET /sse/events?topic=quick HTTP/1.1\r\nhost: hub\r\n\r\n');
-        await Promise.race([once(socket, 'data'), new Promise((resolve) => setTimeout(resolve, 20 * Math.random()))]);
-        socket.resetAndDestroy();
-      }));
-    }
-    await until(async () => (await usage()).connections === 0, 'nobody is left');
-  });
-
-  test('a client that reads nothing is bounded, and ended', async () => {
-    const { origin } = worker;
-    const { hostname, port } = new URL(origin);
-    const socket = net.connect(Number(port), hostname);
-    socket.on('error', () => {});
-    socket.write('GET /sse/events?topic=paused HTTP/1.1\r\nhost: hub\r\n\r\n');
-    await once(socket, 'data');
-    socket.pause();
-    const data = 'x'.repeat(200_000);
-    for (let event = 0; event < 100; event++) await publish(origin, { to: { topic: 'paused' }, data });
-    // 20 MB were published to it, a 1 MiB log keeps what it has not taken.
-    assert.ok((await usage()).logBytes <= 1 << 20);
-    await until(async () => (await usage()).connections === 0, 'who takes nothing is given up');
-    socket.destroy();
-  });
-});
-
-test('a group of its own has an object of its own', async () => {
+test('a group of its own has an object of its own', async (t) => {
   const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
   const base = `${worker.origin}/groups/`;
-  const send = (body, path = 'publish') => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const send = (body, path = 'publish') => request(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const [red, blue, none] = await Promise.all(['?group=red', '?group=blue', ''].map((query) => open(`${base}events${query}`)));
   for (const stream of [red, blue, none]) await stream.next();
   const answers = await Promise.all([{ to: { group: 'red' }, data: 'r' }, { to: { group: 'blue' }, data: 'b' }, { to: 'all', data: 'n' }].map((event) => send(event)));
@@ -203,13 +162,13 @@ test('a group of its own has an object of its own', async () => {
   assert.equal((await mixed.json()).field, 'to');
   assert.equal((await send('not an event')).status, 400);
   for (const stream of [red, blue, none]) stream.close();
-  await worker.stop();
 });
 
-test('a topic of its own has an object of its own; what names several is refused', async () => {
+test('a topic of its own has an object of its own; what names several is refused', async (t) => {
   const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
   const base = `${worker.origin}/topics/`;
-  const ask = (path, body) => fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const ask = (path, body) => request(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
   const [red, blue] = await Promise.all(['red', 'blue'].map((topic) => open(`${base}events?topic=${topic}`)));
   for (const stream of [red, blue]) await stream.next();
   assert.equal((await ask('publish', { to: { topic: 'red' }, data: 'r' })).status, 200);
@@ -217,47 +176,63 @@ test('a topic of its own has an object of its own; what names several is refused
   assert.match(await red.next(), /^data:r\n/);
   assert.match(await blue.next(), /^data:"notify\^blue"\n/);
   for (const name of ['topic:red', 'topic:blue']) assert.equal((await worker.call(name, 'usage')).connections, 1, name);
-  const both = await fetch(`${base}events?topic=red&topic=blue`);
+  const both = await request(`${base}events?topic=red&topic=blue`);
   assert.equal(both.status, 400);
   assert.equal((await both.json()).field, 'topic');
   for (const stream of [red, blue]) stream.close();
-  await worker.stop();
 });
 
-test('60 objects, evicted and rebuilt, take no more memory each time', async () => {
-  const worker = await startWorker({ token: TOKEN, options: { heartbeat: 200, writeStall: 1000 } });
-  const names = Array.from({ length: 60 }, (_, at) => `object${at}`);
-  const memory = async () => (await worker.call('probe', 'usage')).memoryBytes;
-  const round = async () => {
-    // Ten at a time have streams; an object without one gives its memory back.
-    for (let at = 0; at < names.length; at += 10) {
-      const group = names.slice(at, at + 10);
-      const streams = await Promise.all(group.map((name) => open(`${worker.origin}/test/${name}/hub?path=events`)));
-      for (const stream of streams) {
-        assert.match(await stream.next(), /^retry:/);
-        stream.close();
-      }
-      await until(async () => (await Promise.all(group.map((name) => worker.call(name, 'isIdle')))).every(Boolean), 'objects are idle');
-    }
-    return Promise.all(names.map((name) => worker.call(name, 'instance')));
-  };
-  let instances = await round();
-  const taken = [];
-  for (let times = 0; times < 2; times++) {
-    // workerd evicts an object that nobody asks for ten seconds; asking would keep it.
-    await new Promise((resolve) => setTimeout(resolve, 13_000));
-    const rebuilt = await round();
-    assert.ok(rebuilt.every((instance, at) => instance !== instances[at]), 'every object was evicted');
-    instances = rebuilt;
-    taken.push(await memory());
+test('M17: who has been away for too long is swept, though the object sleeps; a live stream counts as active', async (t) => {
+  const worker = await startWorker({ token: TOKEN, options: { ...TIMES, dormantAfter: 300, sweepEvery: 200 } });
+  t.after(() => worker.stop());
+  const { origin } = worker;
+  const rows = async () => (await worker.call('hub', 'rows')).clients;
+  const [away, here] = await Promise.all(['ann_1', 'bob_1'].map((id) => open(`${origin}/sse/register-listener/${id}`)));
+  away.close();
+  await until(async () => (await rows()) === 1, 'one is swept');
+  assert.deepEqual(Object.keys(JSON.parse(await ask(origin, 'GET', 'list-registrants'))), ['bob_1']);
+  here.close();
+  // Nobody wakes the object but its alarm.
+  await until(async () => (await rows()) === 0, 'the other is swept');
+});
+
+test('M1: a Worker that cannot be says why', async (t) => {
+  const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
+  for (const [options, field] of [[{ prefix: '/sse' }, 'prefix'], [{ prefix: 5 }, 'prefix'], [{ shardBy: 'user' }, 'shardBy']]) {
+    assert.deepEqual(await worker.call('worker', 'refused', options), { code: 'invalid-option', field });
   }
-  // Not one engine more, of sixty that were made each time, but for one that was awake a moment longer.
-  assert.ok(taken[1] - taken[0] <= 3 << 19, `${taken}`);
-  assert.ok(taken[0] < 16 << 20, `${taken[0]} bytes for ten objects of 1 MiB at a time`);
-  await worker.stop();
+  assert.equal(await worker.call('worker', 'refused', { prefix: '/', shardBy: 'topic', hibernate: true }), null);
 });
 
-for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async () => {
+test('M7, M19: by the functions of the object, without the routes', async (t) => {
+  const worker = await startWorker({ token: TOKEN });
+  t.after(() => worker.stop());
+  const stream = await open(`${worker.origin}/sse/register-listener/bob_1`);
+  await stream.next();
+  assert.deepEqual(await Promise.all(['bob_1', 'bob_2'].map((id) => worker.call('hub', 'isRegistered', id))), [true, false]);
+  await ask(worker.origin, 'PUT', 'listen/bob_1/k');
+  const id = await worker.call('hub', 'notify', 'k');
+  assert.equal(await stream.next(), `data:"notify^k"\nid:${id}\n\n`);
+  stream.close();
+});
+
+test('an id that nobody registers lapses when it would have, though its object slept or was reset meanwhile', async (t) => {
+  const worker = await startWorker({ token: TOKEN, options: { ...TIMES, issuedIdTtl: 2500 } });
+  t.after(() => worker.stop());
+  const rows = async () => (await worker.call('hub', 'rows')).clients;
+  await ask(worker.origin, 'GET', 'make-id/bob');
+  const issued = Date.now();
+  await worker.call('hub', 'reset').catch(() => {});
+  assert.equal((await worker.call('hub', 'usage')).issuedIds, 1);
+  await until(() => worker.call('hub', 'isIdle'), 'the engine is given back');
+  assert.equal(await rows(), 1);
+  // Nobody wakes the object but its alarm.
+  await until(async () => (await rows()) === 0, 'it is forgotten');
+  assert.ok(Date.now() - issued >= 2400, 'and not before its time');
+});
+
+for (const { how, options } of BOTH) test(`a trap of an object that ${how}: streams end, and nothing is lost`, async (t) => {
   // The engine, with a way to have it trap.
   const trapping = {
     name: 'trapping',
@@ -274,6 +249,7 @@ for (const { how, options } of BOTH) test(`a trap of an object that ${how}: stre
     },
   };
   const worker = await startWorker({ token: TOKEN, options, plugins: [trapping] });
+  t.after(() => worker.stop());
   const { origin } = worker;
   const stream = await open(`${origin}/sse/events?topic=t`);
   const last = idOf(await stream.next());
@@ -286,15 +262,16 @@ for (const { how, options } of BOTH) test(`a trap of an object that ${how}: stre
   const resumed = await open(`${origin}/sse/events?topic=t`, { 'last-event-id': last });
   assert.match(await resumed.event(), /^data:lost\?\n/);
   resumed.close();
-  await worker.stop();
 });
 
-for (const { how, options } of BOTH) test(`a workerd that is killed in mid-stream, and ${how}, loses and repeats nothing`, async () => {
+for (const { how, options } of BOTH) test(`a workerd that is killed in mid-stream, and ${how}, loses and repeats nothing`, async (t) => {
   const persist = mkdtempSync(join(tmpdir(), 'sse-object-'));
   const script = join(dirname(fileURLToPath(import.meta.url)), 'serve.js');
   const start = async () => {
     const given = [script, persist, TOKEN, JSON.stringify(options)];
-    const child = spawn(process.execPath, given, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'], detached: true });
+    // What it has in temporary files is left there when it is killed.
+    const env = { ...process.env, TMPDIR: persist };
+    const child = spawn(process.execPath, given, { env, stdio: ['ignore', 'pipe', 'inherit', 'ipc'], detached: true });
     const [origin] = await within(once(child, 'message'), 'workerd to listen');
     return { origin, async kill() {
       // The group of a process that was started here: this server and its workerd.
@@ -303,8 +280,13 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
     } };
   };
   let server = await start();
+  t.after(async () => {
+    await server.kill().catch(() => {});
+    rmSync(persist, { recursive: true });
+  });
   const received = [];
   const sent = [];
+  const ids = [];
   let last;
   for (let life = 0; life < 3; life++) {
     const stream = await open(`${server.origin}/sse/events?topic=k`, last ? { 'last-event-id': last } : {});
@@ -320,8 +302,17 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
         if (last === id) break;
       }
     }
+    ids.push(await ask(server.origin, 'GET', 'make-id/bob'));
     await server.kill();
     server = await start();
+    const { issuedIds } = await (await request(`${server.origin}/test/hub/usage`)).json();
+    assert.equal(issuedIds, ids.length, 'an id is known as soon as it was issued');
+  }
+  for (const id of ids) {
+    const listener = await open(`${server.origin}/sse/register-listener/${id}`);
+    assert.match(await listener.next(), new RegExp(`data:"registered\\^${id}"\n`));
+    await ask(server.origin, 'PUT', `listen/${id}/k`);
+    listener.close();
   }
   const stream = await open(`${server.origin}/sse/events?topic=k`, { 'last-event-id': last });
   while (received.length < sent.length) {
@@ -330,6 +321,4 @@ for (const { how, options } of BOTH) test(`a workerd that is killed in mid-strea
   }
   assert.deepEqual(received, sent);
   stream.close();
-  await server.kill();
-  rmSync(persist, { recursive: true });
 });

@@ -3,14 +3,13 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { idOf, open, until } from '../support/stream.js';
+import { idOf, open, request, within } from '../support/stream.js';
 
 const tests = join(dirname(fileURLToPath(import.meta.url)), '..');
 const TOKEN = '0123456789abcdef-wrangler';
@@ -40,34 +39,33 @@ describe('examples/worker', () => {
   });
 
   test('runs under wrangler dev', async () => {
-    const port = await freePort();
-    const options = ['--local', '--ip', '127.0.0.1', '--port', `${port}`, '--show-interactive-dev-session=false'];
+    const options = ['--local', '--ip', '127.0.0.1', '--port', '0', '--show-interactive-dev-session=false'];
     const child = spawn(process.execPath, [wrangler, 'dev', ...options, '--var', `SSE_HUB_TOKEN:${TOKEN}`], {
       cwd: home,
       env,
-      stdio: 'ignore',
+      stdio: ['ignore', 'pipe', 'ignore'],
       detached: true,
     });
-    const base = `http://127.0.0.1:${port}/sse/`;
     try {
-      await until(() => fetch(`${base}make-id/x`).then(({ status }) => status === 200, () => false), 'wrangler dev answers');
+      const origin = await within(readyOn(child.stdout), 'wrangler dev to be ready');
+      const base = `${origin}/sse/`;
       const stream = await open(`${base}events?client=ann_1`);
       await stream.next();
       const headers = { authorization: `Bearer ${TOKEN}` };
-      const answer = await fetch(`${base}publish`, { method: 'POST', headers, body: '{"to":"all","data":"hello"}' });
+      const answer = await request(`${base}publish`, { method: 'POST', headers, body: '{"to":"all","data":"hello"}' });
       const { id } = await answer.json();
       assert.equal(await stream.next(), `data:hello\nid:${id}\n\n`);
-      await fetch(`${base}submit-task/ann_1/greet`, { method: 'PUT', body: '{"name":"Ann"}' });
+      await request(`${base}submit-task/ann_1/greet`, { method: 'PUT', body: '{"name":"Ann"}' });
       assert.match(await stream.next(), /^event:progress\ndata:.*"percent":50/);
       const done = await stream.next();
       assert.match(done, /^event:completed\ndata:.*"result":\{"greeting":"hello, Ann"\}/);
       assert.ok(idOf(done));
       stream.close();
 
-      const quiet = `http://127.0.0.1:${port}/quiet/`;
+      const quiet = `${origin}/quiet/`;
       const silent = await open(`${quiet}events?topic=news`);
       await silent.next();
-      const published = await fetch(`${quiet}publish`, { method: 'POST', headers, body: '{"to":{"topic":"news"},"data":"at last"}' });
+      const published = await request(`${quiet}publish`, { method: 'POST', headers, body: '{"to":{"topic":"news"},"data":"at last"}' });
       assert.equal(await silent.next(), `data:at last\nid:${(await published.json()).id}\n\n`);
       silent.close();
     } finally {
@@ -78,11 +76,15 @@ describe('examples/worker', () => {
   });
 });
 
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+/** The address that wrangler says it is ready on. */
+function readyOn(output) {
+  let text = '';
+  return new Promise((resolve, reject) => {
+    output.setEncoding('utf8').on('data', (part) => {
+      text += part;
+      const [, origin] = /Ready on (http:\/\/\S+)/.exec(text) ?? [];
+      if (origin) resolve(origin);
+    });
+    output.once('end', () => reject(new Error(`wrangler dev ended: ${text}`)));
+  });
 }

@@ -1,8 +1,11 @@
 //! What outlives a process.
 
+use std::iter;
+use std::time::Duration;
+
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Audience, ClientId, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptFrame, Limits, Outcome, Overrun,
+    Audience, ClientId, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptFrame, Limits, Outcome, Output, Overrun,
     Registration, Resume, Target,
 };
 
@@ -55,6 +58,46 @@ fn what_is_kept_of_an_engine_is_what_another_goes_on_with() {
     let conn = found.register(Instant::from_millis(9_000), &back).unwrap().conn;
     let wire = written(&mut found, conn);
     assert!(wire.ends_with("id:  own\nevent:e\ndata:a\ndata:b\n\n:chosen\nid:00000001-3\n\n"), "{wire:?}");
+}
+
+/// As if they had been issued there: reserved, lapsing when they would have, the oldest giving way.
+#[test]
+fn ids_that_were_issued_are_taken_in() {
+    let at = Instant::from_millis;
+    let limits = Limits { issued_ids: 2, ..Limits::default() };
+    let new = |key| {
+        let config = Config { issued_id_ttl: Duration::from_secs(600), limits, ..Config::default() };
+        Engine::<Heap>::new(config, Epoch(1), [key, key]).unwrap()
+    };
+    let mut lost = new(7);
+    let ids = [1_000, 2_000, 3_000].map(|issued| lost.allocate_id(at(issued), "g", "bob", &[0; 32]).unwrap());
+
+    let mut found = new(8);
+    for (issued, id) in [1_000, 2_000, 3_000].into_iter().zip(&ids) {
+        found.restore_id(at(issued), "g", ClientId::new(id).unwrap()).unwrap();
+    }
+    assert_eq!(found.usage().issued_ids, 2);
+    assert_eq!(found.find("g", &ids[1]), None, "issued is not registered");
+    found.restored(at(9_000));
+    let registration = Registration { group: "g", ..Registration::new(ClientId::new(&ids[2]).unwrap()) };
+    assert!(!found.register(at(9_000), &registration).unwrap().returning);
+    // Of the same entropy: the first is free again, the second and the third are taken.
+    let more = [9_000, 9_001].map(|now| found.allocate_id(at(now), "g", "bob", &[0; 32]).unwrap());
+    assert_eq!(more[0], ids[0]);
+    assert!(!ids.contains(&more[1]), "{more:?}");
+    let mut unused = |now| {
+        found.handle_timeout(at(now));
+        iter::from_fn(|| found.poll_output()).filter(|output| matches!(output, Output::Unused { .. })).count()
+    };
+    assert_eq!([unused(608_999), unused(609_000), unused(609_001)], [0, 1, 1]);
+
+    let mut found = new(8);
+    for issued in [3_000, 4_000] {
+        found.restore_id(at(issued), "g", ClientId::new(&ids[2]).unwrap()).unwrap();
+    }
+    assert_eq!(found.usage().issued_ids, 1, "once is enough");
+    found.restored(at(9_000));
+    assert_eq!(found.poll_timeout(), Some(at(603_000)), "it counts from when it was issued");
 }
 
 #[test]
