@@ -65,7 +65,7 @@ function check({ what, names, from, wasm, limit }) {
   const [js, ...modules] = files.map((bytes) => gzipSync(bytes, { level: 9 }).length);
   const all = modules.reduce((sum, bytes) => sum + bytes, js);
   const is = all <= limit;
-  const sizes = `wasm ${modules.join(' + ')}, JavaScript ${js}, together ${all}`;
+  const sizes = `wasm ${modules.join(' + ') || 0}, JavaScript ${js}, together ${all}`;
   console.log(`${what}: ${sizes} bytes gzipped, at most ${limit}: ${is ? 'held' : 'PASSED'}`);
   return is;
 }

@@ -120,11 +120,15 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
     })
 }
 
-/// Of `bytes` there are at least 8. Whatever is not above CR counts: one instruction less, and text has little of it but line ends.
+/// Whatever is not above CR counts: one instruction less, and text has little of it but line ends.
 #[inline]
 pub(crate) fn may_end_a_line(bytes: &[u8]) -> bool {
-    if let (..16, Some(first), Some(last)) = (bytes.len(), bytes.first_chunk(), bytes.last_chunk()) {
-        return [first, last].into_iter().any(|word| holds_control(u64::from_le_bytes(*word)));
+    match (bytes.len(), bytes.first_chunk(), bytes.last_chunk()) {
+        (..8, ..) => return bytes.iter().any(|byte| *byte <= b'\r'),
+        (..16, Some(first), Some(last)) => {
+            return [first, last].into_iter().any(|word| holds_control(u64::from_le_bytes(*word)));
+        }
+        _ => {}
     }
     if Level::baseline().is_fallback() {
         return portable::may_end_a_line(bytes);
@@ -287,7 +291,7 @@ mod tests {
             let part = &bytes[round % 7..1024 - round % 129];
             let first = memchr::memchr2(b'\r', b'\n', part);
             assert!(without_line_end(part) <= first.unwrap_or(part.len()));
-            for part in part.chunks(8 + round % 254).filter(|part| part.len() >= 8) {
+            for part in part.chunks(1 + round % 261) {
                 assert_eq!(may_end_a_line(part), part.iter().any(|byte| *byte <= b'\r'));
             }
             let mut copy = [0; 1024];

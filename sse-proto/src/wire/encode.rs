@@ -8,7 +8,6 @@ use core::fmt;
 
 use super::scan::line_ends_from;
 use super::{EventName, IdField};
-use crate::portable::is_line_end;
 use crate::simd;
 
 /// Something that encodes to one whole frame.
@@ -406,14 +405,10 @@ impl<'v> Breaks<'v> {
     }
 }
 
-/// Whether there certainly is no break, where that is cheaper to tell than to search.
+/// Whether there certainly is no break, where a look is cheaper than the search.
 #[inline(always)]
 fn is_plainly_one_line(value: &[u8]) -> bool {
-    match value.len() {
-        0..FEW => !value.iter().any(|byte| is_line_end(*byte)),
-        FEW..LONG => !simd::may_end_a_line(value),
-        _ => false,
-    }
+    value.len() < LONG && !simd::may_end_a_line(value)
 }
 
 fn lines_len(prefix: usize, value: &[u8]) -> usize {
@@ -490,10 +485,6 @@ pub(crate) fn decimal(out: &mut [u8], at: usize, value: u64) -> usize {
     simd::digits(&mut out[at..end], value);
     end
 }
-
-/// Below this length a loop is done before a search has begun. From it on, a look whether there is any break is cheaper than the
-/// search, and most often the answer is no.
-const FEW: usize = 8;
 
 /// From this length on, copying while looking is quicker than one after the other.
 const MIDDLING: usize = 256;
