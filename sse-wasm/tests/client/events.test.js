@@ -76,6 +76,50 @@ test('what is over a limit is an error with a code, behind what came before', as
   assert.throws(() => events(new Response(''), { lastEventId: 'a\nb' }), { code: 'invalid-field', field: 'lastEventId' });
 });
 
+test('SseDecoderStream: who reads nothing holds up the source, and gets everything later', async () => {
+  let given = 0;
+  const source = new ReadableStream({
+    pull(controller) {
+      given += 1;
+      controller.enqueue(bytes(`data: ${given}\n\n`.repeat(100)));
+      if (given === 20) controller.close();
+    },
+  });
+  const reader = source.pipeThrough(new SseDecoderStream()).getReader();
+  const { value } = await reader.read();
+  assert.equal(value.data, '1');
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(given < 6, `${given} chunks were taken`);
+  let count = 1;
+  while (!(await reader.read()).done) count += 1;
+  assert.equal(count, 2000);
+});
+
+test('SseDecoderStream: cancelling ends the source, an error and an abort reach the reader', async () => {
+  const reason = new Error('enough');
+  let end;
+  const ended = new Promise((resolve) => (end = resolve));
+  const endless = new ReadableStream({ pull: (controller) => controller.enqueue(bytes('data: a\n\n'.repeat(100))), cancel: end });
+  const reader = endless.pipeThrough(new SseDecoderStream()).getReader();
+  await reader.read();
+  await reader.cancel(reason);
+  assert.equal(await ended, reason);
+
+  const broken = new ReadableStream({ pull: (controller) => controller.error(reason) });
+  await assert.rejects(broken.pipeThrough(new SseDecoderStream()).getReader().read(), reason);
+
+  const { readable, writable } = new SseDecoderStream();
+  const [writer, waiting] = [writable.getWriter(), readable.getReader()];
+  writer.write('data: a\n\n'.repeat(100));
+  await waiting.read();
+  await writer.abort(reason);
+  await assert.rejects(waiting.read(), reason);
+
+  const wrong = new SseDecoderStream();
+  await assert.rejects(wrong.writable.getWriter().write(7), { code: 'invalid-chunk' });
+  await assert.rejects(wrong.readable.getReader().read(), { code: 'invalid-chunk' });
+});
+
 test('an error of the source is passed on', async () => {
   const broken = new Error('broken');
   async function* source() {
