@@ -83,13 +83,6 @@ fn line_ends_of_word(word: u64) -> u64 {
     (ends >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
-/// Whether one of eight bytes is not above CR.
-#[inline(always)]
-const fn holds_control(word: u64) -> bool {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    word.wrapping_sub(EACH * (b'\r' as u64 + 1)) & !word & (0x80 * EACH) != 0
-}
-
 #[inline]
 pub(crate) fn line_ends_of_each(blocks: &[[u8; 64]], masks: &mut [u64]) -> u32 {
     let level = Level::new();
@@ -123,23 +116,14 @@ pub(crate) fn without_line_end(bytes: &[u8]) -> usize {
 /// Whatever is not above CR counts: one instruction less, and text has little of it but line ends.
 #[inline]
 pub(crate) fn may_end_a_line(bytes: &[u8]) -> bool {
-    match (bytes.len(), bytes.first_chunk(), bytes.last_chunk()) {
-        (..8, ..) => return bytes.iter().any(|byte| *byte <= b'\r'),
-        (..16, Some(first), Some(last)) => {
-            return [first, last].into_iter().any(|word| holds_control(u64::from_le_bytes(*word)));
-        }
-        _ => {}
-    }
+    let Some(last) = bytes.last_chunk::<32>() else {
+        return bytes.iter().any(|byte| *byte <= b'\r');
+    };
     if Level::baseline().is_fallback() {
         return portable::may_end_a_line(bytes);
     }
-    if let (..32, Some(first), Some(last)) = (bytes.len(), bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        return dispatch!(Level::baseline(), simd => {
-            u8x16::from_slice(simd, first).min(u8x16::from_slice(simd, last)).simd_le(b'\r').any_true()
-        });
-    }
     dispatch!(Level::baseline(), simd => {
-        let mut least = u8x32::from_slice(simd, bytes.last_chunk::<32>().unwrap_or(&[b'\n'; 32]));
+        let mut least = u8x32::from_slice(simd, last);
         for half in bytes.as_chunks::<32>().0 {
             least = least.min(u8x32::from_slice(simd, half));
         }

@@ -408,7 +408,7 @@ impl<'v> Breaks<'v> {
 /// Whether there certainly is no break, where a look is cheaper than the search.
 #[inline(always)]
 fn is_plainly_one_line(value: &[u8]) -> bool {
-    value.len() < LONG && !simd::may_end_a_line(value)
+    matches!(value.len(), 0..FEW | LOOK_AHEAD..LONG) && !simd::may_end_a_line(value)
 }
 
 fn lines_len(prefix: usize, value: &[u8]) -> usize {
@@ -485,6 +485,12 @@ pub(crate) fn decimal(out: &mut [u8], at: usize, value: u64) -> usize {
     simd::digits(&mut out[at..end], value);
     end
 }
+
+/// Below this length a look at each byte is done before a search has begun.
+const FEW: usize = 8;
+
+/// From this length on, a look whether there is any break is cheaper than the search, and most often the answer is no.
+const LOOK_AHEAD: usize = 80;
 
 /// From this length on, copying while looking is quicker than one after the other.
 const MIDDLING: usize = 256;
