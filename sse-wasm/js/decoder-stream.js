@@ -1,7 +1,7 @@
 import { Decoding } from './events.js';
 
 /** Events that may wait for whoever reads before the next chunk is asked for. */
-const WAITING = 64;
+const WAITING = 8;
 
 /** Bytes to events. The two ends are tied here: a TransformStream takes half as long again for each event. */
 export class SseDecoderStream {
