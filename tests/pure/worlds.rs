@@ -41,7 +41,7 @@ fn worlds<H: Home>(plans: impl Iterator<Item = Plan>) -> Tally {
 }
 
 /// What never happens proves nothing.
-const EVERYTHING: [&str; 23] = [
+const EVERYTHING: [&str; 24] = [
     "clients expired",
     "closed: drained",
     "closed: expired",
@@ -60,6 +60,7 @@ const EVERYTHING: [&str; 23] = [
     "gaps: unknown",
     "half open",
     "hubs that went",
+    "ids restored",
     "ids unused",
     "requests refused",
     "stale connections",

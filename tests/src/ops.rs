@@ -119,6 +119,12 @@ pub enum Op {
         name: &'static str,
         entropy: u8,
     },
+    /// Takes in an id that another hub made so long ago.
+    RestoreId {
+        group: &'static str,
+        id: &'static str,
+        age: u64,
+    },
     Submit {
         client: u8,
         task: &'static str,
@@ -283,7 +289,9 @@ impl Op {
             198..=203 => Self::Unlisten { client: a, topic: pick(&TOPICS, b) },
             204..=208 => Self::Unregister { client: a, end_streams: bit(b) },
             209 => Self::Clear { end_streams: bit(a) },
-            210..=217 => Self::Allocate { group: pick(&GROUPS, a), name: pick(&NAMES, b), entropy: c % 2 },
+            210..=216 => Self::Allocate { group: pick(&GROUPS, a), name: pick(&NAMES, b), entropy: c % 2 },
+            // What no hub makes, none is given back.
+            217 => Self::RestoreId { group: pick(&GROUPS[..6], a), id: pick(&IDS[..7], b), age: u64::from(c) * 20 },
             218..=225 => Self::Submit { client: a, task: pick(&TASKS, b) },
             226 => Self::Withdraw { client: a, task: pick(&TASKS, b) },
             227..=230 => Self::Progress { client: a, task: pick(&TASKS, b), detail: pick(&DETAILS, c), skip },

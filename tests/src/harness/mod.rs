@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, ListenError, Outcome, Output,
-    PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError,
+    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Full, Heap, IdError, Instant, Left, ListenError, Outcome,
+    Output, PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError,
 };
 
 use self::both::Both;
@@ -236,6 +236,15 @@ impl Harness {
                 assert_eq!(answer.as_ref().map(|_| ()), expected.as_ref().map(|_| ()))
             }
         }
+        self.check();
+        answer
+    }
+
+    /// See [`Engine::restore_id`].
+    pub fn restore_id(&mut self, issued: u64, group: &str, id: &str) -> Result<(), Full> {
+        let id = ClientId::new(id).expect("a checked id");
+        let answer = self.engine.restore_id(Instant::from_millis(issued), group, id);
+        assert_eq!(answer, self.model.restore_id(issued, group, id));
         self.check();
         answer
     }

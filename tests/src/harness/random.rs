@@ -73,6 +73,9 @@ impl Harness {
             Op::Allocate { group, name, entropy } => {
                 let _ = self.allocate(group, name, [entropy; 32]);
             }
+            Op::RestoreId { group, id, age } => {
+                let _ = self.restore_id(self.clock.saturating_sub(age), group, id);
+            }
             Op::Submit { client, task } => {
                 if let Some(client) = self.pick_client(client) {
                     let _ = self.submit(client, task);

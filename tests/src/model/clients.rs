@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sse_proto::{
-    Age, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError, Left, Output, RegisterError,
-    Registration, Resume, Stale, check_name, check_topic,
+    Age, ClientId, ClientKey, CloseReason, ConnId, Dialect, EventId, Full, GapReason, Greeting, IdError, Left, Output,
+    RegisterError, Registration, Resume, Stale, check_name, check_topic,
 };
 
 use super::{Client, Connection, Kind, Model, Phase, Scope, Standing, Subscription};
@@ -22,11 +22,7 @@ impl Model {
         if len.max(group.len()) > limit as usize {
             return Err(IdError::TooLong { limit });
         }
-        if self.issued() as u32 >= self.config.limits.issued_ids {
-            let oldest = self.clients.iter().position(|c| c.standing == Standing::Issued);
-            self.clients.remove(oldest.expect("one is issued"));
-        }
-        self.room_for_client(group, name, &[]).map_err(IdError::Full)
+        self.room_for_id(group, name).map_err(IdError::Full)
     }
 
     /// An id was allocated.
@@ -34,6 +30,16 @@ impl Model {
         let taken = |c: &Client| c.standing != Standing::Detached && c.group == group && c.id == id;
         assert!(!self.clients.iter().any(taken), "{id} exists already");
         self.add_client(group, id, Standing::Issued);
+    }
+
+    /// An id that was allocated by another engine is taken in.
+    pub fn restore_id(&mut self, issued: u64, group: &str, id: ClientId<'_>) -> Result<(), Full> {
+        self.time(issued);
+        if self.by_id(group, id.as_str()).is_none() {
+            self.room_for_id(group, id.user_name())?;
+            self.add_client(group, id.as_str(), Standing::Issued);
+        }
+        Ok(())
     }
 
     /// Whether a registration should succeed.
@@ -354,6 +360,14 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    fn room_for_id(&mut self, group: &str, name: &str) -> Result<(), Full> {
+        if self.issued() as u32 >= self.config.limits.issued_ids {
+            let oldest = self.clients.iter().position(|c| c.standing == Standing::Issued);
+            self.clients.remove(oldest.expect("one is issued"));
+        }
+        self.room_for_client(group, name, &[])
     }
 
     fn room_for_client(&mut self, group: &str, name: &str, wanted: &[&str]) -> Result<(), Full> {

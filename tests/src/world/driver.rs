@@ -134,6 +134,7 @@ impl<H: Home> World<'_, H> {
         let Some(hub) = &self.hub else { return };
         hub.check_memory();
         assert_eq!(hub.usage().connections, self.open_count, "connections");
+        assert_eq!(hub.usage().issued_ids as usize, self.issued.len(), "ids that are reserved");
         let timeout = hub.poll_timeout().map(Instant::as_millis);
         let longest = [self.plan.config.heartbeat, self.plan.config.write_stall].into_iter().flatten().max();
         if self.open_count > 0
@@ -220,7 +221,12 @@ impl<H: Home> World<'_, H> {
                     self.truth.forget(known.client);
                 }
             }
-            Output::Unused { .. } => self.count("ids unused"),
+            Output::Unused { id } => {
+                let (issued, oldest) = self.issued.pop_front().expect("one is reserved");
+                let ttl = self.plan.config.issued_id_ttl.as_millis() as u64;
+                assert!(*oldest == *id && self.told - issued >= ttl, "{id} lapses, and {oldest} was made at {issued}");
+                self.count("ids unused");
+            }
         }
     }
 
@@ -333,6 +339,10 @@ impl<H: Home> World<'_, H> {
             let since = self.told - link.since;
             let what = if idle { "silent" } else { "stalled" };
             assert!(since < limit, "{:?} of page {} is {what} for {since} ms", link.conn, link.page);
+        }
+        for (issued, id) in &self.issued {
+            let since = self.told - issued;
+            assert!(since < millis(Some(config.issued_id_ttl)), "{id} is reserved for {since} ms");
         }
         let sweep = config.sweep_every.as_millis().max(1) as u64;
         let oldest = config.dormant_after.as_millis() as u64 + sweep + 1;

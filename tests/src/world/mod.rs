@@ -8,6 +8,7 @@
 //! - nobody takes nothing for the time of `write_stall`, is silent for the time of `heartbeat`, or is kept for longer than
 //!   `dormant_after` and a sweep; nobody is closed for less;
 //! - what is gone is stale, and the tables hold what is there and no more;
+//! - an id that was made is reserved for its time, no longer and no shorter, whether or not the hub restarts;
 //! - a connection that the application finishes brings what was published before, and nothing that was later;
 //! - the heap is within [`Engine::memory_bounds`](sse_proto::Engine::memory_bounds), and work in a call is bounded;
 //! - every event a page should have, it has once and in order, or it was told of a gap that covers it.
@@ -28,10 +29,10 @@ mod steps;
 mod truth;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 
 use sse_proto::client::{Head, Output, State};
-use sse_proto::{ClientKey, Epoch, Instant};
+use sse_proto::{ClientId, ClientKey, Epoch, Instant};
 
 use self::chance::chance;
 pub use self::home::{Bare, Home, SmallTables};
@@ -72,6 +73,8 @@ struct World<'p, H> {
     known: HashMap<ClientKey, Known>,
     pages: Vec<Page>,
     truth: Truth,
+    /// Ids that the hub made and nobody registered, with the time it was told then: what the next hub is given.
+    issued: VecDeque<(u64, String)>,
     heard: Vec<Heard>,
     sink: Vec<u8>,
     tally: Tally,
@@ -187,6 +190,7 @@ impl<'p, H: Home> World<'p, H> {
             known: HashMap::new(),
             pages: plan.pages.iter().map(|page| Page::new(page.client)).collect(),
             truth: Truth::new(plan),
+            issued: VecDeque::new(),
             heard: Vec::new(),
             sink: Vec::new(),
             tally: Tally::new(),
@@ -270,8 +274,15 @@ impl<'p, H: Home> World<'p, H> {
         let epoch = self.life;
         self.note(|| format!("a hub comes up, epoch {epoch}"));
         self.truth.begin(self.life);
-        self.hub = Some(H::open(self.plan.config.clone(), Epoch(self.life)));
+        let mut hub = H::open(self.plan.config.clone(), Epoch(self.life));
         (self.told, self.alarm, self.draining) = (0, u64::MAX, None);
+        for (issued, id) in &self.issued {
+            self.told = *issued;
+            hub.restore_id(instant(*issued), ClientId::new(id).expect("an id")).expect("there is room");
+            *self.tally.entry("ids restored").or_default() += 1;
+        }
+        self.hub = Some(hub);
+        self.turn();
     }
 
     fn hub_down(&mut self, down: u32) {

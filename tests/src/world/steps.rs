@@ -100,9 +100,17 @@ impl<H: Home> World<'_, H> {
             }
             Step::Allocate => {
                 let now = self.clock();
-                let entropy = [chance(self.plan.seed, now.as_millis(), 9) as u8; 32];
+                // Of little entropy, so that ids would come twice.
+                let entropy = [(chance(self.plan.seed, now.as_millis(), 9) % 2) as u8; 32];
                 let name = format!("{}0", self.prefix());
-                let _ = self.hub().allocate(now, &name, entropy);
+                let answer = self.hub().allocate(now, &name, entropy);
+                if self.issued.len() == self.plan.config.limits.issued_ids as usize {
+                    self.issued.pop_front();
+                }
+                if let Ok(id) = answer {
+                    assert!(self.issued.iter().all(|(_, other)| *other != id), "{id} is reserved, and is given out again");
+                    self.issued.push_back((self.told, id));
+                }
             }
             Step::Sweep => {
                 let now = self.clock();
