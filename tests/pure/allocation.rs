@@ -54,6 +54,33 @@ fn endless_lines_and_events_hold_no_more_than_the_limits() {
     }
 }
 
+/// However long a chunk is, what is kept of it is the line that it leaves unfinished.
+#[test]
+fn of_a_long_chunk_its_last_line_is_kept() {
+    let chunk = [&b"data: x\n\n".repeat(10_000)[..], b"data: y"].concat();
+    let mut decoder = Decoder::new(wire::Limits::default());
+    let before = live();
+    let mut feed = decoder.feed(&chunk);
+    while feed.next_item().unwrap().is_some() {}
+    let kept = live() - before;
+    assert!(kept < 1_000, "{kept} bytes are kept of {}", chunk.len());
+    assert!(matches!(decoder.feed(b"\n\n").next_item(), Ok(Some(Item::Event(event))) if event.data == "y"));
+}
+
+/// docs/memory.md says so; `cargo bench -p sse-proto --bench engine` prints it.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn rows_are_as_large_as_the_documentation_says() {
+    let docs = include_str!("../../docs/memory.md");
+    let rows = ["a connection", "a client", "a label", "a topic of one client", "a task", "a frame in the log"];
+    let [connection, client, label, subscription, task, log_entry] = rows.map(|row| {
+        let cells =
+            docs.lines().find_map(|line| line.strip_prefix(&format!("| {row} | "))).expect("the table of docs/memory.md");
+        cells.split([' ', ',']).next().and_then(|size| size.parse().ok()).expect("bytes on the heap")
+    });
+    assert_eq!(Engine::<Heap>::ROW_SIZES, RowSizes { connection, client, label, subscription, task, log_entry });
+}
+
 /// Rows, twice as many as may be used; 11 bytes of an index for what is found by name; and texts as long as they may be.
 #[test]
 fn the_bound_is_the_sum_of_what_the_documentation_says() {
