@@ -168,7 +168,29 @@ pub enum Target {
     Stream(StreamId),
 }
 
+/// A [`Target`], by reference.
+#[derive(Clone, Copy)]
+pub(crate) enum TargetRef<'a> {
+    All,
+    Topic(&'a str),
+    Group(&'a str),
+    UserName(&'a str),
+    Client { group: &'a str, id: &'a str },
+    Stream(StreamId),
+}
+
 impl Target {
+    pub(crate) fn by_ref(&self) -> TargetRef<'_> {
+        match self {
+            Self::All => TargetRef::All,
+            Self::Topic(topic) => TargetRef::Topic(topic),
+            Self::Group(group) => TargetRef::Group(group),
+            Self::UserName(name) => TargetRef::UserName(name),
+            Self::Client(ClientRef { group, id }) => TargetRef::Client { group, id },
+            Self::Stream(stream) => TargetRef::Stream(*stream),
+        }
+    }
+
     /// Every client that listens to `topic`.
     pub fn topic(topic: impl Into<String>) -> Self {
         Self::Topic(topic.into())

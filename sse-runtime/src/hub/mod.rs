@@ -330,7 +330,7 @@ impl Hub {
         T: Send + 'static,
         F: FnOnce(&mut Shard) -> T + Send + 'static,
     {
-        self.call(self.shard_of(client), operation).await
+        self.call(self.shard_of(&client.group, &client.id), operation).await
     }
 
     async fn call<T, F>(&self, shard: usize, operation: F) -> Result<T, HubError>
@@ -364,8 +364,8 @@ impl Hub {
         self.inner.shards.iter().for_each(ShardHandle::wake);
     }
 
-    fn shard_of(&self, client: &ClientRef) -> usize {
-        (self.inner.route.hash_one(client) % self.inner.shards.len() as u64) as usize
+    fn shard_of(&self, group: &str, id: &str) -> usize {
+        (self.inner.route.hash_one((group, id)) % self.inner.shards.len() as u64) as usize
     }
 
     fn all_shards(&self) -> Range<usize> {

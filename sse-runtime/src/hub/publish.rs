@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sse_proto::manager::Payload;
-use sse_proto::wire::{self, Encode as _, IdField};
-use sse_proto::{EventId, PublishError};
+use sse_proto::wire::{self, Encode, IdField};
+use sse_proto::{EventId, Instant, PublishError};
 use tokio::sync::mpsc;
 
 use super::{Hub, HubError, error, single};
-use crate::event::{ClientRef, Event, SharedFrame, Target, notification, share};
+use crate::event::{ClientRef, Event, SharedFrame, Target, TargetRef, notification, share};
 use crate::metrics;
 use crate::shard::{Metadata, Shard, ShardHandle, fits};
 
@@ -78,27 +78,45 @@ impl Hub {
 
     /// Checks an event and encodes it, as far as can be told without asking the shards.
     pub(crate) fn prepare(&self, target: Target, event: wire::Event<'_>) -> Result<Publication, HubError> {
+        self.check(target.by_ref(), &event)?;
+        let home = self.home(target.by_ref());
+        Ok(Publication { target, home, frame: share(&event) })
+    }
+
+    /// Publishes an event on the thread of a shard that concerns no other one: the number. `None` when something is in the way, or
+    /// wrong with it: nothing was published, and what was [prepared](Self::prepare) may be, or tells what is wrong.
+    pub(crate) fn publish_here(&self, shard: &mut Shard, target: TargetRef<'_>, event: &wire::Event<'_>) -> Option<u64> {
+        let concerned = self.home(target).map_or(self.all_shards(), single);
+        if concerned != single(shard.index) {
+            return None;
+        }
+        self.check(target, event).ok()?;
+        // A number that is not used is passed over.
+        let number = self.inner.sequencer.next(1, |number| shard.queue_is_empty().then_some(number))?;
+        shard.publish_one(shard.now(), number, target, event).ok()?;
+        self.inner.metrics.published.of(target_label(target)).inc();
+        Some(number)
+    }
+
+    fn check(&self, target: TargetRef<'_>, event: &wire::Event<'_>) -> Result<(), HubError> {
         let limits = &self.inner.config.engine.limits;
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(HubError::Closed);
         }
-        match &target {
-            Target::All | Target::Stream(_) => {}
-            Target::Group(group) if group.is_empty() => {}
-            Target::Group(group) => error::topic("group", group, limits.name_bytes)?,
-            Target::Topic(topic) => error::topic("topic", topic, limits.topic_bytes)?,
-            Target::UserName(name) => error::name("name", name, limits.name_bytes)?,
-            Target::Client(client) => error::name("client", &client.id, limits.name_bytes)?,
+        match target {
+            TargetRef::All | TargetRef::Stream(_) | TargetRef::Group("") => {}
+            TargetRef::Group(group) => error::topic("group", group, limits.name_bytes)?,
+            TargetRef::Topic(topic) => error::topic("topic", topic, limits.topic_bytes)?,
+            TargetRef::UserName(name) => error::name("name", name, limits.name_bytes)?,
+            TargetRef::Client { id, .. } => error::name("client", id, limits.name_bytes)?,
         }
         if event.id.is_some_and(|id| id.as_str().len() > sse_proto::MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong.into());
         }
-        let frame = share(&event);
-        if !fits(&frame, limits.frame_bytes) {
+        if !fits(event, limits.frame_bytes) {
             return Err(HubError::TooLarge { limit: limits.frame_bytes as usize });
         }
-        let home = self.home(&target);
-        Ok(Publication { target, home, frame })
+        Ok(())
     }
 
     /// Publishes what was prepared; the first number.
@@ -115,7 +133,7 @@ impl Hub {
     /// Counts what was published.
     pub(crate) fn count_published(&self, batch: &[Publication]) {
         for publication in batch {
-            self.inner.metrics.published.of(target_label(&publication.target)).inc();
+            self.inner.metrics.published.of(target_label(publication.target.by_ref())).inc();
         }
     }
 
@@ -127,10 +145,10 @@ impl Hub {
         }
     }
 
-    fn home(&self, target: &Target) -> Option<usize> {
+    fn home(&self, target: TargetRef<'_>) -> Option<usize> {
         match target {
-            Target::Client(client) => Some(self.shard_of(client)),
-            Target::Stream(stream) => Some(stream.shard),
+            TargetRef::Client { group, id } => Some(self.shard_of(group, id)),
+            TargetRef::Stream(stream) => Some(stream.shard),
             _ => None,
         }
     }
@@ -210,7 +228,7 @@ impl Hub {
     }
 
     async fn publish_frame(&self, target: Target, frame: SharedFrame) -> Result<EventId, HubError> {
-        let home = self.home(&target);
+        let home = self.home(target.by_ref());
         let batch = [Publication { target, home, frame }].into();
         let first = self.publish_batch(batch).await.map_err(|(_, error)| error)?;
         Ok(self.event_id(first))
@@ -248,34 +266,42 @@ impl Shard {
             if home.is_some_and(|home| home != self.index) {
                 continue;
             }
-            let target = match target {
-                Target::All => sse_proto::Target::All,
-                Target::Topic(topic) => sse_proto::Target::Topic(topic),
-                Target::Group(group) => sse_proto::Target::Group(group),
-                Target::UserName(name) => sse_proto::Target::UserName(name),
-                Target::Stream(stream) => sse_proto::Target::Connection(stream.conn),
-                Target::Client(client) => match self.engine.find(&client.group, &client.id) {
-                    Some(client) => sse_proto::Target::Client(client),
-                    None => return Err((index, HubError::UnknownClient)),
-                },
-            };
-            let published = self.engine.publish_at(now, first + index as u64, target, frame);
-            published.map_err(|error| match error {
-                PublishError::UnknownTarget => (index, HubError::UnknownStream),
-                other => (index, other.into()),
-            })?;
+            self.publish_one(now, first + index as u64, target.by_ref(), frame).map_err(|error| (index, error))?;
         }
         Ok(())
     }
+
+    fn publish_one(
+        &mut self,
+        now: Instant,
+        number: u64,
+        target: TargetRef<'_>,
+        event: &impl Encode,
+    ) -> Result<(), HubError> {
+        let target = match target {
+            TargetRef::All => sse_proto::Target::All,
+            TargetRef::Topic(topic) => sse_proto::Target::Topic(topic),
+            TargetRef::Group(group) => sse_proto::Target::Group(group),
+            TargetRef::UserName(name) => sse_proto::Target::UserName(name),
+            TargetRef::Stream(stream) => sse_proto::Target::Connection(stream.conn),
+            TargetRef::Client { group, id } => {
+                sse_proto::Target::Client(self.engine.find(group, id).ok_or(HubError::UnknownClient)?)
+            }
+        };
+        self.engine.publish_at(now, number, target, event).map(drop).map_err(|error| match error {
+            PublishError::UnknownTarget => HubError::UnknownStream,
+            other => other.into(),
+        })
+    }
 }
 
-fn target_label(target: &Target) -> metrics::TargetKind {
+fn target_label(target: TargetRef<'_>) -> metrics::TargetKind {
     match target {
-        Target::All => metrics::TargetKind::All,
-        Target::Topic(_) => metrics::TargetKind::Topic,
-        Target::Group(_) => metrics::TargetKind::Group,
-        Target::UserName(_) => metrics::TargetKind::Name,
-        Target::Client(_) => metrics::TargetKind::Client,
-        Target::Stream(_) => metrics::TargetKind::Connection,
+        TargetRef::All => metrics::TargetKind::All,
+        TargetRef::Topic(_) => metrics::TargetKind::Topic,
+        TargetRef::Group(_) => metrics::TargetKind::Group,
+        TargetRef::UserName(_) => metrics::TargetKind::Name,
+        TargetRef::Client { .. } => metrics::TargetKind::Client,
+        TargetRef::Stream(_) => metrics::TargetKind::Connection,
     }
 }

@@ -179,7 +179,7 @@ impl Hub {
             let mut entropy = [0; 32];
             getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
             let wanted = id_for(name, self.inner.config.engine.id_form, &entropy);
-            let shard = self.shard_of(&ClientRef::from((group, wanted.as_str())));
+            let shard = self.shard_of(group, &wanted);
             let (group, name) = (group.to_owned(), name.to_owned());
             let id = self.call(shard, move |shard| shard.engine.allocate_id(shard.now(), &group, &name, &entropy)).await??;
             // Had it been taken, the shard would have made another one, which may belong elsewhere.
@@ -216,7 +216,7 @@ impl Hub {
         let abort = register.abort.clone();
         let admission = self.admission(register)?;
         let client = admission.client.clone();
-        let shard = self.shard_of(&client);
+        let shard = self.shard_of(&client.group, &client.id);
         // The stream is made on the shard: should the caller lose interest, dropping it tells the shard.
         let made = move |state: &mut Shard| {
             let admitted = state.register(admission, abort.clone())?;
@@ -244,7 +244,7 @@ impl Hub {
             socket.deregister(&shard.registry);
             return refused(socket);
         };
-        let home = self.shard_of(&admission.client);
+        let home = self.shard_of(&admission.client.group, &admission.client.id);
         if home == shard.index && shard.queue_is_empty() {
             if let Err(socket) = shard.register_socket(admission, socket) {
                 refused(socket);

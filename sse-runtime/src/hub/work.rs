@@ -69,7 +69,7 @@ impl Hub {
             let told = shard.engine.progress_at(shard.now(), sequence, key, &task, &progress);
             told.map_err(|error| self::task_error(error, shard))
         };
-        let (_, results) = self.sequenced(single(self.shard_of(&home)), 1, tell).await?;
+        let (_, results) = self.sequenced(single(self.shard_of(&home.group, &home.id)), 1, tell).await?;
         results.into_iter().collect()
     }
 
@@ -126,7 +126,7 @@ impl Hub {
         let limits = &self.inner.config.engine.limits;
         error::name("id", &client.id, limits.name_bytes)?;
         error::name("task", task, limits.name_bytes)?;
-        let home = self.shard_of(client);
+        let home = self.shard_of(&client.group, &client.id);
         let (client, task, end): (_, Arc<str>, _) = (client.clone(), task.into(), Arc::new(end.clone()));
         let operation = move |shard: &mut Shard, sequence: u64, at_home: bool| {
             let owner = find(shard, &client).filter(|_| at_home);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use bytes::Bytes;
 
-use super::publish::{Request, count_refusal};
+use super::publish::{Request, Requested, count_refusal};
 use super::{RouterOptions, Web, answer, events, manager};
 use crate::auth::Access;
 use crate::error::ApiError;
@@ -113,7 +113,13 @@ impl Direct {
     /// Publishes a request's body.
     pub(crate) fn publish(&self, shard: &mut Shard, body: &[u8], answers: &Arc<Answers>, ticket: u64) -> Option<Publishing> {
         let hub = &self.web.hub;
-        let request = match Request::parse(hub, body) {
+        let requested = Requested::parse(body);
+        if let Ok(Requested::One(publishing)) = &requested
+            && let Some(answer) = publishing.publish_here(hub, shard)
+        {
+            return Some(Publishing::Answered(Answered::Published(answer)));
+        }
+        let request = match requested.and_then(|requested| requested.prepare(hub)) {
             Ok(request) => request,
             Err(error) => return Some(Publishing::Answered(Answered::Refused(self.refuse(&error)))),
         };

@@ -1,7 +1,8 @@
 //! Publishing over HTTP.
 
+mod plain;
+
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -12,23 +13,25 @@ use axum::response::Response;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sse_proto::wire;
+use sse_proto::{EventId, wire};
 
 use super::{Web, answer};
 use crate::error::{ApiError, parse_json};
-use crate::event::{self, Target};
-use crate::hub::{Hub, HubError, Publication, to_its_end};
+use crate::event::{self, Target, TargetRef};
+use crate::hub::{EventError, Hub, HubError, Publication, to_its_end};
 use crate::metrics::PublishError;
+use crate::shard::Shard;
 
 /// One event to publish.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Publishing<'a> {
-    to: To,
+pub(super) struct Publishing<'a> {
+    #[serde(borrow)]
+    to: To<'a>,
     #[serde(borrow)]
     event: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "given")]
-    data: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    data: Option<Cow<'a, str>>,
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     retry: Option<u32>,
@@ -37,12 +40,22 @@ struct Publishing<'a> {
 /// Whom it is for.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum To {
+enum To<'a> {
     All,
-    Topic(String),
-    Client(String),
-    Name(String),
-    Group(String),
+    #[serde(borrow)]
+    Topic(Cow<'a, str>),
+    #[serde(borrow)]
+    Client(Cow<'a, str>),
+    #[serde(borrow)]
+    Name(Cow<'a, str>),
+    #[serde(borrow)]
+    Group(Cow<'a, str>),
+}
+
+/// What the body of a request says.
+pub(super) enum Requested<'a> {
+    One(Publishing<'a>),
+    Array(Vec<Publishing<'a>>),
 }
 
 /// What the body of one request asks for, checked and encoded.
@@ -62,7 +75,8 @@ pub(super) async fn publish(State(web): State<Web>, body: Result<Bytes, BytesRej
 }
 
 async fn publish_body(hub: &Hub, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
-    let request = Request::parse(hub, &body?)?;
+    let body = body?;
+    let request = Requested::parse(&body)?.prepare(hub)?;
     // Only an array has an event before the one whose client is not known.
     if request.is_array {
         for (index, publication) in request.batch.iter().enumerate() {
@@ -90,23 +104,33 @@ pub(super) fn count_refusal(hub: &Hub, error: &ApiError) {
     hub.metrics().publish_errors.of(reason).inc();
 }
 
-impl Request {
-    /// Reads and checks a request's body, all of it, as far as can be told without asking the shards.
-    pub(super) fn parse(hub: &Hub, body: &[u8]) -> Result<Self, ApiError> {
+impl<'a> Requested<'a> {
+    /// Reads a request's body.
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
+        if let Some(publishing) = plain::read(body) {
+            return Ok(Self::One(publishing));
+        }
         let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let prepare = |index: usize, publishing: Publishing<'_>| {
-            let at = |field: &str| place(is_array, index, field);
-            publishing.prepare(hub).map_err(|error| locate(error, &at))
-        };
-        let batch: Arc<[Publication]> = if is_array {
-            let publications = parse_json::<Vec<Publishing<'_>>>(body)?.into_iter().enumerate();
-            publications.map(|(index, publishing)| prepare(index, publishing)).collect::<Result<_, _>>()?
-        } else {
-            [prepare(0, parse_json(body)?)?].into()
-        };
-        Ok(Self { batch, is_array })
+        if is_array { parse_json(body).map(Self::Array) } else { parse_json(body).map(Self::One) }
     }
 
+    /// Checks and encodes all of it, as far as can be told without asking the shards.
+    pub(super) fn prepare(self, hub: &Hub) -> Result<Request, ApiError> {
+        let prepare = |is_array: bool, index: usize, publishing: Publishing<'_>| {
+            publishing.prepare(hub).map_err(|error| locate(error, &|field| place(is_array, index, field)))
+        };
+        Ok(match self {
+            Self::One(publishing) => Request { batch: [prepare(false, 0, publishing)?].into(), is_array: false },
+            Self::Array(publishings) => {
+                let publications = publishings.into_iter().enumerate();
+                let batch = publications.map(|(index, publishing)| prepare(true, index, publishing));
+                Request { batch: batch.collect::<Result<_, _>>()?, is_array: true }
+            }
+        })
+    }
+}
+
+impl Request {
     /// Whether it must be asked first who is registered: nothing of it may be published then if someone is not.
     pub(super) fn asks_first(&self) -> bool {
         self.is_array && self.batch.iter().any(|publication| publication.client().is_some())
@@ -119,13 +143,10 @@ impl Request {
             json.push('[');
         }
         for (index, publication) in self.batch.iter().enumerate() {
-            json.push_str(if index == 0 { "{\"id\":" } else { ",{\"id\":" });
-            // Writing to a string does not fail.
-            let _ = match publication.own_id() {
-                Some(own_id) => write!(json, "{}", Value::from(own_id)),
-                None => write!(json, "\"{}\"", hub.event_id(first + index as u64)),
-            };
-            json.push('}');
+            if index > 0 {
+                json.push(',');
+            }
+            push_id(&mut json, publication.own_id(), hub.event_id(first + index as u64));
         }
         if self.is_array {
             json.push(']');
@@ -142,6 +163,20 @@ impl Request {
 /// About as long as what is answered for one event.
 const ID_JSON: usize = 40;
 
+/// Appends what is answered for an event that was published: the id it brought, or the one it got.
+fn push_id(json: &mut String, own_id: Option<&str>, id: EventId) {
+    json.push_str("{\"id\":");
+    match own_id {
+        Some(own_id) => json.push_str(&Value::from(own_id).to_string()),
+        None => {
+            json.push('"');
+            json.push_str(id.write(&mut [0; EventId::MAX_LEN]));
+            json.push('"');
+        }
+    }
+    json.push('}');
+}
+
 fn place(is_array: bool, index: usize, field: &str) -> String {
     if is_array { format!("[{index}].{field}") } else { field.to_owned() }
 }
@@ -154,29 +189,43 @@ pub(super) async fn notify(State(web): State<Web>, key: Result<Path<String>, Pat
 }
 
 impl Publishing<'_> {
+    /// Publishes it on the thread of a shard, if it concerns no other one and nothing is in the way: the answer. Whatever is wrong with it,
+    /// [preparing](Requested::prepare) it tells.
+    pub(super) fn publish_here(&self, hub: &Hub, shard: &mut Shard) -> Option<String> {
+        let number = hub.publish_here(shard, self.to.by_ref(), &self.event().ok()?)?;
+        let mut json = String::with_capacity(ID_JSON);
+        push_id(&mut json, self.id.as_deref(), hub.event_id(number));
+        Some(json)
+    }
+
     /// Checks it and encodes it.
     fn prepare(self, hub: &Hub) -> Result<Publication, HubError> {
-        let data = self.data.map(text_of);
-        let fields = event::fields(self.event.as_deref(), self.id.as_deref(), self.retry)?;
-        let event = wire::Event { data: data.as_deref(), ..fields };
+        let event = self.event()?;
         let target = match self.to {
             To::All => Target::All,
-            To::Topic(topic) => Target::Topic(topic),
-            To::Client(id) => Target::client(&id),
-            To::Name(name) => Target::UserName(name),
-            To::Group(group) => Target::Group(group),
+            To::Topic(ref topic) => Target::topic(&**topic),
+            To::Client(ref id) => Target::client(&**id),
+            To::Name(ref name) => Target::UserName(name.to_string()),
+            To::Group(ref group) => Target::Group(group.to_string()),
         };
         hub.prepare(target, event)
     }
+
+    fn event(&self) -> Result<wire::Event<'_>, EventError> {
+        let fields = event::fields(self.event.as_deref(), self.id.as_deref(), self.retry)?;
+        Ok(wire::Event { data: self.data.as_deref(), ..fields })
+    }
 }
 
-/// The text of a JSON string; what is none, as the publisher wrote it: no key moves, no number changes.
-fn text_of(json: &RawValue) -> Cow<'_, str> {
-    let json = json.get();
-    match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-        Some(text) if text.contains('\\') => serde_json::from_str(json).map_or(Cow::Borrowed(json), Cow::Owned),
-        Some(text) => Cow::Borrowed(text),
-        None => Cow::Borrowed(json),
+impl To<'_> {
+    fn by_ref(&self) -> TargetRef<'_> {
+        match self {
+            Self::All => TargetRef::All,
+            Self::Topic(topic) => TargetRef::Topic(topic),
+            Self::Client(id) => TargetRef::Client { group: "", id },
+            Self::Name(name) => TargetRef::UserName(name),
+            Self::Group(group) => TargetRef::Group(group),
+        }
     }
 }
 
@@ -195,7 +244,12 @@ fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {
     }
 }
 
-/// Tells `"data": null` from no data.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+/// The text of a JSON string; what is none, `null` too, as the publisher wrote it: no key moves, no number changes.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    let json = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(Some(match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(text) if text.contains('\\') => serde_json::from_str(json).map_or(Cow::Borrowed(json), Cow::Owned),
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Borrowed(json),
+    }))
 }

@@ -1,5 +1,6 @@
 //! Heads of requests and responses, as bytes.
 
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -14,6 +15,8 @@ pub(super) struct RequestHead {
     pub(super) headers: HeaderMap,
     /// Bytes of the body.
     pub(super) body_len: usize,
+    /// Where the head says so.
+    pub(super) body_len_at: Option<Range<usize>>,
     /// The connection ends with the answer.
     pub(super) is_last: bool,
 }
@@ -41,7 +44,12 @@ impl RequestHead {
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| NotPlain)?;
         let uri = Uri::try_from(target).map_err(|_| NotPlain)?;
         let mut headers = HeaderMap::with_capacity(request.headers.len());
+        let mut body_len_at = None;
         for field in request.headers.iter() {
+            if field.name.eq_ignore_ascii_case(header::CONTENT_LENGTH.as_str()) {
+                let at = field.value.as_ptr() as usize - input.as_ptr() as usize;
+                body_len_at = Some(at..at + field.value.len());
+            }
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| NotPlain)?;
             headers.append(name, HeaderValue::from_bytes(field.value).map_err(|_| NotPlain)?);
         }
@@ -50,7 +58,7 @@ impl RequestHead {
         if body_len > 0 && method == Method::GET {
             return Err(NotPlain);
         }
-        Ok(Some(Self { len, method, uri, headers, body_len, is_last }))
+        Ok(Some(Self { len, method, uri, headers, body_len, body_len_at, is_last }))
     }
 }
 
@@ -73,11 +81,16 @@ fn body_len(headers: &HeaderMap) -> Result<usize, NotPlain> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(0),
-        (Some(length), None) if length.as_bytes().iter().all(u8::is_ascii_digit) => {
-            length.to_str().ok().and_then(|length| length.parse().ok()).ok_or(NotPlain)
-        }
+        (Some(length), None) => decimal_value(length.as_bytes()).ok_or(NotPlain),
         _ => Err(NotPlain),
     }
+}
+
+/// The number that `digits` say, and nothing else.
+pub(super) fn decimal_value(digits: &[u8]) -> Option<usize> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| usize::from(byte - b'0'));
+    let value = digits.iter().try_fold(0_usize, |value, byte| value.checked_mul(10)?.checked_add(digit(byte)?))?;
+    (!digits.is_empty()).then_some(value)
 }
 
 /// What the head of a stream with these headers begins with; other lines may follow.
@@ -132,21 +145,23 @@ fn decimal(digits: &mut [u8; 20], mut value: usize) -> &[u8] {
     }
 }
 
-/// The date as a header says it, made once a second.
+/// The header line that tells the date, made once a second.
 #[derive(Default)]
 pub(super) struct Date {
     second: u64,
-    text: String,
+    line: Vec<u8>,
 }
 
 impl Date {
-    pub(super) fn at(&mut self, now: Instant) -> &[u8] {
+    pub(super) fn line(&mut self, now: Instant) -> &[u8] {
         let second = now.as_millis() / 1000;
         if self.second != second {
             self.second = second;
-            self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            self.line.clear();
+            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            header_line(&mut self.line, "date", date.as_bytes());
         }
-        self.text.as_bytes()
+        &self.line
     }
 }
 
@@ -199,7 +214,7 @@ mod tests {
     #[test]
     fn the_date_goes_on() {
         let mut date = Date::default();
-        assert_eq!(date.at(Instant::from_millis(784_111_777_999)), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(date.at(Instant::from_millis(784_111_778_000)), b"Sun, 06 Nov 1994 08:49:38 GMT");
+        assert_eq!(date.line(Instant::from_millis(784_111_777_999)), b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(date.line(Instant::from_millis(784_111_778_000)), b"date: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Visitor {
     input: Vec<u8>,
     /// What was answered and not written.
     output: Vec<u8>,
-    /// The head of the request before: one that is byte for byte the same asks for the same.
+    /// The head of the request before: one that is the same but for the length of the body asks for the same.
     known: Option<Known>,
     /// A publication that other shards are at.
     pending: Option<(u64, Request)>,
@@ -55,12 +55,24 @@ pub(super) struct Visitor {
 
 /// A request to publish.
 struct Known {
-    head: Vec<u8>,
-    body_len: usize,
+    /// Its head, up to the length of the body and behind it, if it tells one.
+    head: Option<(Vec<u8>, Vec<u8>)>,
     is_last: bool,
-    /// Header lines of the answer when it was published, and when it was not.
+    /// What the head of the answer begins with when it was published, and its header lines when it was not.
     published: Vec<u8>,
     refused: Vec<u8>,
+}
+
+impl Known {
+    /// The lengths of head and body of the request that `input` begins with, if it has the same head.
+    fn lengths(&self, input: &[u8]) -> Option<(usize, usize)> {
+        let (before, after) = self.head.as_ref()?;
+        let rest = input.strip_prefix(&before[..])?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (body_len, rest) = rest.split_at(digits);
+        rest.starts_with(after).then_some(())?;
+        Some((before.len() + digits + after.len(), head::decimal_value(body_len)?))
+    }
 }
 
 /// What a turn is made with.
@@ -187,7 +199,7 @@ impl Visitor {
         if self.deadline > now {
             return Visit::Waits(self);
         }
-        if self.knows_head() && self.output.is_empty() {
+        if self.known_lengths().is_some() && self.output.is_empty() {
             self.is_last = true;
             self.respond(Answered::Refused(self.service.direct.out_of_time()), now, date);
             let _ = self.flush();
@@ -236,7 +248,7 @@ impl Visitor {
         head.reserve(HEAD);
         head.extend_from_slice(&self.service.stream_head);
         head::header_lines(&mut head, headers);
-        head::header_line(&mut head, "date", tools.date.at(tools.now));
+        head.extend_from_slice(tools.date.line(tools.now));
         head.extend_from_slice(b"\r\n");
         let Self { socket, place, service, input, watched, .. } = *self;
         let other_way = service.clone();
@@ -272,34 +284,35 @@ impl Visitor {
 
     /// Serves the request at the front of the input.
     fn serve(&mut self, shard: &mut Shard, tools: &mut Tools<'_>) -> Step {
-        if !self.knows_head() {
-            if self.input.is_empty() {
-                return Step::Partial;
-            }
-            let head = match RequestHead::parse(&self.input) {
-                Ok(Some(head)) => head,
-                Ok(None) => return Step::Partial,
-                Err(NotPlain) => return Step::Leave,
-            };
-            match self.service.direct.wish(&head.method, &head.uri, &head.headers) {
-                Some(Wish::Stream(register, headers)) => return Step::Stream(register, headers),
-                Some(Wish::Publish(heads)) if head.body_len <= self.service.max_body => {
-                    let (mut published, mut refused) = (Vec::new(), Vec::new());
-                    head::header_lines(&mut published, &heads.published);
-                    head::header_lines(&mut refused, &heads.refused);
-                    let whole = self.input[..head.len].to_vec();
-                    self.known =
-                        Some(Known { head: whole, body_len: head.body_len, is_last: head.is_last, published, refused });
-                    self.deadline = tools.now.plus(self.service.request_timeout);
+        let (head_len, body_len) = match self.known_lengths() {
+            Some(lengths) => lengths,
+            None if self.input.is_empty() => return Step::Partial,
+            None => {
+                let head = match RequestHead::parse(&self.input) {
+                    Ok(Some(head)) => head,
+                    Ok(None) => return Step::Partial,
+                    Err(NotPlain) => return Step::Leave,
+                };
+                match self.service.direct.wish(&head.method, &head.uri, &head.headers) {
+                    Some(Wish::Stream(register, headers)) => return Step::Stream(register, headers),
+                    Some(Wish::Publish(heads)) if head.body_len <= self.service.max_body => {
+                        let (mut published, mut refused) = (Vec::new(), Vec::new());
+                        head::status_line(&mut published, StatusCode::OK);
+                        head::header_lines(&mut published, &heads.published);
+                        head::header_lines(&mut refused, &heads.refused);
+                        let parts = head.body_len_at.map(|at| {
+                            (self.input[..at.start].to_vec(), self.input[at.end..head.len].to_vec())
+                        });
+                        self.known = Some(Known { head: parts, is_last: head.is_last, published, refused });
+                        self.deadline = tools.now.plus(self.service.request_timeout);
+                        (head.len, head.body_len)
+                    }
+                    _ => return Step::Leave,
                 }
-                _ => return Step::Leave,
             }
-        }
-        let Some(known) = &self.known else {
-            return Step::Partial;
         };
-        let whole = known.head.len() + known.body_len;
-        let Some(body) = self.input.get(known.head.len()..whole) else {
+        let whole = head_len + body_len;
+        let Some(body) = self.input.get(head_len..whole) else {
             return Step::Partial;
         };
         let step = match self.service.direct.publish(shard, body, tools.answers, tools.ticket) {
@@ -319,8 +332,10 @@ impl Visitor {
         step
     }
 
-    fn knows_head(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| self.input.starts_with(&known.head))
+    /// The lengths of head and body of the next request, if its head is known and the body not too long.
+    fn known_lengths(&self) -> Option<(usize, usize)> {
+        let lengths = self.known.as_ref()?.lengths(&self.input);
+        lengths.filter(|&(_, body_len)| body_len <= self.service.max_body)
     }
 
     /// Reads what there is, or some of it; false when there is nothing now.
@@ -349,20 +364,23 @@ impl Visitor {
             return;
         };
         self.is_last |= known.is_last || self.service.phase() != Phase::Open;
-        let (status, headers, body) = match &answered {
-            Answered::Published(json) => (StatusCode::OK, &known.published, json.as_bytes()),
-            Answered::Refused(response) => (response.status(), &known.refused, &response.body()[..]),
-        };
         let out = &mut self.output;
-        head::status_line(out, status);
-        out.extend_from_slice(headers);
-        if let Answered::Refused(response) = &answered {
-            head::header_lines(out, response.headers());
-        }
+        let body = match &answered {
+            Answered::Published(json) => {
+                out.extend_from_slice(&known.published);
+                json.as_bytes()
+            }
+            Answered::Refused(response) => {
+                head::status_line(out, response.status());
+                out.extend_from_slice(&known.refused);
+                head::header_lines(out, response.headers());
+                response.body()
+            }
+        };
         if self.is_last {
             head::header_line(out, "connection", b"close");
         }
-        head::header_line(out, "date", date.at(now));
+        out.extend_from_slice(date.line(now));
         head::body(out, body);
     }
 

@@ -327,5 +327,6 @@ impl Drop for Shard {
 /// Checks that a frame fits into what the engines accept.
 pub(crate) fn fits(frame: &impl Encode, limit: u32) -> bool {
     // The longest number of the hub's own takes 34 bytes.
-    frame.encoded_len() + 34 <= limit as usize
+    let room = (limit as usize).saturating_sub(34);
+    frame.id().is_none() && frame.max_body_len() <= room || frame.encoded_len() <= room
 }
