@@ -121,7 +121,7 @@ pub struct ClientRef {
 
 impl From<&str> for ClientRef {
     fn from(id: &str) -> Self {
-        Self { group: "".into(), id: id.into() }
+        Self { group: Arc::default(), id: id.into() }
     }
 }
 
@@ -134,7 +134,9 @@ impl From<&String> for ClientRef {
 impl From<(&str, &str)> for ClientRef {
     /// From group and id.
     fn from((group, id): (&str, &str)) -> Self {
-        Self { group: group.into(), id: id.into() }
+        // One empty text is shared by all, where a new one would take memory for each.
+        let group = if group.is_empty() { Arc::default() } else { group.into() };
+        Self { group, id: id.into() }
     }
 }
 

@@ -201,7 +201,7 @@ impl Hub {
     pub(crate) fn new_nameless_id(&self) -> Result<String, HubError> {
         let mut entropy = [[0; 32]; 2];
         getrandom::fill(entropy.as_flattened_mut()).map_err(|_| HubError::NoEntropy)?;
-        let name = id_for("anonymous", IdForm::Short, &entropy[0]).replace('_', "-");
+        let name = suffixed("anonymous", '-', IdForm::Short, &entropy[0]);
         Ok(id_for(&name, IdForm::Secure, &entropy[1]))
     }
 
@@ -373,12 +373,17 @@ impl Hub {
 }
 
 fn id_for(name: &str, form: IdForm, entropy: &[u8; 32]) -> String {
-    let len = name.len() + 1 + form.suffix_len();
-    let mut id = Vec::with_capacity(len);
-    id.extend_from_slice(name.as_bytes());
-    id.push(b'_');
-    id.resize(len, 0);
-    form.write_suffix(entropy, 0, &mut id[name.len() + 1..]);
+    suffixed(name, '_', form, entropy)
+}
+
+fn suffixed(name: &str, separator: char, form: IdForm, entropy: &[u8; 32]) -> String {
+    let mut suffix = [0; IdForm::Secure.suffix_len()];
+    let suffix = &mut suffix[..form.suffix_len()];
+    form.write_suffix(entropy, 0, suffix);
+    let mut id = String::with_capacity(name.len() + separator.len_utf8() + suffix.len());
+    id.push_str(name);
+    id.push(separator);
     // A suffix is ASCII.
-    String::from_utf8(id).unwrap_or_default()
+    id.push_str(str::from_utf8(suffix).unwrap_or_default());
+    id
 }

@@ -111,6 +111,11 @@ pub(super) fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The length of header lines.
+pub(super) fn lines_len(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
 /// Appends header lines.
 pub(super) fn header_lines(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {

@@ -24,8 +24,6 @@ use crate::shard::{Shard, Socket};
 const ANSWERS: usize = 64 * 1024;
 /// Requests served before others have their turn.
 const REQUESTS: usize = 32;
-/// Bytes that the head of a stream takes, as a rule.
-const HEAD: usize = 320;
 /// Memory that a visitor keeps while it waits for the next request.
 const KEPT: usize = 4 * 1024;
 
@@ -245,10 +243,12 @@ impl Visitor {
         tools: &mut Tools<'_>,
     ) -> Visit {
         let mut head = mem::take(&mut self.output);
-        head.reserve(HEAD);
+        let date = tools.date.line(tools.now);
+        // Neither more nor less: it is kept until the first frame is written.
+        head.reserve_exact(self.service.stream_head.len() + head::lines_len(headers) + date.len() + b"\r\n".len());
         head.extend_from_slice(&self.service.stream_head);
         head::header_lines(&mut head, headers);
-        head.extend_from_slice(tools.date.line(tools.now));
+        head.extend_from_slice(date);
         head.extend_from_slice(b"\r\n");
         let Self { socket, place, service, input, watched, .. } = *self;
         let other_way = service.clone();
