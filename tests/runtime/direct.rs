@@ -9,6 +9,9 @@ use tokio::net::TcpStream;
 use crate::events::greeted;
 use crate::site::{Site, builder, guard};
 
+/// A shard that is alone publishes at once; of two, each waits for the other.
+const SHARDS: [usize; 2] = [1, 2];
+
 async fn connect(site: &Site) -> TcpStream {
     let socket = TcpStream::connect(site.web.0).await.expect("connects");
     socket.set_nodelay(true).expect("no delay");
@@ -56,24 +59,36 @@ async fn a_stream_opens_wherever_its_head_was_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_counts_once_wherever_it_was_cut() {
-    let site = Site::start().await;
+    for shards in SHARDS {
+        counts_once_wherever_it_was_cut(Site::configured(|config| config.shards = shards).await).await;
+    }
+}
+
+async fn counts_once_wherever_it_was_cut(site: Site) {
     let mut stream = site.web.stream("/sse/events?topic=t").await;
     greeted(&mut stream).await;
     let mut socket = connect(&site).await;
     let length = post(r#"{"to":{"topic":"t"},"data":"100"}"#).len();
     for at in 0..length {
-        let request = post(&json!({ "to": { "topic": "t" }, "data": format!("{:03}", at) }).to_string());
+        // The heads of a publisher differ in the length of the body, and in how many digits it has.
+        let padding = "x".repeat(at % 3 * 40);
+        let request = post(&json!({ "to": { "topic": "t" }, "event": padding, "data": format!("{:03}", at) }).to_string());
         send_cut(&mut socket, request.as_bytes(), at.min(request.len())).await;
         let answer = read_to(&mut socket, "\"}").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{at}: {answer}");
-        let id = stream.expect(&format!("data:{at:03}\n\n")).await;
+        let id = stream.expect(&format!("event:{padding}\ndata:{at:03}\n\n")).await;
         assert!(answer.ends_with(&format!("{{\"id\":\"{id}\"}}")), "{at}: {answer} is not {id}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_a_row_are_answered_in_their_order() {
-    let site = Site::start().await;
+    for shards in SHARDS {
+        in_a_row_they_are_answered_in_their_order(Site::configured(|config| config.shards = shards).await).await;
+    }
+}
+
+async fn in_a_row_they_are_answered_in_their_order(site: Site) {
     let mut stream = site.web.stream("/sse/events?client=bob_1&topic=t").await;
     greeted(&mut stream).await;
     let mut requests = String::new();
@@ -105,9 +120,14 @@ async fn requests_in_a_row_are_answered_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_publishers_are_in_one_order_for_all() {
+    for shards in SHARDS {
+        are_in_one_order_for_all(Site::configured(|config| config.shards = shards).await).await;
+    }
+}
+
+async fn are_in_one_order_for_all(site: Site) {
     const PUBLISHERS: usize = 8;
     const EACH: usize = 100;
-    let site = Site::start().await;
     let mut streams: Vec<Stream> = Vec::new();
     for n in 0..6 {
         let mut stream = site.web.stream(&format!("/sse/events?client=reader_{n}")).await;
@@ -194,7 +214,13 @@ fn plain_headers(head: &Head) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn shards_answer_in_the_words_of_the_router() {
-    let site = Site::with(builder(), |setup| {
+    for shards in SHARDS {
+        answers_in_the_words_of_the_router(shards).await;
+    }
+}
+
+async fn answers_in_the_words_of_the_router(shards: usize) {
+    let site = Site::with(builder().configure(|config| config.shards = shards), |setup| {
         setup.router = RouterOptions::new(guard(Some("0123456789abcdef"), &["*", "https://app.example"]));
     })
     .await;
@@ -214,6 +240,17 @@ async fn shards_answer_in_the_words_of_the_router() {
         r#"{"to":{"client":"nobody_1"},"data":1}"#,
         r#"[{"to":"all","id":"a"},{"to":{"client":"nobody_1"}}]"#,
         r#"{"to":"all","event":"a\nb"}"#,
+        "{\"to\":\"all\",\"event\":\"a\nb\"}",
+        r#"{"to":{"client":"nobody_1"},"data":"x"}"#,
+        r#"{"to":{"client":"no body"},"data":"x"}"#,
+        r#"{"to":{"topic":""},"data":"x"}"#,
+        r#"{"to":{"topic":"a^b"},"data":"x"}"#,
+        r#"{"to":{"name":"/"},"data":"x"}"#,
+        r#"{"to":{"group":"g"},"to":"all","data":"x"}"#,
+        r#"{"to":{"group":"g"},"data":"x","data":"y"}"#,
+        r#"{"data":"x"}"#,
+        r#"{"to":"everyone"}"#,
+        r#"{"to":"all"} {"to":"all"}"#,
         &large,
     ];
     for headers in headers {
@@ -257,4 +294,17 @@ async fn who_half_closes_after_publishing_reads_the_answer() {
     let mut answer = String::new();
     within("the answer", socket.read_to_string(&mut answer)).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+/// What follows such a head is no part of it, though it may look like the length of a body.
+#[tokio::test]
+async fn a_publication_without_a_length_has_no_body() {
+    let site = Site::start().await;
+    let mut socket = connect(&site).await;
+    let head = "POST /sse/publish HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    socket.write_all(format!("{head}{head}7").as_bytes()).await.expect("sent");
+    socket.shutdown().await.expect("half closed");
+    let mut answers = String::new();
+    within("the answers", socket.read_to_string(&mut answers)).await.expect("answers");
+    assert_eq!(answers.matches("HTTP/1.1 400 Bad Request\r\n").count(), 2, "{answers}");
 }

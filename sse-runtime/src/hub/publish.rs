@@ -271,13 +271,7 @@ impl Shard {
         Ok(())
     }
 
-    fn publish_one(
-        &mut self,
-        now: Instant,
-        number: u64,
-        target: TargetRef<'_>,
-        event: &impl Encode,
-    ) -> Result<(), HubError> {
+    fn publish_one(&mut self, now: Instant, number: u64, target: TargetRef<'_>, event: &impl Encode) -> Result<(), HubError> {
         let target = match target {
             TargetRef::All => sse_proto::Target::All,
             TargetRef::Topic(topic) => sse_proto::Target::Topic(topic),

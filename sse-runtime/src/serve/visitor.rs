@@ -300,9 +300,8 @@ impl Visitor {
                         head::status_line(&mut published, StatusCode::OK);
                         head::header_lines(&mut published, &heads.published);
                         head::header_lines(&mut refused, &heads.refused);
-                        let parts = head.body_len_at.map(|at| {
-                            (self.input[..at.start].to_vec(), self.input[at.end..head.len].to_vec())
-                        });
+                        let parts =
+                            head.body_len_at.map(|at| (self.input[..at.start].to_vec(), self.input[at.end..head.len].to_vec()));
                         self.known = Some(Known { head: parts, is_last: head.is_last, published, refused });
                         self.deadline = tools.now.plus(self.service.request_timeout);
                         (head.len, head.body_len)
@@ -408,4 +407,23 @@ fn overloaded(service: &Service, mut arrival: Arrival) {
     head::header_line(&mut answer, "connection", b"close");
     head::body(&mut answer, refusal.body());
     let _ = arrival.socket.write_all(&answer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_known_by_all_but_the_length_of_the_body() {
+        let head = Some(("POST / HTTP/1.1\r\ncontent-length: ".into(), "\r\n\r\n".into()));
+        let known = Known { head, is_last: false, published: Vec::new(), refused: Vec::new() };
+        let lengths = |length: &str| known.lengths(format!("POST / HTTP/1.1\r\ncontent-length: {length}").as_bytes());
+        assert_eq!(lengths("7\r\n\r\n{}"), Some((38, 7)));
+        assert_eq!(lengths("0123\r\n\r\n"), Some((41, 123)));
+        for unknown in
+            ["", "7", "7\r\n\r", "\r\n\r\n", "+7\r\n\r\n", "7 \r\n\r\n", "7\r\nx: y\r\n\r\n", "99999999999999999999\r\n\r\n"]
+        {
+            assert_eq!(lengths(unknown), None, "{unknown:?}");
+        }
+    }
 }

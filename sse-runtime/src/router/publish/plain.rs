@@ -97,3 +97,97 @@ fn end_of_string(bytes: &[u8]) -> Option<usize> {
     // All of it is looked at, not as far as the first: so whole vectors are compared.
     rest[..len].iter().fold(true, |is_plain, byte| is_plain & (*byte >= b' ')).then_some(SHORT + len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(body: &[u8]) -> Option<String> {
+        serde_json::from_slice::<Publishing<'_>>(body).ok().map(|publishing| format!("{publishing:?}"))
+    }
+
+    #[test]
+    fn what_is_plain_is_read() {
+        for body in [
+            r#"{"to":"all"}"#,
+            r#"{"to":{"topic":"t"},"event":"e","data":"d"}"#,
+            " { \"data\" :\t\"\u{e9} and more than sixteen bytes\" ,\r\n\"to\" : { \"client\" : \"bob_1\" } } ",
+            r#"{"event":"","to":{"name":"bob"},"data":""}"#,
+            r#"{"to":{"group":"a group of sixteen."},"data":"0123456789abcdef"}"#,
+        ] {
+            let publishing = read(body.as_bytes()).map(|publishing| format!("{publishing:?}"));
+            assert!(publishing.is_some(), "{body}");
+            assert_eq!(publishing, parsed(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left() {
+        let long = |byte: char| format!(r#"{{"to":"all","data":"0123456789abcdef{byte}"}}"#);
+        for body in [
+            r#"{"to":"all","data":1}"#,
+            r#"{"to":"all","data":"\n"}"#,
+            r#"{"to":"all","id":"1"}"#,
+            r#"{"to":"all","retry":1}"#,
+            r#"[{"to":"all"}]"#,
+            &long('\\'),
+            &long('\n'),
+            &long('\0'),
+        ] {
+            assert!(read(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+
+    /// Bodies out of pieces of JSON, of which few are any: what is read is what the parser for all of JSON reads.
+    #[test]
+    fn what_is_read_is_what_json_says() {
+        let pieces: &[&[u8]] = &[
+            b"{",
+            b"{",
+            b"}",
+            b"}",
+            b":",
+            b",",
+            b"\"",
+            b"\"to\":",
+            b"\"to\":\"all\"",
+            b"\"to\":{\"topic\":\"t\"}",
+            b"{\"client\":\"c\"}",
+            b"\"event\":",
+            b"\"data\":",
+            b"\"data\":\"d\"",
+            b"\"text\"",
+            b"\"0123456789abcdefg\"",
+            b"\"all\"",
+            b" ",
+            b"\\",
+            b"\n",
+            b"\xc3",
+            b"\xc3\xa9",
+            b"1",
+            b"[",
+            b"]",
+            b"null",
+            b",\"retry\":1",
+            b",\"event\":\"e\"",
+        ];
+        let (mut state, mut read_some) = (1_u64, 0);
+        for _ in 0..300_000 {
+            let mut body = Vec::new();
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as usize
+            };
+            body.extend_from_slice(if next() % 8 == 0 { b"" } else { b"{\"to\":" });
+            for _ in 0..next() % 8 {
+                body.extend_from_slice(pieces[next() % pieces.len()]);
+            }
+            body.extend_from_slice(if next() % 8 == 0 { b"" } else { b"}" });
+            if let Some(publishing) = read(&body) {
+                read_some += 1;
+                assert_eq!(Some(format!("{publishing:?}")), parsed(&body), "{}", String::from_utf8_lossy(&body));
+            }
+        }
+        assert!(read_some > 300, "only {read_some} were plain");
+    }
+}
