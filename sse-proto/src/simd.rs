@@ -4,6 +4,8 @@
 //! The processor is asked what it has once, by the dependency. Where a call for each block would cost more than wider vectors save,
 //! the instructions are those that every processor of the target has.
 
+use alloc::vec::Vec;
+
 use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x32, u8x64};
 
 use crate::portable;
@@ -159,6 +161,39 @@ pub(crate) fn copied_without_line_end(from: &[u8], to: &mut [u8]) -> bool {
     })
 }
 
+#[inline]
+pub(crate) fn append_without_line_end(from: &[u8], to: &mut Vec<u8>) -> usize {
+    let level = Level::new();
+    if level.is_fallback() {
+        return portable::append_without_line_end(from, to);
+    }
+    let Some(first) = from.first_chunk() else { return 0 };
+    if line_ends(first) != 0 {
+        return 0;
+    }
+    to.reserve(from.len());
+    // Aligned for the same reason as above.
+    let (head, rest) = from.split_at(to.spare_capacity_mut().as_ptr().align_offset(64).min(first.len()));
+    to.extend_from_slice(head);
+    dispatch!(level, _ => {
+        let mut appended = head.len();
+        for part in rest.as_chunks::<STEP>().0.chunks(STEPS).map(<[_]>::as_flattened) {
+            // Compilers make vector code of it, which keeps the length in a register: what is put in piece by piece moves it each time.
+            let mut least = u8::MAX;
+            to.extend(part.iter().map(#[inline(always)] |byte| {
+                least = least.min(*byte);
+                *byte
+            }));
+            if least <= b'\r' && memchr::memchr2(b'\r', b'\n', part).is_some() {
+                to.truncate(to.len() - part.len());
+                break;
+            }
+            appended += part.len();
+        }
+        appended
+    })
+}
+
 /// Whether there is a byte from LF to CR in the whole blocks of `bytes`, or was in what has the least `distance` so far. What lies
 /// between the two is rare, and the search takes it as the nothing that it is.
 #[inline(always)]
@@ -195,6 +230,12 @@ pub(crate) const fn decimal_len(value: u64) -> usize {
 
 /// From this length on, aligning what is stored pays.
 const LONG: usize = 1024;
+
+/// What compilers append in a step of the loop they make; the rest would be appended byte by byte.
+const STEP: usize = 128;
+
+/// How many steps are decided on at once.
+const STEPS: usize = 32;
 
 /// What is decided on at once.
 const REGION: usize = 256;
@@ -282,6 +323,13 @@ mod tests {
             let copy = &mut copy[..part.len()];
             assert_eq!(copied_without_line_end(part, copy), first.is_none());
             assert_eq!(copy, part);
+            let mut text = Vec::with_capacity(2048);
+            text.resize(round % 67, b'\n');
+            let before = text.clone();
+            let appended = append_without_line_end(part, &mut text);
+            assert!(first.map_or(appended + STEP > part.len(), |first| appended <= first));
+            assert_eq!(text, [&before, &part[..appended]].concat());
+            assert_eq!(portable::append_without_line_end(part, &mut text), 0);
         }
     }
 }

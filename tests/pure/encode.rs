@@ -13,8 +13,9 @@ fn check(event: Event<'_>, expected: &str) {
     assert!(expected.ends_with(core::str::from_utf8(&body[..event.body_len()]).unwrap()));
     let mut appended = b"before".to_vec();
     event.encode_to(&mut appended);
+    event.encode_to_vec(&mut appended);
     Frame::new(&event, |len| vec![0; len]).encode_to(&mut appended);
-    assert_eq!(appended, format!("before{expected}{expected}").into_bytes());
+    assert_eq!(appended, format!("before{expected}{expected}{expected}").into_bytes());
     assert!(out[len..].iter().all(|&byte| byte == 0xAA), "wrote past its length");
 }
 
@@ -51,7 +52,9 @@ fn as_many_lines_as_there_are() {
 /// place: by slice, by `Vec`, measured, and by a naive twin.
 #[test]
 fn a_break_is_found_wherever_it_stands() {
-    for len in (0..=70usize).chain([95, 96, 127, 128, 129, 255, 256, 257, 258, 319, 320, 321, 511, 512, 513, 600]) {
+    for len in
+        (0..=70usize).chain([95, 96, 127, 128, 129, 255, 256, 257, 258, 319, 320, 321, 511, 512, 513, 600, 2047, 2048, 4500])
+    {
         for inserted in ["", "\n", "\r", "\r\n", "\n\r", "\u{B}", "\u{C}", "\t\u{E}"] {
             for at in (0..=len).step_by(if len < 130 { 1 } else { 7 }).chain([len.saturating_sub(1), len]) {
                 let (front, behind) = (&"x".repeat(at), &"é".repeat(len)[..2 * ((len - at) / 2)]);
@@ -75,9 +78,12 @@ fn check_against_twin(event: Event<'_>) {
         }
     }
     expected += "\n";
-    let mut appended = Vec::new();
-    event.encode_to(&mut appended);
-    assert!(appended == expected.as_bytes(), "{event:?} appended");
+    let ways: [fn(&Event<'_>, &mut Vec<u8>); 2] = [|event, out| event.encode_to(out), |event, out| event.encode_to_vec(out)];
+    for encode in ways {
+        let mut appended = Vec::new();
+        encode(&event, &mut appended);
+        assert!(appended == expected.as_bytes(), "{event:?} appended");
+    }
     assert_eq!(event.encoded_len(), expected.len(), "{event:?}");
     for room in [expected.len(), expected.len() + 200, 16 << 10] {
         let mut out = vec![0xAA; room];

@@ -91,6 +91,9 @@ pub fn encode_every_way(event: &Event<'_>) -> Vec<u8> {
     let mut vector = b"before".to_vec();
     event.encode_to(&mut vector);
     assert_eq!(&vector[b"before".len()..], exact);
+    vector.truncate(b"before".len());
+    event.encode_to_vec(&mut vector);
+    assert_eq!(&vector[b"before".len()..], exact);
     let mut fixed = vec![0xAA; len];
     let mut slice = &mut fixed[..];
     event.encode_to(&mut slice);

@@ -102,7 +102,7 @@ impl Event<'_> {
     }
 
     #[inline(always)]
-    fn write(&self, sink: &mut impl Sink) {
+    pub(crate) fn write(&self, sink: &mut impl Sink) {
         if let Some(id) = self.id {
             sink.put(b"id:");
             put_padded(sink, id.as_str().as_bytes());
@@ -174,7 +174,7 @@ impl Encode for Event<'_> {
 }
 
 /// What a frame is written to.
-trait Sink {
+pub(crate) trait Sink {
     fn put(&mut self, piece: &[u8]);
 
     /// Ends the last line, if there is one, and the event.
@@ -275,8 +275,8 @@ fn put_lines(sink: &mut impl Sink, next: &[u8], value: &[u8]) {
     if start == value.len() {
         return;
     }
-    if start == 0 && is_plainly_one_line(value) {
-        return sink.put(value);
+    if is_plainly_one_line(&value[start..]) {
+        return sink.put(&value[start..]);
     }
     let mut breaks = Breaks::new(value, start);
     while let Some((at, behind)) = breaks.next() {

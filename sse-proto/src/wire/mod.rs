@@ -4,7 +4,7 @@
 //! This module owns no connection and knows no clock; it turns values into bytes and bytes into values.
 
 mod decode;
-mod encode;
+pub(crate) mod encode;
 mod field;
 pub(crate) mod measure;
 mod scan;

@@ -25,7 +25,8 @@ fn event(choices: &mut Choices<'_>) -> Sent {
         id: id.map(|id| id.replace(['\r', '\n', '\0'], "")),
         event: name.map(|name| name.replace(['\r', '\n'], "")),
         retry: (fields & 16 != 0).then(|| u32::from(choices.short()) << (fields >> 5 << 1)),
-        data,
+        // Some are so long that they are encoded another way.
+        data: data.map(|data| data.repeat(1 + 3 * usize::from(fields >> 5))),
         comment,
     }
 }
