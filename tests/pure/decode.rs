@@ -249,7 +249,9 @@ fn line_ends_are_found_at_every_border_of_blocks() {
         .flat_map(|ends| [b"x".as_slice(), "…".as_bytes(), b"\xFFy", b"\x0B"].map(|filler| (ends, filler)))
     {
         let mut input = Vec::new();
-        for len in [0, 1, 56, 57, 58, 63, 64, 65, 120, 500, 1018, 1024, 1100, 2040, 2048, 2100, 3000, 0, 5000, 1, 62, 63] {
+        for len in
+            [0, 1, 56, 57, 58, 63, 64, 65, 120, 500, 1018, 1024, 1100, 2040, 2048, 2100, 3000, 0, 5000, 13_000, 1, 62, 63]
+        {
             input.extend_from_slice(b"data: ");
             filler.iter().cycle().take(len).for_each(|byte| input.push(*byte));
             input.extend_from_slice(ends.as_bytes());

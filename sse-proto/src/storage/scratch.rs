@@ -4,6 +4,8 @@
 
 use core::ops::Range;
 
+#[cfg(feature = "alloc")]
+use crate::simd;
 use crate::wire::utf8;
 #[cfg(feature = "alloc")]
 use crate::wire::{Decoder, Limits};
@@ -234,6 +236,14 @@ impl Buffers for HeapScratch {
         let before = if self.text.as_bytes().is_empty() { from } else { 0 };
         self.push(&bytes[from - before..])?;
         Ok(before)
+    }
+
+    fn push_ahead(&mut self, bytes: &[u8]) -> usize {
+        let text = self.text.unchecked();
+        if bytes.len() > text.capacity() - text.len() {
+            text.reserve(growth(bytes.len(), text.len()));
+        }
+        simd::append_without_line_end(bytes, text)
     }
 
     #[inline]
@@ -494,6 +504,10 @@ pub trait Buffers {
     fn push_back(&mut self, bytes: &[u8], from: usize) -> Result<usize, Full> {
         self.push(&bytes[from..])?;
         Ok(0)
+    }
+    /// Appends to the text a front of `bytes` that has no line end, if that is quicker than looking first: returns how much.
+    fn push_ahead(&mut self, _bytes: &[u8]) -> usize {
+        0
     }
     /// Cuts the text.
     fn truncate(&mut self, len: usize);

@@ -48,6 +48,11 @@ impl LineEnds {
         };
     }
 
+    /// Passes over the front of a chunk just begun, which has none.
+    pub(super) const fn skip(&mut self, len: usize) {
+        self.next = len;
+    }
+
     /// The next CR or LF.
     #[inline]
     pub(super) fn take(&mut self, input: &[u8]) -> Option<usize> {

@@ -29,7 +29,8 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     pub(super) fn new(decoder: &'d mut Decoder<S>, input: &'i [u8]) -> Self {
         let between_events = decoder.state == State::BETWEEN_EVENTS;
         decoder.ends.restart(input);
-        Self { decoder, input, position: 0, checked: Checked::new(), between_events, wants_text: false }
+        let position = if input.len() < LARGE { 0 } else { decoder.keep_ahead(input) };
+        Self { decoder, input, position, checked: Checked::new(), between_events, wants_text: false }
     }
 
     /// The next item of this chunk, as text: ill-formed UTF-8 is replaced as the Encoding Standard says. `None` when the chunk is
@@ -171,10 +172,9 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             return None;
         }
         // A CR may have an LF behind it, which the general way knows to take.
-        let [b'd', b'a', b't', b'a', b':', after @ .., b'\n', b'\n'] = self.input.get(self.position..end + 2)? else {
-            return None;
-        };
-        if end - self.position > self.decoder.limits.max_plain() {
+        let (line, ends) = self.input.get(self.position..end + 2)?.split_last_chunk()?;
+        let after = line.strip_prefix(b"data:")?;
+        if ends != b"\n\n" || line.len() > self.decoder.limits.max_plain() {
             return None;
         }
         let start = end - after.len() + usize::from(after.first() == Some(&b' '));
@@ -463,7 +463,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     }
 
     /// The chunk is used up: its unfinished line goes to the decoder.
-    #[inline(never)]
+    #[inline(always)]
     fn keep_rest(&mut self) -> Result<(), DecodeError> {
         let rest = Span { start: self.position, end: self.input.len() };
         self.position = self.input.len();
@@ -497,7 +497,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         self.wants_text && self.input.len() >= LARGE && self.decoder.scratch.wants_text()
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn keep_long_line(&mut self, part: Span) -> Result<(), DecodeError> {
         let bytes = &self.input[part.start..part.end];
         if self.wants_text && self.decoder.scratch.wants_text() {

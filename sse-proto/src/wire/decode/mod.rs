@@ -213,6 +213,22 @@ impl<S: Scratch> Decoder<S> {
         Ok(self.scratch.push(bytes)?)
     }
 
+    /// Appends to a line that is longer than the chunk what of it is certainly the same line, and says how much that was: it is kept
+    /// while it is searched. Its UTF-8 is checked when the event is whole.
+    #[cold]
+    #[inline(never)]
+    fn keep_ahead(&mut self, input: &[u8]) -> usize {
+        let goes_on = self.state.any(State::IN_LINE)
+            && self.scratch.text().len() - self.line_start >= input.len()
+            && self.has_line_room(input.len()).is_ok();
+        if !goes_on {
+            return 0;
+        }
+        let kept = self.scratch.push_ahead(input);
+        self.ends.skip(kept);
+        kept
+    }
+
     /// The unfinished line may get so much longer.
     #[inline]
     fn has_line_room(&self, more: usize) -> Result<(), DecodeError> {
