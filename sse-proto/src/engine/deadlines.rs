@@ -41,7 +41,7 @@ pub(super) struct Deadlines<S: Storage> {
     now: Instant,
     heartbeat_after: Option<u64>,
     stalled_after: Option<u64>,
-    dormant_after: u64,
+    too_old_after: u64,
     issued_for: u64,
     sweep: Sweep,
     turns: Column<Turn, S::Connections<Turn>>,
@@ -67,7 +67,7 @@ impl<S: Storage> Deadlines<S> {
         now: Instant::from_millis(0),
         heartbeat_after: None,
         stalled_after: None,
-        dormant_after: 0,
+        too_old_after: 0,
         issued_for: 0,
         sweep: Sweep { anchor: Instant::from_millis(0), every: 0, last: Instant::from_millis(0) },
         turns: Column::EMPTY,
@@ -82,7 +82,7 @@ impl<S: Storage> Deadlines<S> {
     pub(super) fn begin(&mut self, config: &Config) {
         self.heartbeat_after = config.heartbeat.map(millis);
         self.stalled_after = config.write_stall.map(millis);
-        self.dormant_after = millis(config.dormant_after);
+        self.too_old_after = millis(config.dormant_after).saturating_add(1);
         self.issued_for = millis(config.issued_id_ttl);
         self.sweep.every = millis(config.sweep_every);
         self.turns.limit_to(config.limits.connections as usize);
@@ -103,9 +103,9 @@ impl<S: Storage> Deadlines<S> {
         self.sweep.last = self.sweep.last.max(last);
     }
 
-    /// Sweeps are counted from now on.
+    /// Sweeps are counted from now on, and the first happens now.
     pub(super) fn anchor_sweeps(&mut self) {
-        self.sweep.anchor = self.now;
+        (self.sweep.anchor, self.sweep.last) = (self.now, self.now);
     }
 
     /// A sweep happens now.
@@ -120,7 +120,7 @@ impl<S: Storage> Deadlines<S> {
         }
         let of_connection = |list: &List<_>| list.first().map(|slot| self.turns.at(slot).deadline);
         let issued = self.issued.first().map(|slot| self.unused_at(slot));
-        let dormant = self.dormant.first().map(|slot| self.swept_at(self.timers.at(slot).since));
+        let dormant = self.dormant.first().map(|slot| self.swept_at(slot));
         [of_connection(&self.heartbeats), of_connection(&self.stalls), issued, dormant].into_iter().flatten().min()
     }
 
@@ -131,17 +131,18 @@ impl<S: Storage> Deadlines<S> {
 
     /// A connection that took nothing for too long.
     pub(super) fn stalled(&self) -> Option<u32> {
-        self.stalls.first().filter(|&slot| self.turns.at(slot).deadline <= self.now)
+        self.due(&self.stalls)
     }
 
     /// A connection that was silent for too long.
     pub(super) fn silent(&self) -> Option<u32> {
-        self.heartbeats.first().filter(|&slot| self.turns.at(slot).deadline <= self.now)
+        self.due(&self.heartbeats)
     }
 
     /// An id that nobody registered in time.
     pub(super) fn unused(&self) -> Option<u32> {
-        self.issued.first().filter(|&slot| self.unused_at(slot) <= self.now)
+        let slot = self.issued.first()?;
+        (self.unused_at(slot) <= self.now).then_some(slot)
     }
 
     /// The id that was issued the longest ago.
@@ -151,7 +152,8 @@ impl<S: Storage> Deadlines<S> {
 
     /// A client that the last sweep found too old.
     pub(super) fn dormant(&self) -> Option<u32> {
-        self.dormant.first().filter(|&slot| self.swept_at(self.timers.at(slot).since) <= self.now)
+        let slot = self.dormant.first()?;
+        (self.too_old_at(slot) <= self.sweep.last).then_some(slot)
     }
 
     /// A connection came into being: it is in no queue.
@@ -182,9 +184,15 @@ impl<S: Storage> Deadlines<S> {
         self.ready.push_back(&mut self.turns, slot);
     }
 
+    /// A connection of that phase is gone.
+    pub(super) fn remove_connection(&mut self, slot: u32, phase: Phase, directory: &Directory<S>) {
+        self.leave(slot, phase);
+        self.turns.follow(&directory.connections);
+    }
+
     /// Takes a connection out of the queue of its phase, if it is in it.
     #[inline]
-    pub(super) fn leave(&mut self, slot: u32, phase: Phase) {
+    fn leave(&mut self, slot: u32, phase: Phase) {
         let queue = match phase {
             Phase::Ready | Phase::Closing(_) => &mut self.ready,
             Phase::Idle => &mut self.heartbeats,
@@ -228,19 +236,28 @@ impl<S: Storage> Deadlines<S> {
         queue.remove(&mut self.timers, slot);
     }
 
-    /// A connection or a client is gone.
-    pub(super) fn follow(&mut self, directory: &Directory<S>) {
-        self.turns.follow(&directory.connections);
+    /// A client of that standing is gone.
+    pub(super) fn remove_client(&mut self, slot: u32, standing: Standing, directory: &Directory<S>) {
+        self.disarm(slot, standing);
         self.timers.follow(&directory.clients);
+    }
+
+    fn due(&self, queue: &List<OfConnections>) -> Option<u32> {
+        let slot = queue.first()?;
+        (self.turns.at(slot).deadline <= self.now).then_some(slot)
     }
 
     fn unused_at(&self, slot: u32) -> Instant {
         later(self.timers.at(slot).since, self.issued_for)
     }
 
-    /// When a client whose age counts from `since` is dropped.
-    fn swept_at(&self, since: Instant) -> Instant {
-        let too_old = later(since, self.dormant_after.saturating_add(1));
+    fn too_old_at(&self, slot: u32) -> Instant {
+        later(self.timers.at(slot).since, self.too_old_after)
+    }
+
+    /// When a client whose age counts is dropped.
+    fn swept_at(&self, slot: u32) -> Instant {
+        let too_old = self.too_old_at(slot);
         if self.sweep.last >= too_old { self.sweep.last } else { self.sweep.at_or_after(too_old) }
     }
 }

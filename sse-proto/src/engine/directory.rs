@@ -327,20 +327,8 @@ impl<S: Storage> Directory<S> {
 
     /// Gives up the client's id, name, group and topics; its connections stay.
     pub(super) fn detach_client(&mut self, slot: u32) {
-        let client = self.clients.at_mut(slot);
-        if client.standing == Standing::Detached {
-            return;
-        }
-        self.issued -= u32::from(client.standing == Standing::Issued);
-        client.standing = Standing::Detached;
-        let &Profile { group, user_name, .. } = self.profiles.at(slot);
-        self.labels.at_mut(group).in_group.remove(&mut self.profiles, slot);
-        self.labels.at_mut(user_name).of_name.remove(&mut self.profiles, slot);
-        self.left(group);
-        self.left(user_name);
-        while let Some(subscription) = self.profiles.at(slot).topics.first() {
-            self.remove_subscription(subscription);
-        }
+        let standing = core::mem::replace(&mut self.clients.at_mut(slot).standing, Standing::Detached);
+        self.leave_labels(slot, standing);
     }
 
     /// The id of a client that is about to be removed.
@@ -348,14 +336,39 @@ impl<S: Storage> Directory<S> {
         core::mem::take(&mut self.profiles.at_mut(slot).id)
     }
 
-    /// Removes a client that has no connections and no tasks.
-    pub(super) fn remove_client(&mut self, slot: u32) {
-        self.detach_client(slot);
-        self.take_id(slot);
+    /// Removes a client that has no connections and no tasks, and whose id was taken; what it stood for.
+    pub(super) fn remove_client(&mut self, slot: u32) -> Standing {
+        let standing = self.clients.at(slot).standing;
         self.clients.remove(slot);
-        self.profiles.follow(&self.clients);
+        self.leave_labels(slot, standing);
         if self.clients.used_slots() == 0 {
+            self.profiles.follow(&self.clients);
             self.client_index.clear();
+        }
+        standing
+    }
+
+    /// A client of that standing is under no group, user name and topic any more.
+    fn leave_labels(&mut self, slot: u32, standing: Standing) {
+        if standing == Standing::Detached {
+            return;
+        }
+        self.issued -= u32::from(standing == Standing::Issued);
+        let &Profile { group, user_name, ref topics, .. } = self.profiles.at(slot);
+        let mut topic = topics.first();
+        let label = self.labels.at_mut(group);
+        label.in_group.remove(&mut self.profiles, slot);
+        if label.is_deserted() {
+            self.deserted(group);
+        }
+        let label = self.labels.at_mut(user_name);
+        label.of_name.remove(&mut self.profiles, slot);
+        if label.is_deserted() {
+            self.deserted(user_name);
+        }
+        while let Some(subscription) = topic {
+            topic = next::<TopicsOf>(&self.subscriptions, subscription);
+            self.remove_subscription(subscription);
         }
     }
 
@@ -568,13 +581,10 @@ impl<S: Storage> Directory<S> {
         self.release_label(label);
     }
 
-    /// Someone stands under `label` no longer.
-    fn left(&mut self, slot: u32) {
-        let label = self.labels.at(slot);
-        if label.is_deserted() {
-            self.present[label.kind as usize] -= 1;
-            self.release_label(slot);
-        }
+    /// The last one who stood under a label left it.
+    fn deserted(&mut self, slot: u32) {
+        self.present[self.labels.at(slot).kind as usize] -= 1;
+        self.release_label(slot);
     }
 
     /// Lets go of a label if nothing refers to it any more.
@@ -618,12 +628,15 @@ impl<S: Storage> Directory<S> {
 
     fn remove_subscription(&mut self, slot: u32) {
         let &Subscription { client, topic, .. } = self.subscriptions.at(slot);
-        self.labels.at_mut(topic).listeners.remove(&mut self.subscriptions, slot);
         let client = self.profiles.at_mut(client);
         client.topics.remove(&mut self.subscriptions, slot);
         client.topic_count -= 1;
+        let label = self.labels.at_mut(topic);
+        label.listeners.remove(&mut self.subscriptions, slot);
+        if label.is_deserted() {
+            self.deserted(topic);
+        }
         self.subscriptions.remove(slot);
-        self.left(topic);
     }
 
     fn hash(&self, salt: u8, text: &str) -> u32 {

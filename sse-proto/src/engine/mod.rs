@@ -272,7 +272,7 @@ impl<S: Storage> Engine<S> {
         }
         if let Some(slot) = self.deadlines.unused() {
             let output = Output::Unused { id: self.directory.take_id(slot) };
-            self.forget(slot);
+            self.remove_client(slot);
             return Some(output);
         }
         let slot = self.deadlines.dormant()?;
@@ -280,7 +280,7 @@ impl<S: Storage> Engine<S> {
             return Some(self.close(conn, CloseReason::Expired));
         }
         let output = Output::Expired { client: self.directory.client_key(slot), id: self.directory.take_id(slot) };
-        self.forget(slot);
+        self.remove_client(slot);
         Some(output)
     }
 
@@ -419,10 +419,9 @@ impl<S: Storage> Engine<S> {
 
     fn drop_connection(&mut self, slot: u32) -> Left {
         let &Connection { client: client_slot, phase, .. } = self.directory.connections.at(slot);
-        self.deadlines.leave(slot, phase);
         let client = self.directory.client_key(client_slot);
         self.directory.remove_connection(slot);
-        self.deadlines.follow(&self.directory);
+        self.deadlines.remove_connection(slot, phase, &self.directory);
         let last = self.directory.clients.at(client_slot).connections.is_empty();
         if last {
             self.lost_last(client_slot);
@@ -447,12 +446,17 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Removes a client that has no connections, with its tasks.
+    /// Removes a client that has no connections, with its id and its tasks.
     fn forget(&mut self, slot: u32) {
-        self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
+        self.directory.take_id(slot);
+        self.remove_client(slot);
+    }
+
+    /// Removes a client that has no connections, and whose id was taken, with its tasks.
+    fn remove_client(&mut self, slot: u32) {
         self.tasks.clear(self.directory.profiles.at_mut(slot));
-        self.directory.remove_client(slot);
-        self.deadlines.follow(&self.directory);
+        let standing = self.directory.remove_client(slot);
+        self.deadlines.remove_client(slot, standing, &self.directory);
     }
 
     /// Moves the cursor over `written` bytes of frames; how many frames are whole now.
