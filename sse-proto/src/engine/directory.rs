@@ -325,33 +325,11 @@ impl<S: Storage> Directory<S> {
         Ok(slot)
     }
 
-    /// Gives up the client's id, name, group and topics; its connections stay.
-    pub(super) fn detach_client(&mut self, slot: u32) {
+    /// Gives up the client's id, name, group and topics; its connections stay. What it stood for.
+    pub(super) fn detach_client(&mut self, slot: u32) -> Standing {
         let standing = core::mem::replace(&mut self.clients.at_mut(slot).standing, Standing::Detached);
-        self.leave_labels(slot, standing);
-    }
-
-    /// The id of a client that is about to be removed.
-    pub(super) fn take_id(&mut self, slot: u32) -> S::Text {
-        core::mem::take(&mut self.profiles.at_mut(slot).id)
-    }
-
-    /// Removes a client that has no connections and no tasks, and whose id was taken; what it stood for.
-    pub(super) fn remove_client(&mut self, slot: u32) -> Standing {
-        let standing = self.clients.at(slot).standing;
-        self.clients.remove(slot);
-        self.leave_labels(slot, standing);
-        if self.clients.used_slots() == 0 {
-            self.profiles.follow(&self.clients);
-            self.client_index.clear();
-        }
-        standing
-    }
-
-    /// A client of that standing is under no group, user name and topic any more.
-    fn leave_labels(&mut self, slot: u32, standing: Standing) {
         if standing == Standing::Detached {
-            return;
+            return standing;
         }
         self.issued -= u32::from(standing == Standing::Issued);
         let &Profile { group, user_name, ref topics, .. } = self.profiles.at(slot);
@@ -370,6 +348,23 @@ impl<S: Storage> Directory<S> {
             topic = next::<TopicsOf>(&self.subscriptions, subscription);
             self.remove_subscription(subscription);
         }
+        standing
+    }
+
+    /// The id of a client that is about to be removed.
+    pub(super) fn take_id(&mut self, slot: u32) -> S::Text {
+        core::mem::take(&mut self.profiles.at_mut(slot).id)
+    }
+
+    /// Removes a client that has no connections and no tasks, and whose id was taken; what it stood for.
+    pub(super) fn remove_client(&mut self, slot: u32) -> Standing {
+        let standing = self.detach_client(slot);
+        self.clients.remove(slot);
+        if self.clients.used_slots() == 0 {
+            self.profiles.follow(&self.clients);
+            self.client_index.clear();
+        }
+        standing
     }
 
     pub(super) fn add_connection(&mut self, connection: Connection, stream: Stream) -> Result<u32, Full> {

@@ -92,20 +92,17 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
         Some(slot)
     }
 
-    /// Empties `slot`. O(1), and O(slots) when it was the last: then their memory is given back.
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
-        let row = self.slots.rows_mut().get_mut(slot as usize).filter(|row| row.value().is_some())?;
-        let cell = core::mem::replace(&mut row.cell, Cell::Free(self.first_free));
+    /// Empties `slot`, which is in use. O(1), and O(slots) when it was the last: then their memory is given back.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let row = &mut self.slots.rows_mut()[slot as usize];
+        debug_assert!(row.value().is_some(), "a listed slot is in use");
+        row.cell = Cell::Free(self.first_free);
         row.generation = row.generation.wrapping_add(1);
         self.generation = self.generation.max(row.generation);
         self.first_free = place(slot);
         self.len -= 1;
         if self.len == 0 && self.slots.give_back() {
             self.first_free = None;
-        }
-        match cell {
-            Cell::Used(value) => Some(value),
-            Cell::Free(_) => None,
         }
     }
 
