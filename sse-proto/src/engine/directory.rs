@@ -69,8 +69,7 @@ pub(super) struct Client {
 
 /// Everything else.
 #[derive(Debug)]
-pub(super) struct Profile<S: Storage> {
-    pub(super) id: S::Text,
+pub(super) struct Profile {
     hash: u32,
     pub(super) group: u32,
     pub(super) user_name: u32,
@@ -107,15 +106,16 @@ pub(super) enum TopicsOf {}
 #[derive(Debug)]
 pub(super) enum OfClient {}
 
-linked!(Profile<S>, InGroup, in_group, S);
-linked!(Profile<S>, OfName, of_name, S);
+linked!(Profile, InGroup, in_group);
+linked!(Profile, OfName, of_name);
 linked!(Subscription, OfTopic, of_topic);
 linked!(Subscription, TopicsOf, topics_of);
 
 type Connections<S> = Slab<Connection, <S as Storage>::Connections<Slot<Connection>>>;
 type Streams<S> = Column<Stream, <S as Storage>::Connections<Stream>>;
 type Clients<S> = Slab<Client, <S as Storage>::Clients<Slot<Client>>>;
-type Profiles<S> = Column<Profile<S>, <S as Storage>::Clients<Profile<S>>>;
+type Profiles<S> = Column<Profile, <S as Storage>::Clients<Profile>>;
+type Ids<S> = Column<<S as Storage>::Text, <S as Storage>::Clients<<S as Storage>::Text>>;
 type Labels<S> = Slab<Label<S>, <S as Storage>::Labels<Slot<Label<S>>>>;
 type Subscriptions<S> = Slab<Subscription, <S as Storage>::Subscriptions<Slot<Subscription>>>;
 
@@ -225,6 +225,7 @@ pub(super) struct Directory<S: Storage> {
     pub(super) streams: Streams<S>,
     pub(super) clients: Clients<S>,
     pub(super) profiles: Profiles<S>,
+    ids: Ids<S>,
     /// Who is gone stays in it until the slot is used again or the same one comes back: looking for the cell is most of what an expiry
     /// would take, and one who comes is looked for anyway.
     client_index: S::ClientIndex,
@@ -245,6 +246,7 @@ impl<S: Storage> Directory<S> {
         streams: Column::EMPTY,
         clients: Slab::EMPTY,
         profiles: Column::EMPTY,
+        ids: Column::EMPTY,
         client_index: S::ClientIndex::EMPTY,
         labels: Slab::EMPTY,
         label_index: S::LabelIndex::EMPTY,
@@ -263,6 +265,7 @@ impl<S: Storage> Directory<S> {
         self.streams.limit_to(limits.connections as usize);
         self.clients.limit_to(clients);
         self.profiles.limit_to(clients);
+        self.ids.limit_to(clients);
         self.client_index.limit_to(clients);
         self.labels.limit_to(labels);
         self.label_index.limit_to(labels);
@@ -275,7 +278,7 @@ impl<S: Storage> Directory<S> {
         let hash = self.hash(group as u8, id);
         self.client_index.find(hash, |slot| {
             let client = self.profiles.at(slot);
-            self.is_known(slot) && client.group == group && client.id.as_str() == id
+            self.is_known(slot) && client.group == group && self.id_of(slot) == id
         })
     }
 
@@ -298,7 +301,6 @@ impl<S: Storage> Directory<S> {
         let client = Client { standing, dialect: super::Dialect::Named, connections: List::new() };
         let slot = self.clients.insert(client).ok_or(Full::Clients)?;
         let profile = Profile {
-            id: text,
             hash,
             group,
             user_name,
@@ -315,6 +317,7 @@ impl<S: Storage> Directory<S> {
             self.client_index.remove(before.hash, slot);
         }
         self.profiles.put(slot, profile);
+        self.ids.put(slot, text);
         self.client_index.insert(hash, slot);
         for label in [group, user_name] {
             self.present[self.labels.at(label).kind as usize] += u32::from(self.labels.at(label).is_deserted());
@@ -351,9 +354,13 @@ impl<S: Storage> Directory<S> {
         standing
     }
 
+    pub(super) fn id_of(&self, client: u32) -> &str {
+        self.ids.at(client).as_str()
+    }
+
     /// The id of a client that is about to be removed.
     pub(super) fn take_id(&mut self, slot: u32) -> S::Text {
-        core::mem::take(&mut self.profiles.at_mut(slot).id)
+        core::mem::take(self.ids.at_mut(slot))
     }
 
     /// Removes a client that has no connections and no tasks, and whose id was taken; what it stood for.
@@ -362,6 +369,7 @@ impl<S: Storage> Directory<S> {
         self.clients.remove(slot);
         if self.clients.used_slots() == 0 {
             self.profiles.follow(&self.clients);
+            self.ids.follow(&self.clients);
             self.client_index.clear();
         }
         standing
@@ -484,7 +492,7 @@ impl<S: Storage> Directory<S> {
     }
 
     /// Whether a frame under `label` with `sequence` is for `client`. O(topics of the client).
-    pub(super) fn stands_under(&self, client: &Profile<S>, label: u32, sequence: u64) -> bool {
+    pub(super) fn stands_under(&self, client: &Profile, label: u32, sequence: u64) -> bool {
         match self.labels.at(label).kind {
             LabelKind::Group => client.group == label,
             LabelKind::UserName => client.user_name == label,
@@ -514,12 +522,12 @@ impl<S: Storage> Directory<S> {
     }
 
     /// The texts of the topics `client` listens to, in the order it began.
-    pub(super) fn topics_of(&self, client: &Profile<S>) -> impl Iterator<Item = &str> {
+    pub(super) fn topics_of(&self, client: &Profile) -> impl Iterator<Item = &str> {
         self.subscriptions_of(client).map(|(topic, _)| topic)
     }
 
     /// The topics of a client, and the first sequence number it listens to each from.
-    pub(super) fn subscriptions_of(&self, client: &Profile<S>) -> impl Iterator<Item = (&str, u64)> {
+    pub(super) fn subscriptions_of(&self, client: &Profile) -> impl Iterator<Item = (&str, u64)> {
         let mut at = client.topics.first();
         core::iter::from_fn(move || {
             let slot = at?;

@@ -62,7 +62,7 @@ impl<S: Storage> Engine<S> {
     /// How large the rows of its tables are.
     pub const ROW_SIZES: RowSizes = RowSizes {
         connection: size_of::<Slot<Connection>>() + size_of::<Stream>() + size_of::<Turn>(),
-        client: size_of::<Slot<Client>>() + size_of::<Profile<S>>() + size_of::<Timer>(),
+        client: size_of::<Slot<Client>>() + size_of::<Profile>() + size_of::<S::Text>() + size_of::<Timer>(),
         label: size_of::<Slot<Label<S>>>(),
         subscription: size_of::<Slot<Subscription>>(),
         task: size_of::<Slot<Task<S>>>(),
@@ -77,10 +77,11 @@ impl<S: Storage> Engine<S> {
 
     /// What is known of a client. O(1).
     pub fn client_info(&self, key: ClientKey) -> Option<ClientInfo<'_>> {
-        let client = self.directory.profiles.at(self.client(key).ok()?);
+        let slot = self.client(key).ok()?;
+        let client = self.directory.profiles.at(slot);
         Some(ClientInfo {
             key,
-            id: client.id.as_str(),
+            id: self.directory.id_of(slot),
             group: self.directory.label_text(client.group),
             user_name: self.directory.label_text(client.user_name),
             registered: client.registered,

@@ -101,21 +101,21 @@ impl<S: Storage> Engine<S> {
     /// Makes the notice that `slot` is in the middle of; `None` when what it tells of is gone.
     fn make_notice(&mut self, slot: u32) -> Option<usize> {
         let stream = self.directory.streams.at(slot);
-        let client = self.directory.profiles.at(self.directory.connections.at(slot).client);
+        let client = self.directory.connections.at(slot).client;
         let notice = match stream.notice? {
             Sending::Greeting => Notice::Greeting {
                 form: stream.greeting,
                 resumes: stream.resumes,
-                id: client.id.as_str(),
+                id: self.directory.id_of(client),
                 retry: self.config.retry,
             },
             Sending::Task => {
-                let task = self.tasks.at(self.tasks.completion_at(client, stream.told)?);
+                let task = self.tasks.at(self.tasks.completion_at(self.directory.profiles.at(client), stream.told)?);
                 Notice::Task(TaskNotice {
                     dialect: stream.dialect,
                     state: task.state,
                     task: task.name.as_str(),
-                    client: client.id.as_str(),
+                    client: self.directory.id_of(client),
                     at: task.ended,
                     detail: task.detail(),
                 })

@@ -114,7 +114,7 @@ impl<S: Storage> Engine<S> {
         Some(KeptClient {
             key,
             group: self.directory.label_text(client.group),
-            id: ClientId::new(client.id.as_str()).ok()?,
+            id: ClientId::new(self.directory.id_of(key.slot)).ok()?,
             dialect,
             registered: client.registered,
             since: self.deadlines.dormant_since(key.slot),

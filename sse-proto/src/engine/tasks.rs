@@ -135,7 +135,7 @@ impl<S: Storage> Tasks<S> {
 
     /// The client waits for `name` from now on. A task of that name that ended gives way to the new one; a table that is full
     /// lets go of the oldest completion that was sent.
-    pub(super) fn submit(&mut self, client: &mut Profile<S>, name: &str) -> Result<u32, TaskError> {
+    pub(super) fn submit(&mut self, client: &mut Profile, name: &str) -> Result<u32, TaskError> {
         if let Some(task) = self.find(client, name) {
             if !self.table.at(task).state.has_ended() {
                 return Err(TaskError::AlreadySubmitted);
@@ -169,7 +169,7 @@ impl<S: Storage> Tasks<S> {
     }
 
     /// What gives way to one more task of the client, if something must: the oldest completion that was sent.
-    pub(super) fn giving_way(&self, client: &Profile<S>) -> Result<Option<u32>, TaskError> {
+    pub(super) fn giving_way(&self, client: &Profile) -> Result<Option<u32>, TaskError> {
         if client.task_count < self.per_client && self.table.free() > 0 {
             return Ok(None);
         }
@@ -201,13 +201,13 @@ impl<S: Storage> Tasks<S> {
     }
 
     /// O(tasks of the client), as everything below.
-    pub(super) fn find(&self, client: &Profile<S>, name: &str) -> Option<u32> {
+    pub(super) fn find(&self, client: &Profile, name: &str) -> Option<u32> {
         self.of(client).find(|&task| self.table.at(task).name.as_str() == name)
     }
 
     /// The first completion with a sequence number above `after` and below `before`; those that were sent count only when
     /// `sent_too`.
-    pub(super) fn completion(&self, client: &Profile<S>, after: u64, before: u64, sent_too: bool) -> Option<u32> {
+    pub(super) fn completion(&self, client: &Profile, after: u64, before: u64, sent_too: bool) -> Option<u32> {
         let due = |task: &&Task<S>| {
             task.state.has_ended() && task.sequence > after && task.sequence < before && (sent_too || !task.sent)
         };
@@ -216,12 +216,12 @@ impl<S: Storage> Tasks<S> {
     }
 
     /// The completion with exactly that sequence number.
-    pub(super) fn completion_at(&self, client: &Profile<S>, sequence: u64) -> Option<u32> {
+    pub(super) fn completion_at(&self, client: &Profile, sequence: u64) -> Option<u32> {
         self.of(client).find(|&slot| self.table.at(slot).sequence == sequence && sequence > 0)
     }
 
     /// The client has shown that it has everything up to `sequence`.
-    pub(super) fn arrived(&mut self, client: &mut Profile<S>, sequence: u64) {
+    pub(super) fn arrived(&mut self, client: &mut Profile, sequence: u64) {
         let mut at = client.tasks.first();
         while let Some(slot) = at {
             at = next::<OfClient>(&self.table, slot);
@@ -233,14 +233,14 @@ impl<S: Storage> Tasks<S> {
     }
 
     /// The completion with that sequence number was handed to a connection whole.
-    pub(super) fn sent(&mut self, client: &Profile<S>, sequence: u64) {
+    pub(super) fn sent(&mut self, client: &Profile, sequence: u64) {
         if let Some(slot) = self.completion_at(client, sequence) {
             self.table.at_mut(slot).sent = true;
         }
     }
 
     /// Forgets a task that has not ended; false when there is none.
-    pub(super) fn withdraw(&mut self, client: &mut Profile<S>, name: &str) -> bool {
+    pub(super) fn withdraw(&mut self, client: &mut Profile, name: &str) -> bool {
         let found = self.find(client, name).filter(|&slot| !self.table.at(slot).state.has_ended());
         if let Some(slot) = found {
             self.remove(client, slot);
@@ -248,14 +248,14 @@ impl<S: Storage> Tasks<S> {
         found.is_some()
     }
 
-    pub(super) fn clear(&mut self, client: &mut Profile<S>) {
+    pub(super) fn clear(&mut self, client: &mut Profile) {
         while let Some(slot) = client.tasks.first() {
             self.remove(client, slot);
         }
     }
 
     /// The client's tasks, in the order they were submitted.
-    pub(super) fn of(&self, client: &Profile<S>) -> impl Iterator<Item = u32> {
+    pub(super) fn of(&self, client: &Profile) -> impl Iterator<Item = u32> {
         let mut at = client.tasks.first();
         core::iter::from_fn(move || {
             let slot = at?;
@@ -264,7 +264,7 @@ impl<S: Storage> Tasks<S> {
         })
     }
 
-    fn remove(&mut self, client: &mut Profile<S>, slot: u32) {
+    fn remove(&mut self, client: &mut Profile, slot: u32) {
         client.tasks.remove(&mut self.table, slot);
         client.task_count -= 1;
         self.detail_bytes -= self.detail_len(slot);

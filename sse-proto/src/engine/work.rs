@@ -165,8 +165,7 @@ impl<S: Storage> Engine<S> {
 
     /// Appends a frame that tells the client in `slot` of a task.
     fn tell(&mut self, sequence: u64, slot: u32, task: &str, state: TaskState, detail: Option<&str>) {
-        let client = self.directory.profiles.at(slot);
-        let Some(id) = S::Text::copy_of(client.id.as_str()) else {
+        let Some(id) = S::Text::copy_of(self.directory.id_of(slot)) else {
             return;
         };
         let notice = Notice::Task(TaskNotice {
