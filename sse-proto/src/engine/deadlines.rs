@@ -121,7 +121,7 @@ impl<S: Storage> Deadlines<S> {
         let of_connection = |list: &List<_>| list.first().map(|slot| self.turns.at(slot).deadline);
         let issued = self.issued.first().map(|slot| self.unused_at(slot));
         let dormant = self.dormant.first().map(|slot| self.swept_at(slot));
-        [of_connection(&self.heartbeats), of_connection(&self.stalls), issued, dormant].into_iter().flatten().min()
+        earlier(earlier(of_connection(&self.heartbeats), of_connection(&self.stalls)), earlier(issued, dormant))
     }
 
     /// The connection that has been ready the longest.
@@ -276,4 +276,11 @@ impl Sweep {
 
 fn later(instant: Instant, millis: u64) -> Instant {
     Instant::from_millis(instant.as_millis().saturating_add(millis))
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
+    }
 }

@@ -286,13 +286,7 @@ impl<S: Storage> Directory<S> {
     pub(super) fn add_client(&mut self, group: &str, id: ClientId<'_>, standing: Standing, now: Instant) -> Result<u32, Full> {
         let text = S::Text::copy_of(id.as_str()).ok_or(Full::Clients)?;
         let group = self.label(LabelKind::Group, group)?;
-        let user_name = match self.label(LabelKind::UserName, id.user_name()) {
-            Ok(label) => label,
-            Err(full) => {
-                self.release_label(group);
-                return Err(full);
-            }
-        };
+        let user_name = self.label(LabelKind::UserName, id.user_name())?;
         let hash = self.hash(group as u8, id.as_str());
         // However often one comes and goes, the index has no more of a hash than were known at once.
         if let Some(gone) = self.client_index.find(hash, |slot| !self.is_known(slot)) {
@@ -328,11 +322,16 @@ impl<S: Storage> Directory<S> {
         Ok(slot)
     }
 
-    /// Gives up the client's id, name, group and topics; its connections stay. What it stood for.
-    pub(super) fn detach_client(&mut self, slot: u32) -> Standing {
+    /// Gives up the client's id, name, group and topics; its connections stay.
+    pub(super) fn detach_client(&mut self, slot: u32) {
         let standing = core::mem::replace(&mut self.clients.at_mut(slot).standing, Standing::Detached);
+        self.leave_labels(slot, standing);
+    }
+
+    /// A client that stood for `standing` is in no list of a group, a user name or a topic any more.
+    fn leave_labels(&mut self, slot: u32, standing: Standing) {
         if standing == Standing::Detached {
-            return standing;
+            return;
         }
         self.issued -= u32::from(standing == Standing::Issued);
         let &Profile { group, user_name, ref topics, .. } = self.profiles.at(slot);
@@ -351,7 +350,6 @@ impl<S: Storage> Directory<S> {
             topic = next::<TopicsOf>(&self.subscriptions, subscription);
             self.remove_subscription(subscription);
         }
-        standing
     }
 
     pub(super) fn id_of(&self, client: u32) -> &str {
@@ -365,8 +363,9 @@ impl<S: Storage> Directory<S> {
 
     /// Removes a client that has no connections and no tasks, and whose id was taken; what it stood for.
     pub(super) fn remove_client(&mut self, slot: u32) -> Standing {
-        let standing = self.detach_client(slot);
+        let standing = self.clients.at(slot).standing;
         self.clients.remove(slot);
+        self.leave_labels(slot, standing);
         if self.clients.used_slots() == 0 {
             self.profiles.follow(&self.clients);
             self.ids.follow(&self.clients);
