@@ -2,8 +2,8 @@
 
 use sse_proto::wire::{Encode, Event, IdField};
 use sse_proto::{
-    ClientId, ClientKey, Config, IdError, IdForm, Limits, ListenError, MAX_EVENT_ID, Outcome, PublishError, RegisterError,
-    Registration, Target, TaskError,
+    Audience, ClientId, ClientKey, Config, Engine, Epoch, Full, Heap, IdError, IdForm, Instant, KeptFrame, Limits, ListenError,
+    MAX_EVENT_ID, Outcome, PublishError, RegisterError, Registration, Resume, Target, TaskError,
 };
 use sse_tests::harness::Harness;
 
@@ -116,4 +116,37 @@ fn of_why_a_task_failed() {
         assert_eq!(fail(&format!("{fits}{plain}")), Err(TaskError::TooLarge), "{escaped:?}");
         assert_eq!(fail(&fits), Ok(()), "{escaped:?}");
     }
+}
+
+#[test]
+fn of_sequence_numbers() {
+    const LAST: u64 = u64::MAX - 1;
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [1, 2]).unwrap(), Instant::from_millis(1));
+    let bob = hub.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
+    hub.submit(now, bob.client, "tea").unwrap();
+    let kept = KeptFrame { sequence: u64::MAX, audience: Audience::All, id: None, lines: b"data: x\n", completes_task: false };
+    let event = Event::data("x");
+    let done = Outcome::Completed(None);
+    let full = PublishError::Full(Full::Sequence);
+
+    assert_eq!(hub.publish_at(now, u64::MAX, Target::All, &event), Err(full));
+    assert_eq!(hub.restore_frame(&kept, &[]), Err(full));
+    assert_eq!(hub.publish_at(now, LAST, Target::All, &event).unwrap().sequence, LAST);
+
+    hub.observe_sequence(u64::MAX);
+    assert_eq!(hub.last_event_id().sequence, LAST);
+    assert_eq!(hub.publish(now, Target::All, &event), Err(full));
+    assert_eq!(hub.progress_at(now, 0, bob.client, "tea", "1"), Err(TaskError::Full(Full::Sequence)));
+    assert_eq!(hub.complete_at(now, 0, Some(bob.client), "", "bob", "tea", done), Err(TaskError::Full(Full::Sequence)));
+
+    // Who has it waits behind it, and may come back.
+    while !hub.is_caught_up(bob.conn) {
+        let mut slices = [&b""[..]; 4];
+        let filled = hub.transmit(bob.conn, &mut slices).unwrap();
+        let len = slices[..filled].iter().map(|slice| slice.len()).sum();
+        hub.handle_written(now, bob.conn, len).unwrap();
+    }
+    let id = hub.last_event_id().to_string();
+    let back = Registration { resume: Resume::After(&id), ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    assert_eq!(hub.register(now, &back).unwrap().gap, None);
 }

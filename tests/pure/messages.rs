@@ -55,6 +55,7 @@ fn of_a_limit_by_its_name() {
         (Full::Subscriptions, "topics_per_client or subscriptions"),
         (Full::Tasks, "tasks_per_client or tasks"),
         (Full::Details, "detail_bytes"),
+        (Full::Sequence, "of sequence numbers"),
     ] {
         assert_eq!(full.limit(), name);
         says(full, &format!("the limit {name} is reached"));

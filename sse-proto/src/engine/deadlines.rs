@@ -242,6 +242,7 @@ impl<S: Storage> Deadlines<S> {
         self.timers.follow(&directory.clients);
     }
 
+    /// The first of a queue, if it is due.
     fn due(&self, queue: &List<OfConnections>) -> Option<u32> {
         let slot = queue.first()?;
         (self.turns.at(slot).deadline <= self.now).then_some(slot)
@@ -251,6 +252,7 @@ impl<S: Storage> Deadlines<S> {
         later(self.timers.at(slot).since, self.issued_for)
     }
 
+    /// From when on a sweep drops a client whose age counts.
     fn too_old_at(&self, slot: u32) -> Instant {
         later(self.timers.at(slot).since, self.too_old_after)
     }

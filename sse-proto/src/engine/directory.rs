@@ -138,10 +138,12 @@ pub enum Full {
     Tasks,
     /// Tasks keep as many bytes of progress, results and reasons as they may.
     Details,
+    /// The last sequence number that there is was given out.
+    Sequence,
 }
 
 impl Full {
-    /// The limit that was reached, by its name in [`Limits`].
+    /// The limit that was reached, by its name in [`Limits`] if it stands there.
     pub const fn limit(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -152,6 +154,7 @@ impl Full {
             Self::Subscriptions => "topics_per_client or subscriptions",
             Self::Tasks => "tasks_per_client or tasks",
             Self::Details => "detail_bytes",
+            Self::Sequence => "of sequence numbers",
         }
     }
 }
@@ -424,17 +427,18 @@ impl<S: Storage> Directory<S> {
         if most <= self.labels.free() && plenty(LabelKind::Group) && plenty(LabelKind::Topic) {
             return Ok(true);
         }
-        match self.fit(names, self.known, |_| true) {
+        match self.fit(names, true) {
             Ok(()) => Ok(true),
-            Err(_) => self.fit(names, self.present, |label| !self.labels.at(label).is_deserted()).map(|()| false),
+            Err(_) => self.fit(names, false).map(|()| false),
         }
     }
 
-    /// Whether the names fit beside so many labels of each kind, which are those that are `here`.
-    fn fit(&self, names: &Names<'_>, mut count: [u32; 3], here: impl Fn(u32) -> bool) -> Result<(), Full> {
+    /// Whether the names fit beside all labels, or beside those that someone stands under.
+    fn fit(&self, names: &Names<'_>, all: bool) -> Result<(), Full> {
         let room = self.labels.len() + self.labels.free();
+        let mut count = if all { self.known } else { self.present };
         for (kind, name) in names.each() {
-            if self.find_label(kind, name).is_some_and(&here) {
+            if self.find_label(kind, name).is_some_and(|label| all || !self.labels.at(label).is_deserted()) {
                 continue;
             }
             count[kind as usize] += 1;

@@ -103,9 +103,9 @@ impl<S: Storage> Log<S> {
         self.held
     }
 
-    /// Sequence numbers up to `sequence` were given out, if not here then by whoever orders several logs.
+    /// Sequence numbers up to `sequence` were given out, if not here then by whoever orders several logs. The highest is no one's.
     pub(super) fn observe(&mut self, sequence: u64) {
-        self.last_sequence = self.last_sequence.max(sequence);
+        self.last_sequence = self.last_sequence.max(sequence.min(u64::MAX - 1));
     }
 
     /// Frames up to `evicted` had left a log that this one, which is empty, goes on for.

@@ -83,7 +83,7 @@ impl<S: Storage> Engine<S> {
         frame: &impl Encode,
     ) -> Result<EventId, PublishError> {
         self.deadlines.advance(now);
-        let sequence = sequence.max(self.log.last_sequence() + 1);
+        let sequence = self.number(sequence).map_err(PublishError::Full)?;
         let members = match target {
             Target::Clients(members) => members,
             _ => &[],
@@ -124,6 +124,12 @@ impl<S: Storage> Engine<S> {
     /// Sequence numbers up to `sequence` were given out by whoever orders several engines.
     pub fn observe_sequence(&mut self, sequence: u64) {
         self.log.observe(sequence);
+    }
+
+    /// The number of an event that was to have `sequence`: higher than any before. Cursors stand one behind, so the highest is for none.
+    pub(super) fn number(&self, sequence: u64) -> Result<u64, Full> {
+        let number = sequence.max(self.log.last_sequence() + 1);
+        if number == u64::MAX { Err(Full::Sequence) } else { Ok(number) }
     }
 
     /// Appends `frame`, which takes at most `room` bytes, and lets go of as many of the oldest as it needs.

@@ -263,6 +263,9 @@ impl<S: Storage> Engine<S> {
             Audience::Client(client) => Target::Client(client),
             Audience::Clients => Target::Clients(members),
         };
+        if kept.sequence == u64::MAX {
+            return Err(PublishError::Full(Full::Sequence));
+        }
         let room = self.check_frame(kept.sequence, kept, members.len())?;
         let scope = self.scope(target)?;
         self.append(kept.sequence, scope, members, kept, room, kept.completes_task);

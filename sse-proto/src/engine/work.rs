@@ -58,7 +58,7 @@ impl<S: Storage> Engine<S> {
         progress: &str,
     ) -> Result<(), TaskError> {
         self.deadlines.advance(now);
-        let sequence = sequence.max(self.log.last_sequence() + 1);
+        let sequence = self.number(sequence).map_err(TaskError::Full)?;
         let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
         self.check_detail(progress)?;
         let owner = self.directory.profiles.at(slot);
@@ -95,7 +95,7 @@ impl<S: Storage> Engine<S> {
         outcome: Outcome<'_>,
     ) -> Result<(), TaskError> {
         self.deadlines.advance(now);
-        let sequence = sequence.max(self.log.last_sequence() + 1);
+        let sequence = self.number(sequence).map_err(TaskError::Full)?;
         let (state, detail) = match outcome {
             Outcome::Completed(result) => (TaskState::Completed, result),
             Outcome::Failed(reason) => (TaskState::Failed, Some(reason)),
