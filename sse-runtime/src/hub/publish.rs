@@ -76,29 +76,15 @@ impl Hub {
         Ok(self.event_id(sequence))
     }
 
-    /// Checks an event and encodes it, as far as can be told without asking the shards.
+    /// [Checks](Self::check) an event and encodes it.
     pub(crate) fn prepare(&self, target: Target, event: wire::Event<'_>) -> Result<Publication, HubError> {
         self.check(target.by_ref(), &event)?;
         let home = self.home(target.by_ref());
         Ok(Publication { target, home, frame: share(&event) })
     }
 
-    /// Publishes an event on the thread of a shard that concerns no other one: the number. `None` when something is in the way, or
-    /// wrong with it: nothing was published, and what was [prepared](Self::prepare) may be, or tells what is wrong.
-    pub(crate) fn publish_here(&self, shard: &mut Shard, target: TargetRef<'_>, event: &wire::Event<'_>) -> Option<u64> {
-        let concerned = self.home(target).map_or(self.all_shards(), single);
-        if concerned != single(shard.index) {
-            return None;
-        }
-        self.check(target, event).ok()?;
-        // A number that is not used is passed over.
-        let number = self.inner.sequencer.next(1, |number| shard.queue_is_empty().then_some(number))?;
-        shard.publish_one(shard.now(), number, target, event).ok()?;
-        self.inner.metrics.published.of(target_label(target)).inc();
-        Some(number)
-    }
-
-    fn check(&self, target: TargetRef<'_>, event: &wire::Event<'_>) -> Result<(), HubError> {
+    /// Checks an event as far as can be told without asking the shards.
+    pub(super) fn check(&self, target: TargetRef<'_>, event: &wire::Event<'_>) -> Result<(), HubError> {
         let limits = &self.inner.config.engine.limits;
         if self.inner.closed.load(Ordering::Acquire) {
             return Err(HubError::Closed);
@@ -145,7 +131,7 @@ impl Hub {
         }
     }
 
-    fn home(&self, target: TargetRef<'_>) -> Option<usize> {
+    pub(super) fn home(&self, target: TargetRef<'_>) -> Option<usize> {
         match target {
             TargetRef::Client { group, id } => Some(self.shard_of(group, id)),
             TargetRef::Stream(stream) => Some(stream.shard),
@@ -271,7 +257,13 @@ impl Shard {
         Ok(())
     }
 
-    fn publish_one(&mut self, now: Instant, number: u64, target: TargetRef<'_>, event: &impl Encode) -> Result<(), HubError> {
+    pub(super) fn publish_one(
+        &mut self,
+        now: Instant,
+        number: u64,
+        target: TargetRef<'_>,
+        event: &impl Encode,
+    ) -> Result<(), HubError> {
         let target = match target {
             TargetRef::All => sse_proto::Target::All,
             TargetRef::Topic(topic) => sse_proto::Target::Topic(topic),
@@ -289,7 +281,7 @@ impl Shard {
     }
 }
 
-fn target_label(target: TargetRef<'_>) -> metrics::TargetKind {
+pub(super) fn target_label(target: TargetRef<'_>) -> metrics::TargetKind {
     match target {
         TargetRef::All => metrics::TargetKind::All,
         TargetRef::Topic(_) => metrics::TargetKind::Topic,

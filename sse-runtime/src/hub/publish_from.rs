@@ -3,13 +3,30 @@
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sse_proto::wire;
 use tokio::sync::mpsc;
 
-use super::publish::Publication;
-use super::{Hub, HubError};
+use super::publish::{Publication, target_label};
+use super::{Hub, HubError, single};
+use crate::event::TargetRef;
 use crate::shard::{Shard, Wake};
 
 impl Hub {
+    /// Publishes an event on the thread of a shard that concerns no other one: the number. `None` when something is in the way, or
+    /// wrong with it: nothing was published, and what was [prepared](Self::prepare) may be, or tells what is wrong.
+    pub(crate) fn publish_here(&self, shard: &mut Shard, target: TargetRef<'_>, event: &wire::Event<'_>) -> Option<u64> {
+        let concerned = self.home(target).map_or(self.all_shards(), single);
+        if concerned != single(shard.index) {
+            return None;
+        }
+        self.check(target, event).ok()?;
+        // A number that is not used is passed over.
+        let number = self.inner.sequencer.next(1, |number| shard.queue_is_empty().then_some(number))?;
+        shard.publish_one(shard.now(), number, target, event).ok()?;
+        self.inner.metrics.published.of(target_label(target)).inc();
+        Some(number)
+    }
+
     /// Publishes what was prepared, on the thread of a shard, which waits for nobody: when other shards are concerned, the result
     /// comes to `answers` under `ticket`.
     pub(crate) fn publish_from(
