@@ -13,7 +13,8 @@ pub(crate) struct Sequencer {
 }
 
 impl Sequencer {
-    /// Takes the next `count` numbers; `hand_over` gives the first to the shards before anyone gets those after.
+    /// Takes the next `count` numbers; `hand_over` gives them to the shards before anyone gets those after. A shard may keep them for
+    /// itself, when nothing waits in its queue, and publish next of all.
     pub(crate) fn next<T>(&self, count: usize, hand_over: impl FnOnce(u64) -> T) -> T {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *last + 1;
@@ -21,7 +22,7 @@ impl Sequencer {
         hand_over(first)
     }
 
-    /// The last number that was given out; the shards concerned have it in their queues.
+    /// The last number that was given out; the shards concerned have it in their queues, are about to publish it, or never will.
     pub(crate) fn last(&self) -> u64 {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }

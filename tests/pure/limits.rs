@@ -150,3 +150,22 @@ fn of_sequence_numbers() {
     let back = Registration { resume: Resume::After(&id), ..Registration::new(ClientId::new("bob_1").unwrap()) };
     assert_eq!(hub.register(now, &back).unwrap().gap, None);
 }
+
+#[test]
+fn of_what_a_stored_position_may_be() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [1, 2]).unwrap(), Instant::from_millis(1));
+    hub.restore_position(u64::MAX, 10);
+    let bob =
+        hub.register(now, &Registration { resume: Resume::Earliest, ..Registration::new(ClientId::new("bob_1").unwrap()) });
+    let sequence = hub.publish(now, Target::All, &Event::data("x")).unwrap().sequence;
+    assert_eq!((sequence, hub.kept_frames(u64::MAX).count(), hub.kept_frames(10).count()), (11, 0, 1));
+    let (conn, mut text) = (bob.unwrap().conn, Vec::new());
+    for _ in 0..3 {
+        let mut slices = [&b""[..]; 4];
+        let filled = hub.transmit(conn, &mut slices).unwrap();
+        let bytes = slices[..filled].concat();
+        text.extend_from_slice(&bytes);
+        hub.handle_written(now, conn, bytes.len()).unwrap();
+    }
+    assert!(hub.is_caught_up(conn) && text.ends_with(b"data:x\nid:00000001-11\n\n"), "{}", String::from_utf8_lossy(&text));
+}

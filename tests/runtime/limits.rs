@@ -163,6 +163,45 @@ async fn a_body_that_does_not_come_is_answered_in_json() {
     assert!(answer.contains("content-type: application/json\r\n") && answer.contains("{\"error\":\""), "{answer}");
 }
 
+/// The time for a body begins with its head, whether it is the first on its connection or one like that before.
+#[tokio::test]
+async fn each_body_has_the_time_of_a_request() {
+    let patience = |header, request| {
+        Site::with(builder(), move |setup| {
+            setup.serve.header_timeout = Duration::from_millis(header);
+            setup.router.request_timeout = Duration::from_millis(request);
+        })
+    };
+    let post =
+        |body: &str| format!("POST /sse/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let whole = post(r#"{"to":"all","data":"x"}"#);
+    let next = post(r#"{"to":"all","data":"longer"}"#);
+    let (begun, rest) = next.split_at(next.len() - 5);
+
+    let site = patience(1_000, 20_000).await;
+    let mut socket = TcpStream::connect(site.web.0).await.expect("connects");
+    for (begun, rest) in [("", &whole[..]), (begun, rest)] {
+        socket.write_all(begun.as_bytes()).await.expect("sent");
+        if !begun.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+        }
+        socket.write_all(rest.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\"}") {
+            let read = within("an answer", socket.read_buf(&mut answer)).await.expect("an answer");
+            assert!(read > 0, "it ended after {:?}", String::from_utf8_lossy(&answer));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{:?}", String::from_utf8_lossy(&answer));
+    }
+
+    let site = patience(60_000, 100).await;
+    let mut socket = TcpStream::connect(site.web.0).await.expect("connects");
+    socket.write_all(format!("{whole}{begun}").as_bytes()).await.expect("sent");
+    let mut answers = String::new();
+    within("both answers", socket.read_to_string(&mut answers)).await.expect("answers");
+    assert!(answers.contains("HTTP/1.1 200 OK\r\n") && answers.contains("HTTP/1.1 408 "), "{answers}");
+}
+
 #[tokio::test]
 async fn sockets_beyond_the_limit_wait_and_are_served_later() {
     let site = Site::with(builder(), |setup| setup.serve.max_connections = 2).await;

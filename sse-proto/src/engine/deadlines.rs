@@ -120,7 +120,8 @@ impl<S: Storage> Deadlines<S> {
         }
         let of_connection = |list: &List<_>| list.first().map(|slot| self.turns.at(slot).deadline);
         let issued = self.issued.first().map(|slot| self.unused_at(slot));
-        let dormant = self.dormant.first().map(|slot| self.swept_at(slot));
+        // What would be due at the end of time is not due.
+        let dormant = self.dormant.first().map(|slot| self.swept_at(slot)).filter(|at| at.as_millis() < u64::MAX);
         earlier(earlier(of_connection(&self.heartbeats), of_connection(&self.stalls)), earlier(issued, dormant))
     }
 

@@ -110,7 +110,7 @@ impl<S: Storage> Log<S> {
 
     /// Frames up to `evicted` had left a log that this one, which is empty, goes on for.
     pub(super) fn restore_position(&mut self, evicted: u64) {
-        self.evicted = evicted;
+        self.evicted = evicted.min(self.last_sequence);
     }
 
     /// Whether a frame of `len` bytes for `members` listed clients can ever be held.

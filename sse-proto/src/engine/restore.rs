@@ -147,7 +147,7 @@ impl<S: Storage> Engine<S> {
     /// The frames with a sequence number above `after`, oldest first. Those for a single connection are not told: they are not for
     /// who comes back.
     pub fn kept_frames(&self, after: u64) -> impl Iterator<Item = KeptFrame<'_>> {
-        let first = self.log.locate(after + 1);
+        let first = self.log.locate(after.saturating_add(1));
         (first..self.log.len()).filter_map(|index| {
             let entry = self.log.entry(index)?;
             let audience = match entry.scope {
@@ -243,10 +243,10 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Where an empty log goes on: sequence numbers up to `last` were given out, and frames up to `evicted` had left.
+    /// Where an empty log goes on: sequence numbers up to `last` were given out, and frames up to `evicted`, which is no higher, had left.
     pub fn restore_position(&mut self, evicted: u64, last: u64) {
-        self.log.restore_position(evicted);
         self.log.observe(last);
+        self.log.restore_position(evicted);
     }
 
     /// Takes in a frame, oldest first. `members` are those it lists, by their keys here, as is the client it is for.

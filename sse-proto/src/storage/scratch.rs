@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 
-#[cfg(feature = "alloc")]
+#[cfg(feature = "std")]
 use crate::simd;
 use crate::wire::utf8;
 #[cfg(feature = "alloc")]
@@ -238,6 +238,7 @@ impl Buffers for HeapScratch {
         Ok(before)
     }
 
+    #[cfg(feature = "std")]
     fn push_ahead(&mut self, bytes: &[u8]) -> usize {
         let text = self.text.unchecked();
         if bytes.len() > text.capacity() - text.len() {

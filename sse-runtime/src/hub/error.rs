@@ -127,7 +127,11 @@ impl From<EventError> for HubError {
 
 impl From<Full> for HubError {
     fn from(full: Full) -> Self {
-        Self::Full(full.limit())
+        match full {
+            // No limit that could be raised: another epoch begins anew.
+            Full::Sequence => Self::Broken,
+            other => Self::Full(other.limit()),
+        }
     }
 }
 

@@ -16,11 +16,11 @@ impl Hub {
     /// wrong with it: nothing was published, and what was [prepared](Self::prepare) may be, or tells what is wrong.
     pub(crate) fn publish_here(&self, shard: &mut Shard, target: TargetRef<'_>, event: &wire::Event<'_>) -> Option<u64> {
         let concerned = self.home(target).map_or(self.all_shards(), single);
-        if concerned != single(shard.index) {
+        if concerned != single(shard.index) || !shard.queue_is_empty() {
             return None;
         }
         self.check(target, event).ok()?;
-        // A number that is not used is passed over.
+        // Someone else may have put something into the queue meanwhile: then the number is passed over.
         let number = self.inner.sequencer.next(1, |number| shard.queue_is_empty().then_some(number))?;
         shard.publish_one(shard.now(), number, target, event).ok()?;
         self.inner.metrics.published.of(target_label(target)).inc();

@@ -295,11 +295,16 @@ impl Front {
         if is_ready {
             self.ready.push_back(index);
         }
-        // One that was set for an earlier request is looked at in vain, once.
-        let deadline = deadline.unwrap_or_else(|| {
-            self.deadlines.insert((visitor.deadline(), index));
-            visitor.deadline()
-        });
+        let due = visitor.deadline();
+        let deadline = match deadline {
+            // It was set for an earlier request: it is looked at in vain, once.
+            Some(set) if set <= due => set,
+            later => {
+                later.map(|later| self.deadlines.remove(&(later, index)));
+                self.deadlines.insert((due, index));
+                due
+            }
+        };
         self.entries[index] = Entry::Visitor { visitor, is_ready, deadline: Some(deadline) };
     }
 

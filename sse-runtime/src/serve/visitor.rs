@@ -42,6 +42,8 @@ pub(super) struct Visitor {
     pending: Option<(u64, Request)>,
     /// When its request must be whole.
     deadline: Instant,
+    /// The head of its request is whole, and the deadline the body's.
+    has_head: bool,
     watched: Option<Interest>,
     /// Nothing waits in the kernel, as far as known.
     is_drained: bool,
@@ -123,6 +125,7 @@ impl Visitor {
             known: None,
             pending: None,
             deadline,
+            has_head: false,
             watched: None,
             // The kernel tells when something comes: a request is seldom there when its connection is.
             is_drained: true,
@@ -303,13 +306,15 @@ impl Visitor {
                         let parts =
                             head.body_len_at.map(|at| (self.input[..at.start].to_vec(), self.input[at.end..head.len].to_vec()));
                         self.known = Some(Known { head: parts, is_last: head.is_last, published, refused });
-                        self.deadline = tools.now.plus(self.service.request_timeout);
                         (head.len, head.body_len)
                     }
                     _ => return Step::Leave,
                 }
             }
         };
+        if !mem::replace(&mut self.has_head, true) {
+            self.deadline = tools.now.plus(self.service.request_timeout);
+        }
         let whole = head_len + body_len;
         let Some(body) = self.input.get(head_len..whole) else {
             return Step::Partial;
@@ -327,6 +332,7 @@ impl Visitor {
             }
         };
         self.input.drain(..whole);
+        self.has_head = false;
         self.deadline = tools.now.plus(self.service.header_timeout);
         step
     }

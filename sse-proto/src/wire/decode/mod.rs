@@ -169,7 +169,8 @@ impl<S> Decoder<S> {
 }
 
 impl<S: Scratch> Decoder<S> {
-    /// Begins with the next chunk of the stream. Take the items out of the [`Feed`] until there are none.
+    /// Begins with the next chunk of the stream, some of which it may keep at once. Take the items out of the [`Feed`] until there are
+    /// none.
     #[inline]
     pub fn feed<'d, 'i>(&'d mut self, input: &'i [u8]) -> Feed<'d, 'i, S> {
         Feed::new(self, input)
