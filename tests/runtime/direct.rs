@@ -1,5 +1,7 @@
 //! What shards answer themselves: heads and bodies cut anywhere, requests in a row, and the same words as the router's.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use sse_runtime::{Event, RouterOptions, Target};
 use sse_tests::net::{Answer, Head, Stream, eventually, within};
@@ -139,40 +141,49 @@ async fn are_in_one_order_for_all(site: Site) {
             let (web, hub) = (site.web, site.hub.clone());
             tokio::spawn(async move {
                 let mut socket = TcpStream::connect(web.0).await.expect("connects");
+                let mut ids = Vec::new();
                 for n in 0..EACH {
                     // Over HTTP and from within, through every door there is.
+                    let text = format!("{publisher} {n}");
+                    let event = Event::data(&text);
                     match n % 4 {
-                        0 => drop(hub.publish(Target::All, Event::data(format!("{publisher} {n}"))).await.expect("published")),
-                        1 => drop(hub.try_publish(Target::All, Event::data(format!("{publisher} {n}"))).expect("published")),
+                        0 => ids.push((text, hub.publish(Target::All, event).await.expect("published").to_string())),
+                        1 => ids.push((text, hub.try_publish(Target::All, event).expect("published").to_string())),
                         2 => {
-                            let pair = [n.to_string(), format!("{n} again")];
-                            let events = pair.map(|text| (Target::All, Event::data(format!("{publisher} {text}"))));
-                            hub.publish_all(events).await.expect("published");
+                            let again = format!("{text} again");
+                            let events = [event, Event::data(&again)].map(|event| (Target::All, event));
+                            let numbers = hub.publish_all(events).await.expect("published");
+                            ids.extend([text, again].into_iter().zip(numbers.iter().map(ToString::to_string)));
                         }
                         _ => {
-                            let body = post(&format!(r#"{{"to":"all","data":"{publisher} {n}"}}"#));
+                            let body = post(&format!(r#"{{"to":"all","data":"{text}"}}"#));
                             socket.write_all(body.as_bytes()).await.expect("sent");
-                            assert!(read_to(&mut socket, "\"}").await.contains("HTTP/1.1 200 OK\r\n"));
+                            let answer = read_to(&mut socket, "\"}").await;
+                            let id = answer.rsplit('"').nth(1).unwrap_or_default();
+                            ids.push((text, id.to_owned()));
                         }
                     }
                 }
+                ids
             })
         })
         .collect();
+    let mut ids = HashMap::new();
     for publisher in publishers {
-        within("all published", publisher).await.expect("published");
+        ids.extend(within("all published", publisher).await.expect("published"));
     }
-    let mut first: Option<Vec<String>> = None;
+    assert_eq!(ids.len(), PUBLISHERS * EACH * 5 / 4);
+    let mut first: Option<Vec<(String, String)>> = None;
     for stream in &mut streams {
-        let mut frames = Vec::new();
-        for _ in 0..PUBLISHERS * EACH * 5 / 4 {
-            frames.push(stream.frame().await);
+        let mut events = Vec::new();
+        for _ in 0..ids.len() {
+            events.push(stream.event().await);
         }
-        for publisher in 0..PUBLISHERS {
-            let own = frames.iter().filter(|frame| frame.starts_with(&format!("data:{publisher} "))).count();
-            assert_eq!(own, EACH * 5 / 4, "of publisher {publisher}");
+        for (frame, id) in &events {
+            let text = frame.trim_start_matches("data:").trim_end();
+            assert_eq!(ids.get(text), Some(id), "who published {text:?} was told the id that it has");
         }
-        assert_eq!(first.get_or_insert_with(|| frames.clone()), &frames);
+        assert_eq!(first.get_or_insert_with(|| events.clone()), &events);
     }
 }
 
