@@ -142,6 +142,10 @@ async fn each_refusal_names_the_field() {
     check("\"text\"", 400, Some("body")).await;
     check("[1]", 400, Some("[0]")).await;
     check(r#"{"to":"all"} {}"#, 400, None).await;
+    // Half a character is no text.
+    check(r#"{"to":"all","data":"a\ud800"}"#, 400, Some("data")).await;
+    let number = site.web.post("/sse/publish", "7").await;
+    assert!(number.error(400, Some("body")).contains("expected an object such as"), "{number:?}");
     check("{\"to\":\"all\",\"data\":\"\u{fffd}", 400, None).await;
     let answer = site.web.ask("POST", "/sse/publish", &[], b"{\"to\":\"all\",\"data\":\"\xff\"}").await;
     assert_eq!(answer.status(), 400, "{answer:?}");

@@ -10,6 +10,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use crate::shard::Shard;
 
 /// One event to publish.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object such as {\"to\": \"all\", \"data\": \"text\"}")]
 pub(super) struct Publishing<'a> {
     #[serde(borrow)]
     to: To<'a>,
@@ -248,7 +249,7 @@ fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
     let json = <&RawValue>::deserialize(deserializer)?.get();
     Ok(Some(match json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-        Some(text) if text.contains('\\') => serde_json::from_str(json).map_or(Cow::Borrowed(json), Cow::Owned),
+        Some(text) if text.contains('\\') => Cow::Owned(serde_json::from_str(json).map_err(D::Error::custom)?),
         Some(text) => Cow::Borrowed(text),
         None => Cow::Borrowed(json),
     }))
