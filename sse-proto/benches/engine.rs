@@ -106,10 +106,11 @@ const TO_ALL_AGAIN: usize = 4;
 const TO_TOPIC: usize = 5;
 const DELIVERY: usize = 6;
 const TO_ONE: usize = 7;
-const HEARTBEAT: usize = 8;
-const EXPIRY: usize = 9;
-const EXPIRY_OF_ANY: usize = 10;
-const ARRIVAL: usize = 11;
+const DELIVERY_TO_ONE: usize = 8;
+const HEARTBEAT: usize = 9;
+const EXPIRY: usize = 10;
+const EXPIRY_OF_ANY: usize = 11;
+const ARRIVAL: usize = 12;
 
 fn time(rounds: usize) {
     let figure = |name, pass, target| Figure { name, pass, target, samples: Vec::new() };
@@ -122,6 +123,7 @@ fn time(rounds: usize) {
         figure("publish to a topic of all, idle", IN_ORDER, None),
         figure("poll, transmit and written", IN_ORDER, None),
         figure("publish to one client, any of the crowd", CHASE, Some(200.0)),
+        figure("poll, transmit and written, in that order", CHASE, None),
         figure("a heartbeat is due", IN_ORDER, Some(20.0)),
         figure("a client expires in a sweep", CLIENTS, Some(20.0)),
         figure("and if they left in any order", CHASE, None),
@@ -155,7 +157,7 @@ fn time(rounds: usize) {
             }
         });
         sample(TO_ONE, one);
-        drive(&mut engine, now);
+        sample(DELIVERY_TO_ONE, timed(|| drive(&mut engine, now)));
         // In order again.
         engine.publish(now, Target::All, &event).unwrap();
         drive(&mut engine, now);

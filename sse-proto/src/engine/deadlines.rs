@@ -15,7 +15,7 @@ use crate::time::{Instant, millis};
 #[derive(Debug)]
 pub(super) struct Turn {
     link: Link,
-    /// When it is due, unless it is ready.
+    /// When it is due.
     deadline: Instant,
 }
 
@@ -45,7 +45,6 @@ pub(super) struct Deadlines<S: Storage> {
     issued_for: u64,
     sweep: Sweep,
     turns: Column<Turn, S::Connections<Turn>>,
-    ready: List<OfConnections>,
     heartbeats: List<OfConnections>,
     stalls: List<OfConnections>,
     timers: Column<Timer, S::Clients<Timer>>,
@@ -71,7 +70,6 @@ impl<S: Storage> Deadlines<S> {
         issued_for: 0,
         sweep: Sweep { anchor: Instant::from_millis(0), every: 0, last: Instant::from_millis(0) },
         turns: Column::EMPTY,
-        ready: List::new(),
         heartbeats: List::new(),
         stalls: List::new(),
         timers: Column::EMPTY,
@@ -113,11 +111,8 @@ impl<S: Storage> Deadlines<S> {
         self.sweep.last = self.now;
     }
 
-    /// The earliest deadline, or now while something is ready.
+    /// The earliest deadline, while no connection is ready.
     pub(super) fn next(&self) -> Option<Instant> {
-        if !self.ready.is_empty() {
-            return Some(self.now);
-        }
         let of_connection = |list: &List<_>| list.first().map(|slot| self.turns.at(slot).deadline);
         let issued = self.issued.first().map(|slot| self.unused_at(slot));
         // What would be due at the end of time is not due.
@@ -125,17 +120,12 @@ impl<S: Storage> Deadlines<S> {
         earlier(earlier(of_connection(&self.heartbeats), of_connection(&self.stalls)), earlier(issued, dormant))
     }
 
-    /// The connection that has been ready the longest.
-    pub(super) fn ready(&self) -> Option<u32> {
-        self.ready.first()
-    }
-
     /// A connection that took nothing for too long.
     pub(super) fn stalled(&self) -> Option<u32> {
         self.due(&self.stalls)
     }
 
-    /// A connection that was silent for too long.
+    /// A connection that was silent for too long, while none is ready.
     pub(super) fn silent(&self) -> Option<u32> {
         self.due(&self.heartbeats)
     }
@@ -162,12 +152,16 @@ impl<S: Storage> Deadlines<S> {
         self.turns.put(slot, Turn { link: Link::OUT, deadline: self.now });
     }
 
-    /// Moves a connection from the queue of one phase to the end of another's.
-    #[inline]
+    /// Moves a connection from the queue of one phase to the end of another's. Who was idle and is ready stays where it is until it is
+    /// something else: its neighbors there may be in no cache, and nobody looks at the queues while someone is ready.
+    #[inline(always)]
     pub(super) fn enter(&mut self, slot: u32, before: Phase, phase: Phase) {
+        if before != Phase::Writing && phase.is_ready() {
+            return;
+        }
         self.leave(slot, before);
         let (queue, after) = match phase {
-            Phase::Ready | Phase::Closing(_) => return self.ready.push_back(&mut self.turns, slot),
+            Phase::Ready | Phase::Closing(_) => return,
             Phase::Idle => (&mut self.heartbeats, self.heartbeat_after),
             Phase::Writing => (&mut self.stalls, self.stalled_after),
         };
@@ -176,13 +170,6 @@ impl<S: Storage> Deadlines<S> {
             self.turns.at_mut(slot).deadline = Instant::from_millis(deadline);
             queue.push_back(&mut self.turns, slot);
         }
-    }
-
-    /// What [`enter`](Self::enter) does for a connection that was idle and is ready.
-    #[inline(always)]
-    pub(super) fn awake(&mut self, slot: u32) {
-        self.heartbeats.remove(&mut self.turns, slot);
-        self.ready.push_back(&mut self.turns, slot);
     }
 
     /// A connection of that phase is gone.
@@ -194,11 +181,7 @@ impl<S: Storage> Deadlines<S> {
     /// Takes a connection out of the queue of its phase, if it is in it.
     #[inline]
     fn leave(&mut self, slot: u32, phase: Phase) {
-        let queue = match phase {
-            Phase::Ready | Phase::Closing(_) => &mut self.ready,
-            Phase::Idle => &mut self.heartbeats,
-            Phase::Writing => &mut self.stalls,
-        };
+        let queue = if phase == Phase::Writing { &mut self.stalls } else { &mut self.heartbeats };
         queue.remove(&mut self.turns, slot);
     }
 

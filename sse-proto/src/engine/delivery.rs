@@ -19,14 +19,16 @@ use crate::id::ClientKey;
 use crate::storage::Storage;
 use crate::storage::slab::{Link, linked};
 
-/// One open response: what must be at hand to give it one more frame.
+/// One open response: what must be at hand to give it one more frame. Aligned to four bytes it has room for its generation in 32.
 #[derive(Debug)]
+#[repr(packed(4))]
 pub(super) struct Connection {
     /// The next sequence number to look at.
     pub(super) cursor: u64,
     /// The last sequence number that may be for it.
     pub(super) until: u64,
-    pub(super) client: u32,
+    /// Its place among those that are ready.
+    pub(super) turn: Link,
     pub(super) phase: Phase,
     /// The frame at the cursor is known to be for it. Until its client loses what made it so.
     pub(super) found: bool,
@@ -39,6 +41,7 @@ pub(super) struct Connection {
 /// What else is known of a connection, for who writes to it.
 #[derive(Debug)]
 pub(super) struct Stream {
+    pub(super) client: u32,
     pub(super) of_client: Link,
     /// Completions up to this sequence number need not be told again.
     pub(super) told: u64,
@@ -134,6 +137,18 @@ impl Due {
     }
 }
 
+impl Phase {
+    /// Whether who is in it has a turn.
+    pub(super) const fn is_ready(self) -> bool {
+        !matches!(self, Self::Idle | Self::Writing)
+    }
+}
+
+/// Names the link of connections that are ready.
+#[derive(Debug)]
+pub(super) enum OfReady {}
+
+linked!(Connection, OfReady, turn);
 linked!(Stream, OfClient, of_client);
 
 /// How many entries one call looks at.
@@ -152,8 +167,16 @@ pub(super) enum Walk {
 
 impl Connection {
     /// One that has everything up to the event `last`.
-    pub(super) fn new(client: u32, last: u64) -> Self {
-        Self { cursor: last + 1, until: last, client, phase: Phase::Idle, found: false, silent: false, finishing: false }
+    pub(super) fn new(last: u64) -> Self {
+        Self {
+            cursor: last + 1,
+            until: last,
+            turn: Link::OUT,
+            phase: Phase::Idle,
+            found: false,
+            silent: false,
+            finishing: false,
+        }
     }
 
     /// Whether its next frame may have left the log.
@@ -164,8 +187,9 @@ impl Connection {
 
 impl Stream {
     /// One with nothing to tell.
-    pub(super) fn new(dialect: Dialect) -> Self {
+    pub(super) fn new(client: u32, dialect: Dialect) -> Self {
         Self {
+            client,
             of_client: Link::OUT,
             told: 0,
             id: 0,
@@ -189,7 +213,8 @@ impl Stream {
 /// Whether the frame `entry` is for the connection. O(1), but for a topic O(topics of the client) and for a list O(log of it).
 pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: &Entry, slot: u32) -> bool {
     let connection = directory.connections.at(slot);
-    let to_its_client = |key: ClientKey| key.slot == connection.client && directory.clients.holds(key.slot, key.generation);
+    let client = || directory.streams.at(slot).client;
+    let to_its_client = |key: ClientKey| key.slot == client() && directory.clients.holds(key.slot, key.generation);
     // What was begun is finished, whoever it is for by now. Only frames to single clients share a sequence number.
     if entry.sequence == connection.cursor && directory.streams.at(slot).is_in_mid_frame() {
         return match entry.scope {
@@ -202,10 +227,10 @@ pub(super) fn is_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, entry: 
     }
     match entry.scope {
         Scope::All => true,
-        Scope::Label(label) => directory.stands_under(directory.profiles.at(connection.client), label, entry.sequence),
+        Scope::Label(label) => directory.stands_under(directory.profiles.at(client()), label, entry.sequence),
         Scope::Client(key) => to_its_client(key),
         Scope::Connection(conn) => conn.slot == slot && directory.connections.holds(slot, conn.generation),
-        Scope::Clients { members } => log.lists(entry, members, directory.client_key(connection.client)),
+        Scope::Clients { members } => log.lists(entry, members, directory.client_key(client())),
     }
 }
 

@@ -7,7 +7,7 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::delivery::{Connection, Stream};
+use super::delivery::{Connection, OfReady, Phase, Stream};
 use crate::config::Limits;
 use crate::id::{ClientId, ClientKey, ConnId};
 use crate::storage::Storage;
@@ -209,14 +209,14 @@ impl Under {
 /// A walk over the connections of a client. It holds no borrow, either; the connection it told last may be gone by the next step.
 pub(super) struct ConnectionsOf {
     at: Option<u32>,
-    last: Option<u32>,
+    last: u32,
 }
 
 impl ConnectionsOf {
     /// The next connection. Where there is but one, its stream is not looked at.
     pub(super) fn next<S: Storage>(&mut self, directory: &Directory<S>) -> Option<u32> {
         let slot = self.at?;
-        self.at = if self.at == self.last { None } else { next::<OfClient>(&directory.streams, slot) };
+        self.at = if slot == self.last { None } else { next::<OfClient>(&directory.streams, slot) };
         Some(slot)
     }
 }
@@ -225,6 +225,8 @@ pub(super) struct Directory<S: Storage> {
     limits: Limits,
     hash_key: [u64; 2],
     pub(super) connections: Connections<S>,
+    /// Those that are ready, the longest first, and those that are closing.
+    pub(super) ready: List<OfReady>,
     pub(super) streams: Streams<S>,
     pub(super) clients: Clients<S>,
     pub(super) profiles: Profiles<S>,
@@ -246,6 +248,7 @@ impl<S: Storage> Directory<S> {
         limits: Limits::NOTHING,
         hash_key: [0; 2],
         connections: Slab::EMPTY,
+        ready: List::new(),
         streams: Column::EMPTY,
         clients: Slab::EMPTY,
         profiles: Column::EMPTY,
@@ -378,7 +381,7 @@ impl<S: Storage> Directory<S> {
     }
 
     pub(super) fn add_connection(&mut self, connection: Connection, stream: Stream) -> Result<u32, Full> {
-        let client = connection.client;
+        let client = stream.client;
         let slot = self.connections.insert(connection).ok_or(Full::Connections)?;
         self.streams.put(slot, stream);
         self.clients.at_mut(client).connections.push_back(&mut self.streams, slot);
@@ -386,19 +389,46 @@ impl<S: Storage> Directory<S> {
         Ok(slot)
     }
 
-    /// Removes a connection that is on no list but its client's.
-    pub(super) fn remove_connection(&mut self, slot: u32) {
-        let client = self.connections.at(slot).client;
+    /// Removes a connection of that client.
+    pub(super) fn remove_connection(&mut self, slot: u32, client: u32) {
+        self.ready.remove(&mut self.connections, slot);
         self.clients.at_mut(client).connections.remove(&mut self.streams, slot);
         self.profiles.at_mut(client).connection_count -= 1;
         self.connections.remove(slot);
         self.streams.follow(&self.connections);
     }
 
+    /// Takes a connection to `phase`, where it is the last of those that are ready; the phase it was in.
+    #[inline(always)]
+    pub(super) fn enter(&mut self, slot: u32, phase: Phase) -> Phase {
+        let before = core::mem::replace(&mut self.connections.at_mut(slot).phase, phase);
+        self.ready.remove(&mut self.connections, slot);
+        if phase.is_ready() {
+            self.ready.push_back(&mut self.connections, slot);
+        }
+        before
+    }
+
+    /// The frame `sequence` is for the connection.
+    pub(super) fn mark(&mut self, slot: u32, sequence: u64) {
+        let connection = self.connections.at_mut(slot);
+        if sequence < connection.cursor || connection.finishing {
+            return;
+        }
+        if connection.cursor > connection.until {
+            (connection.cursor, connection.found) = (sequence, !connection.silent);
+        }
+        connection.until = sequence;
+        if connection.phase == Phase::Idle {
+            connection.phase = Phase::Ready;
+            self.ready.push_back(&mut self.connections, slot);
+        }
+    }
+
     /// The connections of a client, in the order they came.
     pub(super) fn connections_of(&self, client: u32) -> ConnectionsOf {
         let connections = &self.clients.at(client).connections;
-        ConnectionsOf { at: connections.first(), last: connections.last() }
+        ConnectionsOf { at: connections.first(), last: connections.last().unwrap_or(0) }
     }
 
     /// Whether `client` can take on `topics` besides those it has. O(topics × (topics + topics of the client)).

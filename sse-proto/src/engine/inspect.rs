@@ -101,7 +101,7 @@ impl<S: Storage> Engine<S> {
     /// [`Stale`] when the connection is gone.
     pub fn client_of(&self, conn: ConnId) -> Result<ClientKey, Stale> {
         let slot = self.connection(conn)?;
-        Ok(self.directory.client_key(self.directory.connections.at(slot).client))
+        Ok(self.directory.client_key(self.directory.streams.at(slot).client))
     }
 
     /// The registered clients, in no particular order that stays.

@@ -4,11 +4,13 @@
 //! number. It knows nothing of connections. A frame is always in one piece: where it does not fit at the end of the ring it
 //! starts at the front.
 
+use core::ops::Range;
+
 use crate::config::EventIds;
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
-use crate::wire::{Encode, IdField, id_line_len, line};
+use crate::wire::{Encode, id_line_len, line};
 
 /// Who a frame in the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,9 @@ pub(super) struct Log<S: Storage> {
     /// Where the next frame goes, if it fits there.
     write_at: usize,
     entries: S::Entries<Entry>,
+    /// The sequence number of the oldest entry, and where in the ring begins what belongs to it; without one, none and the end.
+    oldest: u64,
+    tail: usize,
     /// How many entries were ever evicted: the number of the oldest one.
     evicted_entries: u32,
     own_ids: S::EventIndex,
@@ -68,6 +73,8 @@ impl<S: Storage> Log<S> {
         capacity: 0,
         write_at: 0,
         entries: S::Entries::EMPTY,
+        oldest: 0,
+        tail: 0,
         evicted_entries: 0,
         own_ids: S::EventIndex::EMPTY,
         last_sequence: 0,
@@ -79,6 +86,7 @@ impl<S: Storage> Log<S> {
     pub(super) fn begin(&mut self, epoch: Epoch, capacity: usize, max_entries: usize, event_ids: EventIds) {
         (self.epoch, self.event_ids) = (epoch, event_ids);
         self.capacity = if self.bytes.resize(capacity) { capacity } else { 0 };
+        self.look_at_oldest();
         self.entries.limit_to(max_entries);
         self.own_ids.limit_to(max_entries);
     }
@@ -120,28 +128,21 @@ impl<S: Storage> Log<S> {
 
     /// Length of the frame that [`append`](Self::append) would make.
     pub(super) fn frame_len(&self, sequence: u64, frame: &dyn Encode) -> usize {
-        self.id_line_len(sequence, frame.id()) + frame.body_len()
-    }
-
-    /// Length of the `id` line of a frame with the id `id`, or without.
-    pub(super) fn id_line_len(&self, sequence: u64, id: Option<IdField<'_>>) -> usize {
-        id.map_or_else(|| self.number_len(sequence), id_line_len)
+        frame.id().map_or_else(|| self.number_len(sequence), id_line_len) + frame.body_len()
     }
 
     /// Whether `len` bytes and `members` are free where the next frame goes if it fits.
     pub(super) fn has_ahead(&self, len: usize, members: usize) -> bool {
-        self.place(len + members * MEMBER) == Some(self.write_at)
+        len + members * MEMBER <= self.ahead()
     }
 
-    /// Makes room for one more frame of `len` bytes by evicting from the oldest on, one a call; `None` when there is room. The caller
-    /// lets go of what the frame's scope refers to.
-    pub(super) fn make_room(&mut self, len: usize, members: usize) -> Option<Scope> {
+    /// Where there is room for one more frame of `len` bytes and `members`; `None` while the oldest frame has to leave for it.
+    pub(super) fn room(&self, len: usize, members: usize) -> Option<Range<usize>> {
+        let needed = len + members * MEMBER;
         // Frames that share a sequence number leave together.
-        let halved = self.entries.at(0).is_some_and(|oldest| oldest.sequence <= self.evicted);
-        if halved || self.entries.is_full() || self.place(len + members * MEMBER).is_none() {
-            return self.evict();
-        }
-        None
+        let halved = self.oldest <= self.evicted;
+        let place = self.place(needed).filter(|_| !halved && !self.entries.is_full())?;
+        Some(place..place + needed)
     }
 
     /// Removes the oldest frame, and says who it was for.
@@ -155,38 +156,43 @@ impl<S: Storage> Log<S> {
         self.evicted_entries = self.evicted_entries.wrapping_add(1);
         self.evicted = entry.sequence;
         self.held -= entry.len as usize;
+        self.look_at_oldest();
         Some(entry.scope)
     }
 
-    /// Appends `frame`, which takes at most `room` bytes, for which room was made, under `sequence`: at least the last one given out
-    /// here. There is one of it, whatever kind of frame: a call more, where every kind would bring all of this once more.
+    /// Appends `frame` under `sequence`, at least the last one given out here, in `room`: `members` first, and the frame takes at most the
+    /// rest. There is one of it, whatever kind of frame: a call more, where every kind would bring all of this once more.
     pub(super) fn append(
         &mut self,
         sequence: u64,
         scope: Scope,
         members: &[ClientKey],
         frame: &dyn Encode,
-        room: usize,
+        room: Range<usize>,
         completes_task: bool,
     ) {
         let list = members.len() * MEMBER;
-        let Some(place) = self.place(list + room) else {
-            return;
-        };
-        let start = place + list;
-        let ring = self.bytes.bytes_mut();
-        let (cells, _) = ring[place..start].as_chunks_mut::<MEMBER>();
+        let start = room.start + list;
+        let (list, out) = self.bytes.bytes_mut()[room].split_at_mut(list);
+        let (cells, _) = list.as_chunks_mut::<MEMBER>();
         for (cell, member) in cells.iter_mut().zip(members) {
             *cell = member.to_bytes();
         }
         sort(cells);
         let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
-        let len = encode_numbered(&mut ring[start..start + room], self.epoch, number, frame);
+        let id = frame.id().map(|id| id.as_str().as_bytes());
+        let room = out.len();
+        let len = match id {
+            None => encode_numbered(out, self.epoch, number, frame),
+            Some(id) => {
+                let body = line(out, 0, b"id:", id);
+                body + frame.encode_body(&mut out[body..])
+            }
+        };
         if len > room {
             return;
         }
 
-        let id = frame.id().map(|id| id.as_str().as_bytes());
         let own_id = id.map(|id| id.len() as u16);
         let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id, completes_task };
         if let Some(id) = id.filter(|id| !id.is_empty()) {
@@ -200,6 +206,7 @@ impl<S: Storage> Log<S> {
             self.write_at = start + len;
             self.held += len;
             self.observe(sequence);
+            self.look_at_oldest();
         }
     }
 
@@ -208,8 +215,8 @@ impl<S: Storage> Log<S> {
     /// O(1) where sequence numbers follow each other, else O(log n).
     pub(super) fn locate(&self, sequence: u64) -> usize {
         let len = self.entries.len();
-        let sequence_at = |index: usize| self.entries.at(index).map_or(u64::MAX, |entry| entry.sequence);
-        let guess = sequence.saturating_sub(sequence_at(0)).min(len as u64) as usize;
+        let sequence_at = |index: usize| self.entries.at(index).map_or(NOBODY, |entry| entry.sequence);
+        let guess = sequence.saturating_sub(self.oldest).min(len as u64) as usize;
         if sequence_at(guess) >= sequence && (guess == 0 || sequence_at(guess - 1) < sequence) {
             return guess;
         }
@@ -303,25 +310,33 @@ impl<S: Storage> Log<S> {
         if self.event_ids == EventIds::Numbered { numbered_id_len(sequence) } else { 0 }
     }
 
+    /// How many bytes are free in one piece where the next frame goes if it fits.
+    fn ahead(&self) -> usize {
+        (if self.tail < self.write_at { self.capacity } else { self.tail }) - self.write_at
+    }
+
     /// Where `needed` bytes in one piece are free.
     fn place(&self, needed: usize) -> Option<usize> {
-        let Some(oldest) = self.entries.at(0) else {
-            return (needed <= self.capacity).then_some(0);
-        };
-        let list = match oldest.scope {
-            Scope::Clients { members } => members as usize * MEMBER,
-            _ => 0,
-        };
-        let tail = oldest.start as usize - list;
-        if tail < self.write_at {
-            if self.capacity - self.write_at >= needed {
-                return Some(self.write_at);
-            }
-            return (tail >= needed).then_some(0);
+        if needed <= self.ahead() {
+            return Some(self.write_at);
         }
-        (tail - self.write_at >= needed).then_some(self.write_at)
+        (needed <= self.tail && self.tail < self.write_at).then_some(0)
+    }
+
+    /// Another entry is the oldest, or none is.
+    fn look_at_oldest(&mut self) {
+        match self.entries.at(0) {
+            Some(&Entry { sequence, start, scope, .. }) => {
+                let list = if let Scope::Clients { members } = scope { members as usize * MEMBER } else { 0 };
+                (self.oldest, self.tail) = (sequence, start as usize - list);
+            }
+            None => (self.oldest, self.tail, self.write_at) = (NOBODY, self.capacity, 0),
+        }
     }
 }
+
+/// The sequence number of no entry.
+const NOBODY: u64 = u64::MAX;
 
 /// In order, by heapsort: the standard library's sort is more code than all the rest of the log, and not what takes the time there.
 fn sort(cells: &mut [[u8; MEMBER]]) {
@@ -347,14 +362,10 @@ fn sort(cells: &mut [[u8; MEMBER]]) {
     }
 }
 
-/// Writes `frame` to the front of `out`, and returns its length; when that is more than `out` has, what is in it is not to be sent. Its
-/// own `id` line comes first. A number of the hub's own comes last: clients exist that take an id as received when its line ends, and
-/// would miss the event if they were cut off between the two.
+/// Writes `frame`, which brings no id, to the front of `out`, and returns its length; when that is more than `out` has, what is in it is
+/// not to be sent. Its number comes last: clients exist that take an id as received when its line ends, and would miss the event if they
+/// were cut off between the two.
 pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &dyn Encode) -> usize {
-    if let Some(id) = frame.id() {
-        let body = line(out, 0, b"id:", id.as_str().as_bytes());
-        return body + frame.encode_body(&mut out[body..]);
-    }
     let body = frame.encode_body(out);
     let Some(sequence) = sequence else { return body };
     let len = body + numbered_id_len(sequence);
@@ -365,6 +376,9 @@ pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64
     }
     len
 }
+
+/// The longest `id` line with a number of the hub's own.
+pub(super) const MAX_NUMBER_LINE: usize = "id:\n".len() + EventId::MAX_LEN;
 
 /// Length of the `id` line with a number of the hub's own.
 pub(super) fn numbered_id_len(sequence: u64) -> usize {

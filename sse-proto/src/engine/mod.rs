@@ -19,7 +19,7 @@ use core::fmt;
 
 pub use self::admission::{IdError, ListenError, RegisterError, Registered, Registration, Resume};
 use self::deadlines::Deadlines;
-use self::delivery::{Connection, Due, Phase, Walk};
+use self::delivery::{Connection, Due, Phase, Stream, Walk};
 pub use self::directory::Full;
 use self::directory::{Directory, LabelKind, Standing};
 pub use self::inspect::{ClientInfo, RowSizes, TaskInfo};
@@ -259,7 +259,7 @@ impl<S: Storage> Engine<S> {
     /// O(1) a call, but for a client that expires: O(its topics and tasks).
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output<S::Text>> {
-        if let Some(slot) = self.deadlines.ready() {
+        if let Some(slot) = self.directory.ready.first() {
             return Some(self.offer(slot));
         }
         if let Some(slot) = self.deadlines.stalled() {
@@ -287,7 +287,7 @@ impl<S: Storage> Engine<S> {
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before; not later than now while output waits.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.next()
+        if self.directory.ready.is_empty() { self.deadlines.next() } else { Some(self.deadlines.now()) }
     }
 
     /// The next bytes for `conn`: fills `slices` from the front and returns how many. The first may be a notice of the engine's
@@ -383,7 +383,7 @@ impl<S: Storage> Engine<S> {
     /// How many bytes of the log the connection has yet to walk that has been ready the longest; 0 when none is ready. Connections
     /// that take no more do not count. O(log of the log's entries).
     pub fn backlog(&self) -> usize {
-        self.deadlines.ready().map_or(0, |slot| self.log.bytes_from(self.directory.connections.at(slot).cursor))
+        self.directory.ready.first().map_or(0, |slot| self.log.bytes_from(self.directory.connections.at(slot).cursor))
     }
 
     /// The number of the newest event.
@@ -418,9 +418,10 @@ impl<S: Storage> Engine<S> {
     }
 
     fn drop_connection(&mut self, slot: u32) -> Left {
-        let &Connection { client: client_slot, phase, .. } = self.directory.connections.at(slot);
+        let phase = self.directory.connections.at(slot).phase;
+        let client_slot = self.directory.streams.at(slot).client;
         let client = self.directory.client_key(client_slot);
-        self.directory.remove_connection(slot);
+        self.directory.remove_connection(slot, client_slot);
         self.deadlines.remove_connection(slot, phase, &self.directory);
         let last = self.directory.clients.at(client_slot).connections.is_empty();
         if last {
@@ -462,8 +463,9 @@ impl<S: Storage> Engine<S> {
     /// Moves the cursor over `written` bytes of frames; how many frames are whole now.
     fn frames_written(&mut self, slot: u32, mut written: usize) -> usize {
         let mut whole = 0;
-        let &Connection { mut cursor, until, client, .. } = self.directory.connections.at(slot);
-        let mut offset = self.directory.streams.at(slot).offset as usize;
+        let &Connection { mut cursor, until, .. } = self.directory.connections.at(slot);
+        let &Stream { client, offset, .. } = self.directory.streams.at(slot);
+        let mut offset = offset as usize;
         let mut index = self.log.locate(cursor);
         while written > 0 {
             let Some(&entry) = self.log.entry(index).filter(|entry| entry.sequence <= until) else {
@@ -557,7 +559,7 @@ impl<S: Storage> Engine<S> {
         }
         let connection = self.directory.connections.at_mut(slot);
         // Completions among what the log lost are still in the client's table.
-        let has_tasks = self.directory.profiles.at(connection.client).task_count > 0;
+        let has_tasks = self.directory.profiles.at(stream.client).task_count > 0;
         (stream.gap, stream.told) = (GapReason::Overrun, stream.told.max(connection.cursor - 1));
         stream.due.set(Due::TASKS, has_tasks);
         for due in [Due::TASKS_SENT_TOO, Due::GAP, Due::REPORT_GAP, Due::POSITION] {
@@ -568,7 +570,7 @@ impl<S: Storage> Engine<S> {
     }
 
     fn enter(&mut self, slot: u32, phase: Phase) {
-        let before = core::mem::replace(&mut self.directory.connections.at_mut(slot).phase, phase);
+        let before = self.directory.enter(slot, phase);
         self.deadlines.enter(slot, before, phase);
     }
 

@@ -93,7 +93,7 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         let connection = self.directory.connections.at(slot);
-        let client = self.directory.profiles.at(connection.client);
+        let client = self.directory.profiles.at(self.directory.streams.at(slot).client);
         let task = self.tasks.completion(client, told, connection.cursor, due.has(Due::TASKS_SENT_TOO))?;
         Some(self.tasks.at(task).sequence)
     }
@@ -101,7 +101,7 @@ impl<S: Storage> Engine<S> {
     /// Makes the notice that `slot` is in the middle of; `None` when what it tells of is gone.
     fn make_notice(&mut self, slot: u32) -> Option<usize> {
         let stream = self.directory.streams.at(slot);
-        let client = self.directory.connections.at(slot).client;
+        let client = stream.client;
         let notice = match stream.notice? {
             Sending::Greeting => Notice::Greeting {
                 form: stream.greeting,
@@ -156,8 +156,7 @@ impl<S: Storage> Engine<S> {
             Some(Sending::Heartbeat) => stream.due.set(Due::HEARTBEAT, false),
             Some(Sending::Farewell) => self.enter(slot, Phase::Closing(CloseReason::Drained)),
             Some(Sending::Task) => {
-                let (told, client) = (stream.told, self.directory.connections.at(slot).client);
-                self.tasks.sent(self.directory.profiles.at(client), told);
+                self.tasks.sent(self.directory.profiles.at(stream.client), stream.told);
             }
             Some(Sending::Position) | None => {}
         }

@@ -2,14 +2,13 @@
 
 use core::fmt;
 
-use super::delivery::{Connection, Phase};
 use super::directory::{Full, LabelKind, Names};
-use super::log::Scope;
+use super::log::{self, Scope};
 use super::{Engine, Stale};
 use crate::id::{ClientKey, ConnId, EventId, NameError, check_name, check_topic};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::Encode;
+use crate::wire::{Encode, id_line_len};
 
 /// Who an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,34 +89,32 @@ impl<S: Storage> Engine<S> {
         };
         let room = self.check_frame(sequence, frame, members.len())?;
         let scope = self.scope(target)?;
-        // Rows that are in no cache are waited for while the frame is encoded.
-        match target {
-            Target::All => {
-                for (slot, connection) in self.directory.connections.iter_mut() {
-                    if !connection.silent && mark(connection, sequence) {
-                        self.deadlines.awake(slot);
+        self.append(sequence, scope, members, frame, room, false);
+        // Last: the row of a connection that is in no cache is waited for together with that of the next event's client.
+        match scope {
+            Scope::All => {
+                for slot in 0..self.directory.connections.used_slots() {
+                    if self.directory.connections.get(slot).is_some_and(|connection| !connection.silent) {
+                        self.directory.mark(slot, sequence);
                     }
                 }
             }
-            Target::Connection(conn) => self.mark(conn.slot, sequence),
-            Target::Client(client) => self.mark_client(client.slot, sequence),
-            Target::Clients(members) => {
+            Scope::Label(label) => {
+                let mut under = self.directory.under(label);
+                while let Some(client) = under.next(&self.directory) {
+                    self.mark_client(client, sequence);
+                }
+            }
+            Scope::Client(client) => self.mark_client(client.slot, sequence),
+            Scope::Connection(conn) => self.directory.mark(conn.slot, sequence),
+            Scope::Clients { .. } => {
                 for member in members {
                     if self.client(*member).is_ok() {
                         self.mark_client(member.slot, sequence);
                     }
                 }
             }
-            Target::Group(_) | Target::Topic(_) | Target::UserName(_) => {
-                if let Scope::Label(label) = scope {
-                    let mut under = self.directory.under(label);
-                    while let Some(client) = under.next(&self.directory) {
-                        self.mark_client(client, sequence);
-                    }
-                }
-            }
         }
-        self.append(sequence, scope, members, frame, room, false);
         Ok(EventId { epoch: self.log.epoch(), sequence })
     }
 
@@ -146,16 +143,20 @@ impl<S: Storage> Engine<S> {
         if !self.log.has_ahead(room, members.len()) {
             room = self.log.frame_len(sequence, frame);
         }
-        while let Some(gone) = self.log.make_room(room, members.len()) {
+        let room = loop {
+            if let Some(room) = self.log.room(room, members.len()) {
+                break room;
+            }
+            let Some(gone) = self.log.evict() else { return };
             self.let_go(gone);
-        }
+        };
         self.log.append(sequence, scope, members, frame, room, completes_task);
     }
 
     pub(super) fn mark_client(&mut self, client: u32, sequence: u64) {
         let mut connections = self.directory.connections_of(client);
         while let Some(conn) = connections.next(&self.directory) {
-            self.mark(conn, sequence);
+            self.directory.mark(conn, sequence);
         }
     }
 
@@ -165,12 +166,11 @@ impl<S: Storage> Engine<S> {
         if id.is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong);
         }
-        let id_line = self.log.id_line_len(sequence, id);
-        let most = frame.max_body_len().saturating_add(id_line);
+        let most = frame.max_body_len().saturating_add(id.map_or(log::MAX_NUMBER_LINE, id_line_len));
         if most <= limit && self.log.fits(most, members) {
             return Ok(most);
         }
-        let len = id_line + frame.body_len();
+        let len = self.log.frame_len(sequence, frame);
         if len > limit || !self.log.fits(len, members) {
             return Err(PublishError::TooLarge { len, limit });
         }
@@ -234,30 +234,6 @@ impl<S: Storage> Engine<S> {
             self.directory.frame_removed(label);
         }
     }
-
-    /// The frame `sequence` is for `conn`.
-    fn mark(&mut self, conn: u32, sequence: u64) {
-        if mark(self.directory.connections.at_mut(conn), sequence) {
-            self.deadlines.awake(conn);
-        }
-    }
-}
-
-/// The frame `sequence` is for `connection`; whether that wakes it.
-#[inline(always)]
-fn mark(connection: &mut Connection, sequence: u64) -> bool {
-    if sequence < connection.cursor || connection.finishing {
-        return false;
-    }
-    if connection.cursor > connection.until {
-        (connection.cursor, connection.found) = (sequence, !connection.silent);
-    }
-    connection.until = sequence;
-    let wakes = connection.phase == Phase::Idle;
-    if wakes {
-        connection.phase = Phase::Ready;
-    }
-    wakes
 }
 
 impl fmt::Display for PublishError {

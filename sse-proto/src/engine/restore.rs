@@ -278,7 +278,7 @@ impl<S: Storage> Engine<S> {
     pub fn restore_connection(&mut self, now: Instant, client: ClientKey, dialect: Dialect) -> Option<ConnId> {
         self.deadlines.advance(now);
         let slot = self.client(client).ok()?;
-        let conn = self.add_connection(Connection::new(slot, self.log.last_sequence()), Stream::new(dialect)).ok()?;
+        let conn = self.add_connection(Connection::new(self.log.last_sequence()), Stream::new(slot, dialect)).ok()?;
         if self.config.age == Age::SinceLeft {
             self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
         }

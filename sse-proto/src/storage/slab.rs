@@ -154,11 +154,6 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.slots.rows().iter().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value()?)))
     }
-
-    /// Like [`iter`](Self::iter), to change.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        self.slots.rows_mut().iter_mut().enumerate().filter_map(|(slot, row)| Some((slot as u32, row.value_mut()?)))
-    }
 }
 
 /// A row for each slot of a slab, apart from it: what is looked at together lies together, and the less of it there is, the more of it
