@@ -21,7 +21,7 @@ use crate::storage::slab::{Link, linked};
 
 /// One open response: what must be at hand to give it one more frame. Aligned to four bytes it has room for its generation in 32.
 #[derive(Debug)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 pub(super) struct Connection {
     /// The next sequence number to look at.
     pub(super) cursor: u64,
