@@ -80,8 +80,8 @@ impl<'a> ClientId<'a> {
 
     /// The user name: everything before the last `_`.
     pub fn user_name(self) -> &'a str {
-        match self.0.rsplit_once('_') {
-            Some((name, _)) if !name.is_empty() => name,
+        match self.0.bytes().rposition(|byte| byte == b'_') {
+            Some(end) if end > 0 => self.0.get(..end).unwrap_or(self.0),
             _ => self.0,
         }
     }
@@ -174,9 +174,11 @@ impl IdForm {
     /// Writes the suffix made of `entropy` into `out`, which has the length of the suffix; another `attempt` gives another one.
     pub fn write_suffix(self, entropy: &[u8; 32], attempt: u8, out: &mut [u8]) {
         const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        let of_attempt = [attempt % 32, attempt / 32].into_iter().chain([0; 30]);
-        for ((cell, byte), more) in out.iter_mut().zip(entropy).zip(of_attempt) {
-            *cell = ALPHABET[usize::from(byte.wrapping_add(more) % 32)];
+        let mut entropy = *entropy;
+        entropy[0] = entropy[0].wrapping_add(attempt % 32);
+        entropy[1] = entropy[1].wrapping_add(attempt / 32);
+        for (cell, byte) in out.iter_mut().zip(entropy) {
+            *cell = ALPHABET[usize::from(byte % 32)];
         }
     }
 }

@@ -134,9 +134,15 @@ impl From<&String> for ClientRef {
 impl From<(&str, &str)> for ClientRef {
     /// From group and id.
     fn from((group, id): (&str, &str)) -> Self {
+        Self::in_group(group, id.into())
+    }
+}
+
+impl ClientRef {
+    pub(crate) fn in_group(group: &str, id: Arc<str>) -> Self {
         // One empty text is shared by all, where a new one would take memory for each.
         let group = if group.is_empty() { Arc::default() } else { group.into() };
-        Self { group, id: id.into() }
+        Self { group, id }
     }
 }
 

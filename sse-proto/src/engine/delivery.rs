@@ -49,6 +49,8 @@ pub(super) struct Stream {
     pub(super) id: u64,
     /// In the notice that is being sent, or else in the frame at the cursor.
     pub(super) offset: u32,
+    /// Of the notice that is being sent.
+    pub(super) notice_len: u32,
     pub(super) notice: Option<Sending>,
     pub(super) has_id: bool,
     pub(super) due: Due,
@@ -194,6 +196,7 @@ impl Stream {
             told: 0,
             id: 0,
             offset: 0,
+            notice_len: 0,
             notice: None,
             has_id: false,
             due: Due::NOTHING,

@@ -434,8 +434,8 @@ impl<S: Storage> Directory<S> {
     /// Whether `client` can take on `topics` besides those it has. O(topics × (topics + topics of the client)).
     pub(super) fn can_listen(&self, client: Option<u32>, topics: &[&str]) -> Result<(), Full> {
         let is_new = |topic: &&str| {
-            let label = self.find_label(LabelKind::Topic, topic);
-            label.zip(client).is_none_or(|(topic, client)| self.subscription(client, topic).is_none())
+            let subscription = |client| self.subscription(client, self.find_label(LabelKind::Topic, topic)?);
+            client.and_then(subscription).is_none()
         };
         let subscriptions = each_once(topics).filter(is_new).count() as u32;
         let has = client.map_or(0, |slot| self.profiles.at(slot).topic_count);
@@ -492,14 +492,12 @@ impl<S: Storage> Directory<S> {
     /// `client`, who can, listens to `topic` for sequence numbers from `from` on, or from an earlier one on if it did already: then
     /// false.
     pub(super) fn listen(&mut self, client: u32, topic: &str, from: u64) -> Result<bool, Full> {
-        if let Some(label) = self.find_label(LabelKind::Topic, topic)
-            && let Some(slot) = self.subscription(client, label)
-        {
+        let topic = self.label(LabelKind::Topic, topic)?;
+        if let Some(slot) = self.subscription(client, topic) {
             let subscription = self.subscriptions.at_mut(slot);
             subscription.from = subscription.from.min(from);
             return Ok(false);
         }
-        let topic = self.label(LabelKind::Topic, topic)?;
         let subscription = Subscription { client, topic, from, of_topic: Link::OUT, topics_of: Link::OUT };
         let slot = self.subscriptions.insert(subscription).ok_or(Full::Subscriptions)?;
         self.present[LabelKind::Topic as usize] += u32::from(self.labels.at(topic).is_deserted());

@@ -39,8 +39,9 @@ impl<S: Storage> Engine<S> {
             }
         }
         let len = self.make_notice(slot);
-        if len.is_none() {
-            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
+        match len {
+            Some(len) => self.directory.streams.at_mut(slot).notice_len = len as u32,
+            None => self.enter(slot, Phase::Closing(CloseReason::Unregistered)),
         }
         len
     }
@@ -139,13 +140,9 @@ impl<S: Storage> Engine<S> {
 
     /// Counts `written` bytes of the notice; how many notices are whole now.
     pub(super) fn notice_written(&mut self, slot: u32, written: usize) -> usize {
-        let Some(len) = self.make_notice(slot) else {
-            self.enter(slot, Phase::Closing(CloseReason::Unregistered));
-            return 0;
-        };
         let stream = self.directory.streams.at_mut(slot);
         let offset = stream.offset as usize + written;
-        if offset < len {
+        if offset < stream.notice_len as usize {
             stream.offset = offset as u32;
             return 0;
         }
@@ -227,7 +224,8 @@ impl Notice<'_> {
                 match form {
                     Greeting::Registered => Payload::Registered(id).write(out),
                     Greeting::Connected => {
-                        out.put("event:connected\ndata:{\"client\":\"").json(id).put("\"}\n\n");
+                        // What stands in an id needs no escape.
+                        out.put("event:connected\ndata:{\"client\":\"").put(id).put("\"}\n\n");
                     }
                     Greeting::Position => {
                         out.put("\n");
@@ -257,7 +255,7 @@ impl TaskNotice<'_> {
             return Payload::Completed { timestamp: at, id: client, task, failure }.write(out);
         }
         out.put("event:").put(state.name()).put("\ndata:{\"task\":\"").json(task);
-        out.put("\",\"client\":\"").json(client).put("\",\"timestamp\":").number(at.as_millis());
+        out.put("\",\"client\":\"").put(client).put("\",\"timestamp\":").number(at.as_millis());
         match (state, detail) {
             (TaskState::Failed, reason) => out.put(",\"reason\":\"").json(reason.unwrap_or("")).put("\""),
             (TaskState::Completed, Some(result)) => out.put(",\"result\":").one_line(result),

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use super::token::bearer;
-use super::{HostName, Origins, Token, host};
+use super::{Fields, HostName, Origins, Token, host, text};
 use crate::error::ApiError;
 use crate::metrics::{Metrics, Refusal};
 
@@ -82,7 +83,7 @@ impl Guard {
     ///
     /// 401 without the token, 403 for another site's page or a foreign `Host`.
     pub fn check(&self, access: Access, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
-        let Some((refusal, error)) = self.refusal(access, uri, headers) else {
+        let Some((refusal, error)) = self.refusal(access, authority(uri), headers) else {
             return Ok(());
         };
         if let Some(metrics) = &self.0.metrics {
@@ -91,12 +92,12 @@ impl Guard {
         Err(error)
     }
 
-    /// Whether [`check`](Self::check) would let the request pass; nothing is counted.
-    pub(crate) fn admits(&self, access: Access, uri: &Uri, headers: &HeaderMap) -> bool {
-        self.refusal(access, uri, headers).is_none()
+    /// Whether [`check`](Self::check) would let a request pass whose target names no authority; nothing is counted.
+    pub(crate) fn admits(&self, access: Access, headers: &impl Fields) -> bool {
+        self.refusal(access, None, headers).is_none()
     }
 
-    fn refusal(&self, access: Access, uri: &Uri, headers: &HeaderMap) -> Option<(Refusal, ApiError)> {
+    fn refusal(&self, access: Access, authority: Option<&str>, headers: &impl Fields) -> Option<(Refusal, ApiError)> {
         let presented = bearer(headers);
         let has_token = match (&self.0.token, presented) {
             (Some(token), Some(presented)) => token.matches(presented),
@@ -104,9 +105,9 @@ impl Guard {
         };
         if has_token {
             None
-        } else if self.0.check_host && !self.is_host_ours(uri, headers) {
+        } else if self.0.check_host && !self.is_host_ours(authority, headers) {
             Some((Refusal::Host, foreign_host()))
-        } else if self.is_site_guarded(access) && !self.is_site_ours(uri, headers) {
+        } else if self.is_site_guarded(access) && !self.is_site_ours(authority, headers) {
             Some((Refusal::CrossSite, cross_site()))
         } else if access == Access::Privileged && self.0.token.is_some() {
             Some((Refusal::Token, if presented.is_some() { wrong_token() } else { no_token() }))
@@ -117,28 +118,49 @@ impl Guard {
 
     /// Whether the request comes from a page of this origin or of an allowed one, from no page at all, or with the token.
     pub fn is_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        self.is_from_us(authority(uri), headers)
+    }
+
+    /// [`is_ours`](Self::is_ours), of the authority in a request's target.
+    pub(crate) fn is_from_us(&self, authority: Option<&str>, headers: &impl Fields) -> bool {
         let has_token = self.0.token.as_ref().zip(bearer(headers)).is_some_and(|(token, presented)| token.matches(presented));
-        has_token || self.is_site_ours(uri, headers)
+        has_token || self.is_site_ours(authority, headers)
     }
 
     /// Adds to `response` the CORS headers that the request with the headers `request` is due.
     pub fn decorate(&self, access: Access, request: &HeaderMap, response: &mut HeaderMap) {
-        let everyone = access == Access::Stream && self.0.origins.has_any();
+        self.add_cors(access, request, response);
+    }
+
+    /// [`decorate`](Self::decorate), however the request was read.
+    pub(crate) fn add_cors(&self, access: Access, request: &impl Fields, response: &mut HeaderMap) {
+        for (name, value) in self.cors(access, request).into_iter().flatten() {
+            let Ok(value) = HeaderValue::from_bytes(value) else {
+                continue;
+            };
+            if name == header::VARY {
+                response.append(name, value);
+            } else {
+                response.insert(name, value);
+            }
+        }
+    }
+
+    /// What [`add_cors`](Self::add_cors) adds.
+    pub(crate) fn cors<'a>(&self, access: Access, request: &'a impl Fields) -> [Option<(HeaderName, &'a [u8])>; 3] {
         if access == Access::Page {
-            return;
+            return [None, None, None];
         }
-        if everyone {
-            response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            return;
+        if access == Access::Stream && self.0.origins.has_any() {
+            return [Some((header::ACCESS_CONTROL_ALLOW_ORIGIN, b"*")), None, None];
         }
-        response.append(header::VARY, HeaderValue::from_static("origin"));
-        let Some(origin) = request.get(header::ORIGIN) else {
-            return;
-        };
-        if origin.to_str().is_ok_and(|origin| self.0.origins.lists(origin)) {
-            response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
-        }
+        let listed = |origin: &&[u8]| text(origin).is_some_and(|origin| self.0.origins.lists(origin));
+        let allowed = request.value("origin").filter(listed);
+        [
+            Some((header::VARY, b"origin")),
+            allowed.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)),
+            allowed.map(|_| (header::ACCESS_CONTROL_EXPOSE_HEADERS, &b"retry-after"[..])),
+        ]
     }
 
     /// The answer to `OPTIONS`: 204, with what the hub allows and, to an allowed origin, leave to go on.
@@ -169,14 +191,13 @@ impl Guard {
     }
 
     /// No browser leaves `Host` out, so a request without one is no page's doing.
-    fn is_host_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let named = uri.authority().map(|authority| Some(authority.as_str()));
-        let hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
-        named.into_iter().chain(hosts).all(|host| {
-            let Some(host) = host.and_then(HostName::of_authority) else {
+    fn is_host_ours(&self, authority: Option<&str>, headers: &impl Fields) -> bool {
+        let hosts = headers.values("host").map(text);
+        authority.map(Some).into_iter().chain(hosts).all(|host| {
+            let Some(host) = host.and_then(host::of_authority) else {
                 return false;
             };
-            host.is_loopback() || self.0.allowed_hosts.contains(&host)
+            host::is_this_machine(&host) || self.0.allowed_hosts.iter().any(|allowed| allowed.as_str() == host)
         })
     }
 
@@ -184,18 +205,15 @@ impl Guard {
     /// the person typed. `same-site` is not enough: another port of localhost and another customer's subdomain are the same
     /// site. Where it is not sent (old browsers, plain HTTP beyond loopback) `Origin` must name the host that was asked.
     /// What sends neither is no page that a browser guards.
-    fn is_site_ours(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("null"));
+    fn is_site_ours(&self, authority: Option<&str>, headers: &impl Fields) -> bool {
+        let origin = headers.value("origin").map(|origin| text(origin).unwrap_or("null"));
         if origin.is_some_and(|origin| self.0.origins.lists(origin)) {
             return true;
         }
-        match (headers.get(SEC_FETCH_SITE), origin) {
-            (Some(site), _) => site == "same-origin" || site == "none",
+        match (headers.value("sec-fetch-site"), origin) {
+            (Some(site), _) => site == b"same-origin" || site == b"none",
             (None, Some(origin)) => {
-                let asked = match uri.authority() {
-                    Some(authority) => Some(authority.as_str()),
-                    None => headers.get(header::HOST).and_then(|host| host.to_str().ok()),
-                };
+                let asked = authority.or_else(|| headers.value("host").and_then(text));
                 match (origin.split_once("://"), asked) {
                     (Some((_, from)), Some(asked)) => from.eq_ignore_ascii_case(asked),
                     _ => false,
@@ -204,6 +222,10 @@ impl Guard {
             (None, None) => true,
         }
     }
+}
+
+fn authority(uri: &Uri) -> Option<&str> {
+    uri.authority().map(Authority::as_str)
 }
 
 async fn apply(State((guard, access)): State<(Guard, Access)>, request: Request, next: Next) -> Response {
@@ -243,7 +265,6 @@ fn wrong_token() -> ApiError {
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 /// How long a browser may remember a preflight: long enough to save requests, short enough to follow a changed configuration.
 const PREFLIGHT_SECONDS: &str = "600";
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Host names, as the `Host` header and the configuration write them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -16,40 +17,7 @@ pub struct HostName(String);
 impl HostName {
     /// The host of `authority`, which may end in a port; `None` when that is no host.
     pub(super) fn of_authority(authority: &str) -> Option<Self> {
-        let (host, rest) = match authority.strip_prefix('[') {
-            Some(inner) => {
-                let (address, rest) = inner.split_once(']')?;
-                let address: Ipv6Addr = address.parse().ok()?;
-                (format!("[{address}]"), rest)
-            }
-            None => {
-                let end = authority.find(':').unwrap_or(authority.len());
-                let (host, rest) = authority.split_at(end);
-                let host = host.strip_suffix('.').unwrap_or(host);
-                let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-                if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
-                    return None;
-                }
-                (host.to_ascii_lowercase(), rest)
-            }
-        };
-        let port_follows = match rest.strip_prefix(':') {
-            Some(port) => port.bytes().all(|b| b.is_ascii_digit()),
-            None => rest.is_empty(),
-        };
-        port_follows.then_some(Self(host))
-    }
-
-    /// Whether this host is this machine whatever DNS says: `localhost`, a name below it, 127.0.0.0/8 or `[::1]`.
-    pub(super) fn is_loopback(&self) -> bool {
-        let host = self.0.as_str();
-        if host == "localhost" || host.ends_with(".localhost") {
-            return true;
-        }
-        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => address.parse().is_ok_and(|address: Ipv6Addr| is_loopback(address.into())),
-            None => host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()),
-        }
+        of_authority(authority).map(|host| Self(host.into_owned()))
     }
 
     /// The name in its one spelling.
@@ -91,6 +59,44 @@ impl fmt::Display for HostName {
     }
 }
 
+/// The host of `authority` in its one spelling; see [`HostName::of_authority`].
+pub(super) fn of_authority(authority: &str) -> Option<Cow<'_, str>> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(inner) => {
+            let (address, rest) = inner.split_once(']')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            (Cow::Owned(format!("[{address}]")), rest)
+        }
+        None => {
+            let end = authority.find(':').unwrap_or(authority.len());
+            let (host, rest) = authority.split_at(end);
+            let host = host.strip_suffix('.').unwrap_or(host);
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+            if host.is_empty() || host.len() > 253 || !host.bytes().all(plain) {
+                return None;
+            }
+            let has_capitals = host.bytes().any(|b| b.is_ascii_uppercase());
+            (if has_capitals { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) }, rest)
+        }
+    };
+    let port_follows = match rest.strip_prefix(':') {
+        Some(port) => port.bytes().all(|b| b.is_ascii_digit()),
+        None => rest.is_empty(),
+    };
+    port_follows.then_some(host)
+}
+
+/// Whether `host`, in its one spelling, is this machine whatever DNS says: `localhost`, a name below it, 127.0.0.0/8 or `[::1]`.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    if host == "localhost" || host.ends_with(".localhost") {
+        return true;
+    }
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse().is_ok_and(|address: Ipv6Addr| is_loopback(address.into())),
+        None => host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()),
+    }
+}
+
 /// Whether only this machine reaches `address`; an IPv4 address written as IPv6 counts as what it is.
 pub(super) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
@@ -103,8 +109,8 @@ mod tests {
     #[test]
     fn loopback_is_told_from_what_only_looks_like_it() {
         let check = |authority: &str, loopback: Option<bool>| {
-            let host = HostName::of_authority(authority);
-            assert_eq!(host.map(|host| host.is_loopback()), loopback, "{authority:?}");
+            let host = of_authority(authority);
+            assert_eq!(host.map(|host| is_this_machine(&host)), loopback, "{authority:?}");
         };
         for authority in [
             "localhost",

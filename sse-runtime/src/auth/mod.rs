@@ -18,11 +18,41 @@ mod token;
 
 use std::net::SocketAddr;
 
+use axum::http::{HeaderMap, HeaderValue};
+
 pub use self::guard::{Access, Guard};
 pub use self::host::HostName;
 pub use self::origin::{Origin, Origins};
 pub use self::token::Token;
 use crate::error::BadValue;
+
+/// The header fields of a request, however it was read.
+pub(crate) trait Fields {
+    /// The values under `name`, which is in lower case, in the order they came.
+    fn values(&self, name: &'static str) -> impl Iterator<Item = &[u8]>;
+
+    /// The first of them.
+    fn value(&self, name: &'static str) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+}
+
+impl Fields for HeaderMap {
+    fn values(&self, name: &'static str) -> impl Iterator<Item = &[u8]> {
+        self.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+}
+
+impl Fields for &[httparse::Header<'_>] {
+    fn values(&self, name: &'static str) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+}
+
+/// The value of a field as text, unless there is more in it than visible ASCII.
+fn text(value: &[u8]) -> Option<&str> {
+    str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')))
+}
 
 /// Checks that a hub on `listen` is not open to the network without a token.
 ///

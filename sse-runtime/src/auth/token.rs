@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Deserializer};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::{Fields, text};
 use crate::error::BadValue;
 
 /// The secret that privileged requests carry as `Authorization: Bearer TOKEN`.
@@ -86,12 +86,12 @@ impl<'de> Deserialize<'de> for Token {
 /// The token that a request presents: what follows `Bearer ` in its `Authorization` header (RFC 6750, section 2.1).
 ///
 /// The scheme's case does not matter. `None` when there is no such header, more than one, or another scheme.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+pub(super) fn bearer(headers: &impl Fields) -> Option<&str> {
+    let mut values = headers.values("authorization");
     let (value, None) = (values.next()?, values.next()) else {
         return None;
     };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = text(value)?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_matches(' '))
 }
 
@@ -118,6 +118,8 @@ impl ConstantTimeEq for Padded {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderMap, header};
+
     use super::*;
 
     const SECRET: &str = "correct-horse-battery-staple";

@@ -25,6 +25,7 @@ pub use self::build::{HubBuilder, HubConfig, HubMemory};
 pub use self::error::{EventError, HubError};
 pub(crate) use self::publish::Publication;
 pub(crate) use self::publish_from::{Answer, Answers, Published};
+pub(crate) use self::register::{Entropy, random};
 pub use self::register::{Register, StartAt, StreamAbort};
 use crate::clock::Clock;
 use crate::event::ClientRef;
@@ -365,7 +366,10 @@ impl Hub {
     }
 
     fn shard_of(&self, group: &str, id: &str) -> usize {
-        (self.inner.route.hash_one((group, id)) % self.inner.shards.len() as u64) as usize
+        match self.inner.shards.len() {
+            1 => 0,
+            shards => (self.inner.route.hash_one((group, id)) % shards as u64) as usize,
+        }
     }
 
     fn all_shards(&self) -> Range<usize> {

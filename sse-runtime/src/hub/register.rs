@@ -62,6 +62,11 @@ impl Register {
         self
     }
 
+    pub(crate) fn topics(mut self, topics: Vec<String>) -> Self {
+        self.topics = topics;
+        self
+    }
+
     /// Listens to `topic` from the start of the stream on.
     #[must_use]
     pub fn topic(mut self, topic: impl Into<String>) -> Self {
@@ -177,7 +182,7 @@ impl Hub {
         }
         loop {
             let mut entropy = [0; 32];
-            getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
+            random(&mut entropy)?;
             let wanted = id_for(name, self.inner.config.engine.id_form, &entropy);
             let shard = self.shard_of(group, &wanted);
             let (group, name) = (group.to_owned(), name.to_owned());
@@ -190,19 +195,29 @@ impl Hub {
     }
 
     /// An id for `name` that nobody else has: it cannot be guessed, so it need not be reserved.
-    pub(crate) fn new_id(&self, name: &str) -> Result<String, HubError> {
+    pub(crate) fn new_id(
+        &self,
+        name: &str,
+        mut random: impl FnMut(&mut [u8]) -> Result<(), HubError>,
+    ) -> Result<String, HubError> {
         error::name("name", name, self.inner.config.engine.limits.name_bytes)?;
         let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(|_| HubError::NoEntropy)?;
+        random(&mut entropy)?;
         Ok(id_for(name, IdForm::Secure, &entropy))
     }
 
     /// An id for someone who gave no name, with a user name that nobody else has.
-    pub(crate) fn new_nameless_id(&self) -> Result<String, HubError> {
-        let mut entropy = [[0; 32]; 2];
-        getrandom::fill(entropy.as_flattened_mut()).map_err(|_| HubError::NoEntropy)?;
-        let name = suffixed("anonymous", '-', IdForm::Short, &entropy[0]);
-        Ok(id_for(&name, IdForm::Secure, &entropy[1]))
+    pub(crate) fn new_nameless_id(mut random: impl FnMut(&mut [u8]) -> Result<(), HubError>) -> Result<Arc<str>, HubError> {
+        const NAME: usize = "anonymous-".len();
+        const SUFFIX: usize = NAME + IdForm::Short.suffix_len() + "_".len();
+        let mut id = *b"anonymous-########_##########################";
+        let mut entropy = [0; 32];
+        random(&mut entropy[..IdForm::Short.suffix_len()])?;
+        IdForm::Short.write_suffix(&entropy, 0, &mut id[NAME..SUFFIX - 1]);
+        random(&mut entropy[..IdForm::Secure.suffix_len()])?;
+        IdForm::Secure.write_suffix(&entropy, 0, &mut id[SUFFIX..]);
+        // All of it is ASCII.
+        Ok(str::from_utf8(&id).unwrap_or_default().into())
     }
 
     /// Opens a stream of events.
@@ -213,6 +228,7 @@ impl Hub {
     ///
     /// [`HubError`]: a name cannot be one, a limit is reached, or the hub is closed.
     pub async fn register(&self, register: Register) -> Result<EventStream, HubError> {
+        error::name("id", &register.client.id, self.inner.config.engine.limits.name_bytes)?;
         let abort = register.abort.clone();
         let admission = self.admission(register)?;
         let client = admission.client.clone();
@@ -241,7 +257,7 @@ impl Hub {
         refused: impl FnOnce(Socket) + Send + 'static,
     ) {
         let Ok(admission) = self.admission(register) else {
-            socket.deregister(&shard.registry);
+            shard.unwatch(&mut socket);
             return refused(socket);
         };
         let home = self.shard_of(&admission.client.group, &admission.client.id);
@@ -251,9 +267,12 @@ impl Hub {
             }
             return;
         }
-        socket.deregister(&shard.registry);
+        if home != shard.index {
+            shard.unwatch(&mut socket);
+        }
         let handle = &self.inner.shards[home];
         let Ok(place) = handle.queue.try_reserve() else {
+            shard.unwatch(&mut socket);
             return refused(socket);
         };
         place.send(Box::new(move |shard| {
@@ -267,7 +286,6 @@ impl Hub {
     /// What a shard is told of a registration that may be.
     fn admission(&self, register: Register) -> Result<Admission, HubError> {
         self.check_open()?;
-        error::name("id", &register.client.id, self.inner.config.engine.limits.name_bytes)?;
         Ok(Admission {
             place: self.take_place()?,
             client: register.client,
@@ -373,17 +391,47 @@ impl Hub {
 }
 
 fn id_for(name: &str, form: IdForm, entropy: &[u8; 32]) -> String {
-    suffixed(name, '_', form, entropy)
-}
-
-fn suffixed(name: &str, separator: char, form: IdForm, entropy: &[u8; 32]) -> String {
     let mut suffix = [0; IdForm::Secure.suffix_len()];
     let suffix = &mut suffix[..form.suffix_len()];
     form.write_suffix(entropy, 0, suffix);
-    let mut id = String::with_capacity(name.len() + separator.len_utf8() + suffix.len());
+    let mut id = String::with_capacity(name.len() + "_".len() + suffix.len());
     id.push_str(name);
-    id.push(separator);
+    id.push('_');
     // A suffix is ASCII.
     id.push_str(str::from_utf8(suffix).unwrap_or_default());
     id
+}
+
+/// Random bytes of the operating system's.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<(), HubError> {
+    getrandom::fill(bytes).map_err(|_| HubError::NoEntropy)
+}
+
+/// The same, fetched ahead: one system call for many. It is for one thread, which a process that forks does not pass on; what was
+/// given is wiped.
+pub(crate) struct Entropy {
+    bytes: [u8; 2048],
+    left: usize,
+}
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self { bytes: [0; _], left: 0 }
+    }
+}
+
+impl Entropy {
+    /// Fills `out`, which is no longer than what is fetched at once.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) -> Result<(), HubError> {
+        if self.left < out.len() {
+            random(&mut self.bytes)?;
+            self.left = self.bytes.len();
+        }
+        let rest = self.left - out.len();
+        let given = &mut self.bytes[rest..self.left];
+        out.copy_from_slice(given);
+        given.fill(0);
+        self.left = rest;
+        Ok(())
+    }
 }

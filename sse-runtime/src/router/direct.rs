@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Response, StatusCode};
 use bytes::Bytes;
 
 use super::publish::{Request, Requested, count_refusal};
 use super::{RouterOptions, Web, answer, events, manager};
 use crate::auth::Access;
 use crate::error::ApiError;
-use crate::hub::{Answers, Hub, HubError, Published, Register};
+use crate::hub::{Answers, Entropy, Hub, HubError, Published, Register};
+use crate::serve::head::RequestHead;
 use crate::shard::{Shard, Socket};
 
 /// The routes that a shard answers itself.
@@ -25,8 +26,8 @@ pub(crate) struct Direct {
 
 /// What a request's head asks for.
 pub(crate) enum Wish {
-    /// A stream, and what stands in the head of the response beside [`Direct::stream_headers`].
-    Stream(Box<Register>, HeaderMap),
+    /// A stream.
+    Stream(Register),
     /// To publish the body.
     Publish(Heads),
 }
@@ -75,28 +76,32 @@ impl Direct {
     }
 
     /// What a request asks for, if it may.
-    pub(crate) fn wish(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Wish> {
-        let mut answered = HeaderMap::new();
+    pub(crate) fn wish(&self, request: &RequestHead<'_>, entropy: &mut Entropy) -> Option<Wish> {
+        let &RequestHead { method, path, query, ref fields, .. } = request;
         let guard = &self.web.guard;
-        if method == Method::POST && uri.path() == self.publish {
-            guard.admits(Access::Privileged, uri, headers).then_some(())?;
-            guard.decorate(Access::Privileged, headers, &mut answered);
+        if method == "POST" && path == self.publish {
+            guard.admits(Access::Privileged, fields).then_some(())?;
+            let mut refused = HeaderMap::new();
+            guard.add_cors(Access::Privileged, fields, &mut refused);
             let mut published = answer::json_headers();
-            published.extend(answered.clone());
-            return Some(Wish::Publish(Heads { published, refused: answered }));
+            published.extend(refused.clone());
+            return Some(Wish::Publish(Heads { published, refused }));
         }
-        if method != Method::GET || !guard.admits(Access::Stream, uri, headers) {
+        if method != "GET" || !guard.admits(Access::Stream, fields) {
             return None;
         }
-        let register = if uri.path() == self.events {
-            events::wish(&self.web, uri, headers).ok()?
-        } else {
-            let id = uri.path().strip_prefix(&self.register_listener)?;
-            let is_plain = !id.is_empty() && !id.contains(['%', '/']);
-            is_plain.then(|| manager::wish(&self.web, id, uri, headers))?
-        };
-        guard.decorate(Access::Stream, headers, &mut answered);
-        Some(Wish::Stream(Box::new(register), answered))
+        let is_ours = guard.is_from_us(None, fields);
+        if path == self.events {
+            return events::wish(&self.web, query, fields, is_ours, |bytes| entropy.fill(bytes)).ok().map(Wish::Stream);
+        }
+        let id = path.strip_prefix(&self.register_listener)?;
+        let is_plain = !id.is_empty() && !id.contains(['%', '/']);
+        is_plain.then(|| Wish::Stream(manager::wish(id, fields, is_ours)))
+    }
+
+    /// What stands in the head of a stream beside [`stream_headers`](Self::stream_headers).
+    pub(crate) fn stream_cors<'a>(&self, request: &'a RequestHead<'_>) -> [Option<(HeaderName, &'a [u8])>; 3] {
+        self.web.guard.cors(Access::Stream, &request.fields)
     }
 
     /// Opens a stream on `socket`, or gives it to `refused`, on the thread of any shard.

@@ -1,14 +1,14 @@
 //! `GET events`: everything in one request.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
 use super::manager::{start_at, stream_abort};
 use super::{Web, answer};
+use crate::auth::Fields;
 use crate::error::ApiError;
 use crate::event::ClientRef;
-use crate::hub::{HubError, Register};
+use crate::hub::{Hub, HubError, Register, random};
 
 /// What the query may hold.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,9 @@ struct Query {
 /// A stream of topics and of what is for the client itself. A client that names neither itself nor its user is forgotten when its
 /// last stream ends.
 pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<Response, ApiError> {
-    let mut register = wish(&web, request.uri(), request.headers())?;
+    let (uri, headers) = (request.uri(), request.headers());
+    let query = uri.query().unwrap_or("");
+    let mut register = wish(&web, query, headers, web.guard.is_ours(uri, headers), random)?;
     if let Some(abort) = stream_abort(&request) {
         register = register.abort(abort);
     }
@@ -36,23 +38,24 @@ pub(super) async fn events(State(web): State<Web>, request: Request) -> Result<R
     }
 }
 
-/// The registration that a request asks for.
-pub(super) fn wish(web: &Web, uri: &Uri, headers: &HeaderMap) -> Result<Register, ApiError> {
-    let query = Query::parse(uri.query().unwrap_or(""))?;
+/// The registration that a request asks for; `is_ours` says that no other site's page does, and `random` gives random bytes.
+pub(super) fn wish(
+    web: &Web,
+    query: &str,
+    headers: &impl Fields,
+    is_ours: bool,
+    random: impl FnMut(&mut [u8]) -> Result<(), HubError>,
+) -> Result<Register, ApiError> {
+    let query = Query::parse(query)?;
     let group = query.group.as_deref().unwrap_or("");
     let passing = query.client.is_none() && query.name.is_none();
     let id = match (query.client, query.name) {
-        (Some(id), _) => id,
-        (None, Some(name)) => web.hub.new_id(&name)?,
-        (None, None) => web.hub.new_nameless_id()?,
+        (Some(id), _) => id.into(),
+        (None, Some(name)) => web.hub.new_id(&name, random)?.into(),
+        (None, None) => Hub::new_nameless_id(random)?,
     };
-    let mut register = Register::new(ClientRef::from((group, id.as_str())))
-        .start_at(start_at(headers, query.last_event_id))
-        .passing(passing || !web.guard.is_ours(uri, headers));
-    for topic in query.topics {
-        register = register.topic(topic);
-    }
-    Ok(register)
+    let register = Register::new(ClientRef::in_group(group, id));
+    Ok(register.topics(query.topics).start_at(start_at(headers, query.last_event_id)).passing(passing || !is_ours))
 }
 
 impl Query {

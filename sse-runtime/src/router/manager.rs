@@ -2,11 +2,12 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Uri, Version};
+use axum::http::Version;
 use axum::response::Response;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Web, answer};
+use crate::auth::Fields;
 use crate::error::ApiError;
 use crate::hub::{Register, Registrant, StartAt, StreamAbort};
 
@@ -22,18 +23,17 @@ pub(super) async fn make_id(State(web): State<Web>, name: OnePart) -> Result<Res
 /// M4, M5: the stream of an id, whoever made it up.
 pub(super) async fn register_listener(State(web): State<Web>, id: OnePart, request: Request) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let mut register = wish(&web, &id, request.uri(), request.headers());
+    let mut register = wish(&id, request.headers(), web.guard.is_ours(request.uri(), request.headers()));
     if let Some(abort) = stream_abort(&request) {
         register = register.abort(abort);
     }
     Ok(answer::stream(web.hub.register(register).await))
 }
 
-/// The registration that a request asks for.
-pub(super) fn wish(web: &Web, id: &str, uri: &Uri, headers: &HeaderMap) -> Register {
+/// The registration that a request asks for; `is_ours` says that no other site's page does.
+pub(super) fn wish(id: &str, headers: &impl Fields, is_ours: bool) -> Register {
     // Nothing is kept of an id that another site's page brings, which has no use for it.
-    let passing = !web.guard.is_ours(uri, headers);
-    Register::new(id).manager().start_at(start_at(headers, None)).passing(passing)
+    Register::new(id).manager().start_at(start_at(headers, None)).passing(!is_ours)
 }
 
 /// M6: the id is given up.
@@ -84,8 +84,8 @@ pub(super) async fn trigger_ad_hoc(State(web): State<Web>, id: OnePart) -> Resul
 }
 
 /// Where a stream starts: a client that comes back says it in a header, one that comes first can say it in the query.
-pub(super) fn start_at(headers: &HeaderMap, query: Option<String>) -> StartAt {
-    let header = headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+pub(super) fn start_at(headers: &impl Fields, query: Option<String>) -> StartAt {
+    let header = headers.value("last-event-id").map(|value| String::from_utf8_lossy(value).into_owned());
     match header.filter(|id| !id.is_empty()).or(query) {
         None => StartAt::Live,
         Some(earliest) if earliest == "earliest" => StartAt::Earliest,

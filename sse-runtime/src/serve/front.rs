@@ -24,10 +24,10 @@ use slab::Slab;
 use sse_proto::Instant;
 
 use super::head::Date;
-use super::visitor::{Tools, Visit, Visitor};
+use super::visitor::{Tools, Visit, Visitor, Watched};
 use super::{Phase, Service};
-use crate::hub::Answers;
-use crate::shard::{Shard, Wake, front_token};
+use crate::hub::{Answers, Entropy};
+use crate::shard::{Shard, Source, Wake, Watch};
 
 /// Connections accepted, and visitors looked after, before streams are.
 const TURN: usize = 64;
@@ -56,6 +56,7 @@ pub(crate) struct Front {
     tickets: u32,
     scratch: Vec<u8>,
     date: Date,
+    entropy: Entropy,
 }
 
 /// A listener, as one shard sees it.
@@ -63,6 +64,7 @@ pub(crate) struct Door {
     pub(super) service: Arc<Service>,
     /// Gone once the server stops.
     pub(super) listener: Option<TcpListener>,
+    watch: Option<Watch>,
     /// Until when nobody is accepted.
     paused: Option<Instant>,
 }
@@ -73,6 +75,7 @@ enum Entry {
         visitor: Box<Visitor>,
         is_ready: bool,
         deadline: Option<Instant>,
+        watched: Option<Watched>,
     },
     /// It has its turn.
     Away,
@@ -80,7 +83,7 @@ enum Entry {
 
 impl Door {
     pub(super) fn new(service: Arc<Service>, listener: std::net::TcpListener) -> Self {
-        Self { service, listener: Some(TcpListener::from_std(listener)), paused: None }
+        Self { service, listener: Some(TcpListener::from_std(listener)), watch: None, paused: None }
     }
 }
 
@@ -96,6 +99,7 @@ impl Front {
             tickets: 0,
             scratch: Vec::new(),
             date: Date::default(),
+            entropy: Entropy::default(),
         }
     }
 
@@ -142,7 +146,7 @@ impl Front {
         }
         while let Some((deadline, index)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, index));
-            self.expire(index, now);
+            self.expire(shard, index, now);
         }
         for _ in 0..self.ready.len().min(TURN) {
             if shard.is_throttled() {
@@ -159,7 +163,7 @@ impl Front {
         }
         let mut answering = mem::take(&mut self.answering);
         for index in answering.drain(..) {
-            self.with_visitor(index, |_, visitor| visitor.wait(shard, front_token(index)));
+            self.with_visitor(shard, index, |_, shard, visitor, watched| visitor.wait(shard, index, watched));
         }
         self.answering = answering;
         !self.ready.is_empty()
@@ -168,11 +172,14 @@ impl Front {
     fn look_after_doors(&mut self, shard: &mut Shard, now: Instant) {
         for mut door in mem::take(&mut shard.new_doors) {
             let entry = self.entries.vacant_entry();
-            if let Some(listener) = &mut door.listener
-                && let Err(error) = shard.registry.register(listener, front_token(entry.key()), Interest::READABLE)
-            {
-                tracing::error!(%error, "a shard cannot accept connections; others do");
-                continue;
+            if let Some(listener) = &mut door.listener {
+                match shard.watch(listener, Source::Front(entry.key() as u32), Interest::READABLE) {
+                    Ok(watch) => door.watch = Some(watch),
+                    Err(error) => {
+                        tracing::error!(%error, "a shard cannot accept connections; others do");
+                        continue;
+                    }
+                }
             }
             self.doors.push(entry.key());
             self.ready.push_back(entry.key());
@@ -193,6 +200,9 @@ impl Front {
             }
             door.listener = None;
             door.paused = None;
+            if let Some(watch) = door.watch.take() {
+                shard.watch_ends(watch);
+            }
             let service = door.service.clone();
             let is_closed = service.phase() == Phase::Closed;
             let leaving = |(index, entry): (usize, &Entry)| match entry {
@@ -200,9 +210,9 @@ impl Front {
                 _ => None,
             };
             let leaving: Vec<usize> = self.entries.iter().filter_map(leaving).collect();
-            leaving.into_iter().for_each(|index| self.remove(index));
+            leaving.into_iter().for_each(|index| self.remove(shard, index));
             if is_closed {
-                self.remove(index);
+                self.remove(shard, index);
                 self.doors.remove(at);
             }
         }
@@ -235,7 +245,7 @@ impl Front {
             match listener.accept() {
                 Ok((socket, _)) => {
                     let visitor = Box::new(Visitor::new(socket, place, door.service.clone(), now));
-                    let index = self.entries.insert(Entry::Visitor { visitor, is_ready: false, deadline: None });
+                    let index = self.entries.insert(Entry::Visitor { visitor, is_ready: false, deadline: None, watched: None });
                     self.visit(shard, index, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -253,44 +263,51 @@ impl Front {
     fn visit(&mut self, shard: &mut Shard, index: usize, now: Instant) {
         self.tickets = self.tickets.wrapping_add(1);
         let ticket = u64::from(self.tickets) << 32 | u64::from(index as u32);
-        self.with_visitor(index, |front, visitor| {
+        self.with_visitor(shard, index, |front, shard, visitor, watched| {
             front.scratch.resize(READ, 0);
             let tools = Tools {
-                token: front_token(index),
+                index,
                 ticket,
                 now,
+                watched,
                 answers: &front.answers,
                 scratch: &mut front.scratch,
                 date: &mut front.date,
+                entropy: &mut front.entropy,
             };
             visitor.visit(shard, tools)
         });
     }
 
     /// The deadline of a visitor has come, or the one it had when it was looked at last.
-    fn expire(&mut self, index: usize, now: Instant) {
+    fn expire(&mut self, shard: &mut Shard, index: usize, now: Instant) {
         if let Some(Entry::Visitor { deadline, .. }) = self.entries.get_mut(index) {
             *deadline = None;
         }
-        self.with_visitor(index, |front, visitor| visitor.expire(now, &mut front.date));
+        self.with_visitor(shard, index, |front, _, visitor, _| visitor.expire(now, &mut front.date));
     }
 
     /// Gives a visitor its turn, and puts it where it belongs after that.
-    fn with_visitor(&mut self, index: usize, turn: impl FnOnce(&mut Self, Box<Visitor>) -> Visit) {
+    fn with_visitor(
+        &mut self,
+        shard: &mut Shard,
+        index: usize,
+        turn: impl FnOnce(&mut Self, &mut Shard, Box<Visitor>, &mut Option<Watched>) -> Visit,
+    ) {
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
-        let Entry::Visitor { visitor, deadline, .. } = mem::replace(entry, Entry::Away) else {
+        let Entry::Visitor { visitor, deadline, mut watched, .. } = mem::replace(entry, Entry::Away) else {
             return;
         };
-        let (visitor, is_ready) = match turn(self, visitor) {
+        let (visitor, is_ready) = match turn(self, shard, visitor, &mut watched) {
             Visit::Waits(visitor) => (visitor, false),
             Visit::Again(visitor) => (visitor, true),
             Visit::Answers(visitor) => {
                 self.answering.push(index);
                 (visitor, false)
             }
-            Visit::Over => return self.remove_at(index, deadline),
+            Visit::Over => return self.remove_at(shard, index, deadline, watched),
         };
         if is_ready {
             self.ready.push_back(index);
@@ -305,18 +322,21 @@ impl Front {
                 due
             }
         };
-        self.entries[index] = Entry::Visitor { visitor, is_ready, deadline: Some(deadline) };
+        self.entries[index] = Entry::Visitor { visitor, is_ready, deadline: Some(deadline), watched };
     }
 
-    fn remove(&mut self, index: usize) {
-        let deadline = match self.entries.get(index) {
-            Some(Entry::Visitor { deadline, .. }) => *deadline,
-            _ => None,
+    fn remove(&mut self, shard: &mut Shard, index: usize) {
+        let (deadline, watched) = match self.entries.get(index) {
+            Some(&Entry::Visitor { deadline, watched, .. }) => (deadline, watched),
+            _ => (None, None),
         };
-        self.remove_at(index, deadline);
+        self.remove_at(shard, index, deadline, watched);
     }
 
-    fn remove_at(&mut self, index: usize, deadline: Option<Instant>) {
+    fn remove_at(&mut self, shard: &mut Shard, index: usize, deadline: Option<Instant>, watched: Option<Watched>) {
+        if let Some(Watched { watch, .. }) = watched {
+            shard.watch_ends(watch);
+        }
         if let Some(deadline) = deadline {
             self.deadlines.remove(&(deadline, index));
         }

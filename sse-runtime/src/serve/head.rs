@@ -1,18 +1,22 @@
 //! Heads of requests and responses, as bytes.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode};
 use sse_proto::Instant;
 
+use crate::auth::Fields;
+
 /// The head of a request that is plain enough to be answered without hyper.
-pub(super) struct RequestHead {
+pub(crate) struct RequestHead<'a> {
     /// Its length, the blank line included.
     pub(super) len: usize,
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) fields: &'a [httparse::Header<'a>],
     /// Bytes of the body.
     pub(super) body_len: usize,
     /// Where the head says so.
@@ -26,14 +30,15 @@ pub(super) struct NotPlain;
 
 /// The longest head that is looked at here.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
-const MAX_HEADERS: usize = 64;
 
-impl RequestHead {
+/// Room for the fields of a head.
+pub(super) type Room<'a> = [MaybeUninit<httparse::Header<'a>>; 64];
+
+impl<'a> RequestHead<'a> {
     /// Reads the head at the front of `input`; `None` when it is not whole.
-    pub(super) fn parse(input: &[u8]) -> Result<Option<Self>, NotPlain> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut fields);
-        let len = match request.parse(input) {
+    pub(super) fn parse(input: &'a [u8], room: &'a mut Room<'a>) -> Result<Option<Self>, NotPlain> {
+        let mut request = httparse::Request::new(&mut []);
+        let len = match request.parse_with_uninit_headers(input, room) {
             Ok(httparse::Status::Complete(len)) => len,
             Ok(httparse::Status::Partial) if input.len() < MAX_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) | Err(_) => return Err(NotPlain),
@@ -41,34 +46,34 @@ impl RequestHead {
         let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
             return Err(NotPlain);
         };
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| NotPlain)?;
-        let uri = Uri::try_from(target).map_err(|_| NotPlain)?;
-        let mut headers = HeaderMap::with_capacity(request.headers.len());
-        let mut body_len_at = None;
-        for field in request.headers.iter() {
-            if field.name.eq_ignore_ascii_case(header::CONTENT_LENGTH.as_str()) {
-                let at = field.value.as_ptr() as usize - input.as_ptr() as usize;
-                body_len_at = Some(at..at + field.value.len());
-            }
-            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| NotPlain)?;
-            headers.append(name, HeaderValue::from_bytes(field.value).map_err(|_| NotPlain)?);
-        }
-        let is_last = is_last(&headers)?;
-        let body_len = body_len(&headers)?;
-        if body_len > 0 && method == Method::GET {
+        // Path and query, of characters that stand in one.
+        let plain = |byte: u8| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'~');
+        if !target.starts_with('/') || !target.bytes().all(plain) {
             return Err(NotPlain);
         }
-        Ok(Some(Self { len, method, uri, headers, body_len, body_len_at, is_last }))
+        let end = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
+        let (path, query) = (&target[..end], target.get(end + 1..).unwrap_or(""));
+        let fields = &*request.headers;
+        let is_last = is_last(&fields)?;
+        let length = body_len(&fields)?;
+        let body_len_at = length.map(|length| {
+            let at = length.as_ptr() as usize - input.as_ptr() as usize;
+            at..at + length.len()
+        });
+        let body_len = length.map_or(Some(0), decimal_value).ok_or(NotPlain)?;
+        if body_len > 0 && method == "GET" {
+            return Err(NotPlain);
+        }
+        Ok(Some(Self { len, method, path, query, fields, body_len, body_len_at, is_last }))
     }
 }
 
 /// Whether the connection ends with the answer, if that is all there is to heed about it.
-fn is_last(headers: &HeaderMap) -> Result<bool, NotPlain> {
-    let special = [header::TRANSFER_ENCODING, header::EXPECT, header::UPGRADE];
-    if special.iter().any(|name| headers.contains_key(name)) {
+fn is_last(fields: &impl Fields) -> Result<bool, NotPlain> {
+    if ["transfer-encoding", "expect", "upgrade"].iter().any(|name| fields.value(name).is_some()) {
         return Err(NotPlain);
     }
-    let mut options = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
+    let mut options = fields.values("connection");
     match (options.next(), options.next()) {
         (None, _) => Ok(false),
         (Some(option), None) if option.eq_ignore_ascii_case(b"keep-alive") => Ok(false),
@@ -77,11 +82,11 @@ fn is_last(headers: &HeaderMap) -> Result<bool, NotPlain> {
     }
 }
 
-fn body_len(headers: &HeaderMap) -> Result<usize, NotPlain> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+/// What the head says of the length of the body, if it says so once.
+fn body_len(fields: &impl Fields) -> Result<Option<&[u8]>, NotPlain> {
+    let mut lengths = fields.values("content-length");
     match (lengths.next(), lengths.next()) {
-        (None, _) => Ok(0),
-        (Some(length), None) => decimal_value(length.as_bytes()).ok_or(NotPlain),
+        (length, None) => Ok(length),
         _ => Err(NotPlain),
     }
 }
@@ -111,9 +116,9 @@ pub(super) fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The length of header lines.
-pub(super) fn lines_len(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+/// The length of a header line.
+pub(super) const fn line_len(name: &str, value: &[u8]) -> usize {
+    name.len() + value.len() + ": \r\n".len()
 }
 
 /// Appends header lines.
@@ -174,24 +179,29 @@ impl Date {
 mod tests {
     use super::*;
 
-    fn parse(head: &str) -> Result<Option<RequestHead>, NotPlain> {
-        RequestHead::parse(head.as_bytes())
+    fn parse<T>(head: &str, look: impl FnOnce(RequestHead<'_>) -> T) -> Result<Option<T>, NotPlain> {
+        Ok(RequestHead::parse(head.as_bytes(), &mut [MaybeUninit::uninit(); _])?.map(look))
     }
 
     #[test]
     fn a_head_is_whole_with_its_blank_line() {
-        let head = "POST /sse/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n";
+        let head = "POST /sse/publish?a?b HTTP/1.1\r\nhost: localhost\r\nContent-Length: 2\r\n\r\n";
         for end in 0..head.len() {
-            assert!(matches!(parse(&head[..end]), Ok(None)), "{end}");
+            assert!(matches!(parse(&head[..end], |_| ()), Ok(None)), "{end}");
         }
-        let Ok(Some(parsed)) = parse(&format!("{head}{{}}GET")) else { panic!("a whole head") };
-        assert_eq!((parsed.len, parsed.body_len), (head.len(), 2));
-        assert_eq!((parsed.method, parsed.uri.path()), (Method::POST, "/sse/publish"));
+        let looked_at = parse(&format!("{head}{{}}GET"), |parsed| {
+            assert_eq!((parsed.len, parsed.body_len), (head.len(), 2));
+            assert_eq!((parsed.method, parsed.path, parsed.query), ("POST", "/sse/publish", "a?b"));
+            let values = |name| parsed.fields.iter().filter(move |field| field.name == name).count();
+            assert_eq!((values("host"), values("Content-Length")), (1, 1));
+            assert_eq!(parsed.body_len_at.map(|at| &head[at]), Some("2"));
+        });
+        assert!(matches!(looked_at, Ok(Some(()))), "a whole head");
     }
 
     #[test]
     fn what_is_not_plain_is_for_hyper() {
-        let check = |lines: &str| assert!(parse(lines).is_err(), "{lines:?}");
+        let check = |lines: &str| assert!(parse(lines, |_| ()).is_err(), "{lines:?}");
         check("POST / HTTP/1.0\r\n\r\n");
         check("PRI * HTTP/2.0\r\n\r\n");
         check("nonsense\r\n\r\n");
@@ -209,10 +219,13 @@ mod tests {
         ] {
             check(&format!("POST / HTTP/1.1\r\n{line}\r\n\r\n"));
         }
+        for target in ["*", "http://localhost/", "/#x", "/\"", "/ä", "x"] {
+            check(&format!("GET {target} HTTP/1.1\r\n\r\n"));
+        }
         check(&format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_HEAD)));
         for (option, last) in [("Keep-Alive", false), ("Close", true)] {
-            let Ok(Some(head)) = parse(&format!("GET / HTTP/1.1\r\nconnection: {option}\r\n\r\n")) else { panic!("plain") };
-            assert_eq!(head.is_last, last);
+            let found = parse(&format!("GET / HTTP/1.1\r\nConnection: {option}\r\n\r\n"), |head| head.is_last);
+            assert!(matches!(found, Ok(Some(found)) if found == last), "{option}");
         }
     }
 

@@ -1,24 +1,24 @@
 //! A socket whose request is awaited, read or answered.
 
 use std::io::{self, Read as _, Write as _};
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::net::Shutdown;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Interest, Token};
+use mio::Interest;
 use sse_proto::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::head::{self, Date, NotPlain, RequestHead};
 use super::{Arrival, Phase, Service};
-use crate::hub::{Answer, Answers, Register};
+use crate::hub::{Answer, Answers, Entropy, Register};
 use crate::router::direct::{Answered, Publishing, Wish};
 use crate::router::publish::Request;
-use crate::shard::{Shard, Socket};
+use crate::shard::{Shard, Socket, Source, Watch};
 
 /// Answers collected before they are written.
 const ANSWERS: usize = 64 * 1024;
@@ -44,7 +44,6 @@ pub(super) struct Visitor {
     deadline: Instant,
     /// The head of its request is whole, and the deadline the body's.
     has_head: bool,
-    watched: Option<Interest>,
     /// Nothing waits in the kernel, as far as known.
     is_drained: bool,
     /// The peer sends no more.
@@ -75,14 +74,23 @@ impl Known {
     }
 }
 
+/// How the kernel watches its socket, and for what.
+#[derive(Clone, Copy)]
+pub(super) struct Watched {
+    pub(super) watch: Watch,
+    interest: Interest,
+}
+
 /// What a turn is made with.
 pub(super) struct Tools<'a> {
-    pub(super) token: Token,
+    pub(super) index: usize,
     pub(super) ticket: u64,
     pub(super) now: Instant,
+    pub(super) watched: &'a mut Option<Watched>,
     pub(super) answers: &'a Arc<Answers>,
     pub(super) scratch: &'a mut [u8],
     pub(super) date: &'a mut Date,
+    pub(super) entropy: &'a mut Entropy,
 }
 
 /// How a turn ended.
@@ -107,8 +115,8 @@ enum Step {
     Pending,
     /// It must be tried again.
     Later,
-    /// It asks for a stream.
-    Stream(Box<Register>, HeaderMap),
+    /// It asks for a stream; the head of the response is with what was answered.
+    Stream(Register),
     /// It is for hyper.
     Leave,
 }
@@ -126,7 +134,6 @@ impl Visitor {
             pending: None,
             deadline,
             has_head: false,
-            watched: None,
             // The kernel tells when something comes: a request is seldom there when its connection is.
             is_drained: true,
             is_at_end: false,
@@ -166,18 +173,18 @@ impl Visitor {
     pub(super) fn visit(mut self: Box<Self>, shard: &mut Shard, mut tools: Tools<'_>) -> Visit {
         for _ in 0..REQUESTS {
             if self.pending.is_some() || self.is_last || self.output.len() > ANSWERS {
-                return self.rest(shard, tools.token);
+                return self.rest(shard, &mut tools);
             }
             match self.serve(shard, &mut tools) {
                 Step::Answered if shard.is_throttled() => break,
                 Step::Answered => {}
-                Step::Pending => return self.rest(shard, tools.token),
+                Step::Pending => return self.rest(shard, &mut tools),
                 Step::Later => return Visit::Again(self),
-                Step::Stream(register, headers) => return self.become_stream(shard, *register, &headers, &mut tools),
-                Step::Leave => return self.leave(shard),
+                Step::Stream(register) => return self.become_stream(shard, register, tools.watched),
+                Step::Leave => return self.leave(shard, tools.watched),
                 Step::Partial => match self.read(tools.scratch) {
                     Ok(true) => {}
-                    Ok(false) => return self.rest(shard, tools.token),
+                    Ok(false) => return self.rest(shard, &mut tools),
                     Err(_) => {
                         // Who sends no more may still read.
                         let _ = self.flush();
@@ -209,12 +216,12 @@ impl Visitor {
     }
 
     /// Nothing is left to do but to write what was answered, if anything was.
-    fn rest(self: Box<Self>, shard: &mut Shard, token: Token) -> Visit {
-        if self.output.is_empty() { self.wait(shard, token) } else { Visit::Answers(self) }
+    fn rest(self: Box<Self>, shard: &mut Shard, tools: &mut Tools<'_>) -> Visit {
+        if self.output.is_empty() { self.wait(shard, tools.index, tools.watched) } else { Visit::Answers(self) }
     }
 
     /// Writes what was answered, and waits for what comes next.
-    pub(super) fn wait(mut self: Box<Self>, shard: &mut Shard, token: Token) -> Visit {
+    pub(super) fn wait(mut self: Box<Self>, shard: &mut Shard, index: usize, watched: &mut Option<Watched>) -> Visit {
         let Ok(is_flushed) = self.flush() else {
             return Visit::Over;
         };
@@ -229,33 +236,33 @@ impl Visitor {
         if self.output.is_empty() && self.output.capacity() > KEPT {
             self.output = Vec::new();
         }
-        let wanted = if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-        let watched = match self.watched.replace(wanted) {
-            Some(watched) if watched == wanted => Ok(()),
-            Some(_) => shard.registry.reregister(&mut self.socket, token, wanted),
-            None => shard.registry.register(&mut self.socket, token, wanted),
+        let interest = if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        let is_watched = match watched {
+            Some(watched) if watched.interest == interest => true,
+            Some(watched) => {
+                watched.interest = interest;
+                shard.registry.reregister(&mut self.socket, watched.watch.token(), interest).is_ok()
+            }
+            None => {
+                let watch = shard.watch(&mut self.socket, Source::Front(index as u32), interest).ok();
+                *watched = watch.map(|watch| Watched { watch, interest });
+                watched.is_some()
+            }
         };
-        if watched.is_ok() { Visit::Waits(self) } else { Visit::Over }
+        if is_watched { Visit::Waits(self) } else { Visit::Over }
     }
 
-    fn become_stream(
-        mut self: Box<Self>,
-        shard: &mut Shard,
-        register: Register,
-        headers: &HeaderMap,
-        tools: &mut Tools<'_>,
-    ) -> Visit {
-        let mut head = mem::take(&mut self.output);
-        let date = tools.date.line(tools.now);
-        // Neither more nor less: it is kept until the first frame is written.
-        head.reserve_exact(self.service.stream_head.len() + head::lines_len(headers) + date.len() + b"\r\n".len());
-        head.extend_from_slice(&self.service.stream_head);
-        head::header_lines(&mut head, headers);
-        head.extend_from_slice(date);
-        head.extend_from_slice(b"\r\n");
-        let Self { socket, place, service, input, watched, .. } = *self;
+    fn become_stream(mut self: Box<Self>, shard: &mut Shard, register: Register, watched: &mut Option<Watched>) -> Visit {
+        if let Some(Watched { watch, interest }) = *watched {
+            // The kernel tells of what it did not tell yet; asked anew, of all there is.
+            let is_told_of_all = self.is_drained && !self.is_at_end && interest == Interest::READABLE;
+            if !is_told_of_all && shard.registry.reregister(&mut self.socket, watch.token(), Interest::READABLE).is_err() {
+                return Visit::Over;
+            }
+        }
+        let Self { socket, place, service, input, output: head, .. } = *self;
         let other_way = service.clone();
-        let socket = Socket::new(socket, head, place, watched.is_some());
+        let socket = Socket::new(socket, head, place, watched.take().map(|watched| watched.watch));
         service.direct.open(shard, register, socket, move |socket| {
             let (socket, place) = socket.into_parts();
             let arrival = Arrival { socket: socket.into(), read: input.into(), _place: place };
@@ -267,14 +274,14 @@ impl Visitor {
     }
 
     /// Hyper takes over, with what was read and not served.
-    fn leave(mut self: Box<Self>, shard: &mut Shard) -> Visit {
+    fn leave(mut self: Box<Self>, shard: &mut Shard, watched: &Option<Watched>) -> Visit {
         match self.flush() {
             Ok(true) => {}
             // What was answered must leave first: hyper does not know of it.
             Ok(false) => return Visit::Again(self),
             Err(_) => return Visit::Over,
         }
-        if self.watched.is_some() && shard.registry.deregister(&mut self.socket).is_err() {
+        if watched.is_some() && shard.registry.deregister(&mut self.socket).is_err() {
             return Visit::Over;
         }
         let Self { socket, place, service, input, .. } = *self;
@@ -291,13 +298,26 @@ impl Visitor {
             Some(lengths) => lengths,
             None if self.input.is_empty() => return Step::Partial,
             None => {
-                let head = match RequestHead::parse(&self.input) {
+                let mut room = [MaybeUninit::uninit(); _];
+                let head = match RequestHead::parse(&self.input, &mut room) {
                     Ok(Some(head)) => head,
                     Ok(None) => return Step::Partial,
                     Err(NotPlain) => return Step::Leave,
                 };
-                match self.service.direct.wish(&head.method, &head.uri, &head.headers) {
-                    Some(Wish::Stream(register, headers)) => return Step::Stream(register, headers),
+                match self.service.direct.wish(&head, tools.entropy) {
+                    Some(Wish::Stream(register)) => {
+                        let cors = self.service.direct.stream_cors(&head);
+                        let cors = cors.iter().flatten().map(|(name, value)| (name.as_str(), *value));
+                        let cors_len: usize = cors.clone().map(|(name, value)| head::line_len(name, value)).sum();
+                        let (begin, date, out) = (&self.service.stream_head, tools.date.line(tools.now), &mut self.output);
+                        // Neither more nor less: it is kept until the first frame is written.
+                        out.reserve_exact(begin.len() + cors_len + date.len() + b"\r\n".len());
+                        out.extend_from_slice(begin);
+                        cors.for_each(|(name, value)| head::header_line(out, name, value));
+                        out.extend_from_slice(date);
+                        out.extend_from_slice(b"\r\n");
+                        return Step::Stream(register);
+                    }
                     Some(Wish::Publish(heads)) if head.body_len <= self.service.max_body => {
                         let (mut published, mut refused) = (Vec::new(), Vec::new());
                         head::status_line(&mut published, StatusCode::OK);

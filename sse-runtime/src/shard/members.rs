@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use mio::Interest;
 use sse_proto::{ClientId, ClientKey, ConnId, Dialect, Greeting, RegisterError, Registered, Registration, Resume};
 
 use super::mailbox::Mailbox;
@@ -61,11 +62,16 @@ impl Shard {
     /// Registers a connection whose bytes go into `socket`, or gives it back.
     pub(crate) fn register_socket(&mut self, admission: Admission, mut socket: Socket) -> Result<(), Socket> {
         let Ok(registered) = self.admit(&admission) else {
-            socket.deregister(&self.registry);
+            self.unwatch(&mut socket);
             return Err(socket);
         };
         let conn = registered.conn;
-        let watched = socket.register(&self.registry, Source::Stream(conn.slot()).token());
+        let source = Source::Stream(conn.slot() as u32);
+        let watched = match socket.watch {
+            // What comes is told of as before, and means the stream.
+            Some(watch) => Ok(self.sources[watch.index()] = source),
+            None => self.watch(&mut socket.stream, source, Interest::READABLE).map(|watch| socket.watch = Some(watch)),
+        };
         self.seat(&registered, admission, Outlet::Socket(socket));
         if let Err(error) = watched {
             tracing::error!(%error, "the kernel does not watch a socket; its connection ends");
@@ -75,7 +81,6 @@ impl Shard {
     }
 
     fn admit(&mut self, admission: &Admission) -> Result<Registered, RegisterError> {
-        let now = self.now();
         self.engine.observe_sequence(admission.sequence);
         let topics: Vec<&str> = admission.topics.iter().map(String::as_str).collect();
         let ClientRef { group, id } = &admission.client;
@@ -93,7 +98,7 @@ impl Shard {
             replace: admission.replace,
             passing: admission.passing,
         };
-        self.engine.register(now, &registration)
+        self.engine.register(self.turn, &registration)
     }
 
     fn seat(&mut self, registered: &Registered, admission: Admission, outlet: Outlet) {

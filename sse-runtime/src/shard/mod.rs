@@ -12,13 +12,15 @@ mod wake;
 mod writing;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mio::{Events, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Registry, Token, event};
+use slab::Slab;
 use sse_proto::wire::Encode;
 use sse_proto::{ConnId, Engine, Heap};
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -98,6 +100,8 @@ pub(crate) struct Shard {
     wake: Arc<Wake>,
     /// Where its sockets are registered with the kernel.
     pub(crate) registry: Registry,
+    /// What each of them is, by the number that it is registered under.
+    sources: Slab<Source>,
     /// Listeners that it shall accept from.
     pub(crate) new_doors: Vec<Door>,
     returns: Arc<Returns>,
@@ -152,6 +156,7 @@ impl ShardHandle {
             members: Vec::new(),
             wake: wake.clone(),
             registry: poll.registry().try_clone()?,
+            sources: Slab::new(),
             new_doors: Vec::new(),
             returns: Arc::new(Returns::new(wake.clone())),
             returned: Vec::new(),
@@ -173,38 +178,38 @@ impl ShardHandle {
     }
 }
 
-/// What a token from the kernel stands for.
-enum Source {
-    Wake,
+/// What the kernel tells of.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
     /// A connection, by its slot in the engine.
-    Stream(usize),
+    Stream(u32),
     /// Something of the front's.
-    Front(usize),
+    Front(u32),
 }
+
+/// The number under which a socket is registered with the kernel. It stays the same when a visitor becomes a stream, so that the
+/// kernel need not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Watch(NonZeroU32);
 
 const WAKE: Token = Token(0);
 
-impl Source {
-    fn of(token: Token) -> Self {
-        match token.0 {
-            0 => Self::Wake,
-            odd if odd % 2 == 1 => Self::Stream(odd / 2),
-            even => Self::Front(even / 2 - 1),
-        }
+impl Watch {
+    fn at(index: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(index as u32))
     }
 
-    fn token(&self) -> Token {
-        Token(match self {
-            Self::Wake => 0,
-            Self::Stream(slot) => slot * 2 + 1,
-            Self::Front(index) => index * 2 + 2,
-        })
+    fn of(token: Token) -> Option<Self> {
+        NonZeroU32::new(token.0 as u32).map(Self)
     }
-}
 
-/// The token under which the front registers its socket number `index`.
-pub(crate) fn front_token(index: usize) -> Token {
-    Source::Front(index).token()
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+
+    pub(crate) fn token(self) -> Token {
+        Token(self.0.get() as usize)
+    }
 }
 
 impl Shard {
@@ -239,10 +244,12 @@ impl Shard {
             self.wake.stay_awake();
             self.turn = self.now();
             for event in &events {
-                match Source::of(event.token()) {
-                    Source::Wake => {}
-                    Source::Stream(slot) => self.socket_event(slot, event),
-                    Source::Front(index) => front.event(index, event),
+                let Some(source) = Watch::of(event.token()).and_then(|watch| self.sources.get(watch.index())) else {
+                    continue;
+                };
+                match *source {
+                    Source::Stream(slot) => self.socket_event(slot as usize, event),
+                    Source::Front(index) => front.event(index as usize, event),
                 }
             }
         }
@@ -257,6 +264,29 @@ impl Shard {
         }
         let deadline = [self.engine.poll_timeout(), front.poll_timeout()].into_iter().flatten().min()?;
         Some(deadline.since(self.now()))
+    }
+
+    /// The kernel tells of `socket` from now on, and means `source`.
+    pub(crate) fn watch(&mut self, socket: &mut impl event::Source, source: Source, wanted: Interest) -> io::Result<Watch> {
+        let entry = self.sources.vacant_entry();
+        let watch = Watch::at(entry.key());
+        self.registry.register(socket, watch.token(), wanted)?;
+        entry.insert(source);
+        Ok(watch)
+    }
+
+    /// The kernel tells nothing of `socket` any more: another thread will have it.
+    pub(crate) fn unwatch(&mut self, socket: &mut Socket) {
+        if let Some(watch) = socket.watch.take() {
+            // Were it to fail, what the kernel goes on to tell would be looked at in vain.
+            let _ = self.registry.deregister(&mut socket.stream);
+            self.watch_ends(watch);
+        }
+    }
+
+    /// The socket that was watched as `watch` is closed, or is about to be.
+    pub(crate) fn watch_ends(&mut self, watch: Watch) {
+        self.sources.remove(watch.index());
     }
 
     /// Connections that take what they are given must have it before more is accepted: they would be overtaken else. Asked after
@@ -307,6 +337,7 @@ impl Shard {
         let usage = self.engine.usage();
         if usage.connections == 0 && self.seats.len() > KEPT {
             self.seats = Vec::new();
+            self.sources.shrink_to_fit();
         }
         if usage.clients == 0 && self.members.len() > KEPT {
             self.members = Vec::new();

@@ -1,13 +1,15 @@
 //! Where a connection's bytes go: into the mailbox of a body that someone else writes, or straight into a socket.
 
 use std::io::{self, IoSlice, Write as _};
+use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Watch;
 use super::mailbox::Mailbox;
 use crate::hub::StreamAbort;
 
@@ -28,11 +30,11 @@ pub(super) struct Body {
 /// A socket of the shard's own. It is asked for writability only once the kernel has refused bytes.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    pub(super) stream: TcpStream,
     /// What of the response's head was not written yet: it leaves together with the first frame.
     head: Option<Box<[u8]>>,
-    /// It is registered with the kernel, by the shard whose thread has it.
-    is_watched: bool,
+    /// How the kernel tells of it, if it does: to the shard whose thread has it.
+    pub(super) watch: Option<Watch>,
     /// The kernel tells when it takes bytes again.
     asks_writable: bool,
     /// The place among all sockets of the server.
@@ -41,8 +43,8 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// `head` is the response's head, which nobody has sent.
-    pub(crate) fn new(stream: TcpStream, head: Vec<u8>, place: OwnedSemaphorePermit, is_watched: bool) -> Self {
-        Self { stream, head: Some(head.into()), is_watched, asks_writable: false, _place: place }
+    pub(crate) fn new(stream: TcpStream, head: Vec<u8>, place: OwnedSemaphorePermit, watch: Option<Watch>) -> Self {
+        Self { stream, head: Some(head.into()), watch, asks_writable: false, _place: place }
     }
 
     /// The same socket for someone else.
@@ -50,26 +52,10 @@ impl Socket {
         (self.stream, self._place)
     }
 
-    /// A peer that leaves is told of from now on, under `token`.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match std::mem::replace(&mut self.is_watched, true) {
-            true => registry.reregister(&mut self.stream, token, Interest::READABLE),
-            false => registry.register(&mut self.stream, token, Interest::READABLE),
-        }
-    }
-
-    /// The kernel tells the shard of `registry` nothing of it any more: another thread will have it.
-    pub(crate) fn deregister(&mut self, registry: &Registry) {
-        if std::mem::replace(&mut self.is_watched, false) {
-            // Were it to fail, what the kernel goes on to tell would be looked at in vain.
-            let _ = registry.deregister(&mut self.stream);
-        }
-    }
-
     /// Writes as much of `slices` as the kernel takes, the response's head before it; how much of `slices` that was.
-    pub(super) fn write(&mut self, slices: &[&[u8]]) -> io::Result<usize> {
-        if self.head.is_some() {
-            return self.write_with_head(slices);
+    pub(super) fn write(&mut self, slices: &[&[u8]], scratch: &mut Vec<u8>) -> io::Result<usize> {
+        if let Some(head) = self.head.take() {
+            return self.write_with_head(&head, slices, scratch);
         }
         match slices {
             [slice] => retry(|| self.stream.write(slice)),
@@ -81,13 +67,14 @@ impl Socket {
         }
     }
 
+    /// In one piece: the kernel takes that in less time than two, if they are small.
     #[cold]
-    fn write_with_head(&mut self, slices: &[&[u8]]) -> io::Result<usize> {
-        let Some(head) = self.head.take() else {
-            return Ok(0);
-        };
+    fn write_with_head(&mut self, head: &[u8], slices: &[&[u8]], scratch: &mut Vec<u8>) -> io::Result<usize> {
         let first = slices.first().copied().unwrap_or_default();
-        let written = retry(|| self.stream.write_vectored(&[IoSlice::new(&head), IoSlice::new(first)]));
+        scratch.clear();
+        scratch.extend_from_slice(head);
+        scratch.extend_from_slice(&first[..first.len().min(super::writing::CHUNK)]);
+        let written = retry(|| self.stream.write(scratch));
         let of_head = head.len().min(*written.as_ref().unwrap_or(&0));
         if of_head < head.len() {
             self.head = Some(head[of_head..].into());
@@ -95,11 +82,12 @@ impl Socket {
         written.map(|written| written - of_head)
     }
 
-    /// The kernel refused bytes: `token` is told when it takes some again.
-    pub(super) fn ask_writable(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        if !self.asks_writable {
-            self.asks_writable = true;
-            registry.reregister(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)?;
+    /// The kernel refused bytes: it shall tell when it takes some again.
+    pub(super) fn ask_writable(&mut self, registry: &Registry) -> io::Result<()> {
+        if let Some(watch) = self.watch
+            && !mem::replace(&mut self.asks_writable, true)
+        {
+            registry.reregister(&mut self.stream, watch.token(), Interest::READABLE | Interest::WRITABLE)?;
         }
         Ok(())
     }
@@ -117,7 +105,9 @@ impl Socket {
     /// Nothing follows what was written.
     pub(super) fn end(mut self) {
         // A stream that ended before its first frame has a head all the same.
-        let _ = self.write_with_head(&[]);
+        if let Some(head) = self.head.take() {
+            let _ = retry(|| self.stream.write(&head));
+        }
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 }

@@ -8,7 +8,7 @@ use sse_proto::{ClientKey, CloseReason, ConnId, GapReason, Heap, Output, Storage
 
 use super::members::Member;
 use super::outlet::{Body, Outlet};
-use super::{Seat, Shard, Source};
+use super::{Seat, Shard};
 use crate::hub::HubEvent;
 use crate::metrics;
 use crate::telemetry::short;
@@ -20,7 +20,7 @@ const OUTPUTS: usize = 64;
 /// system call between two of them.
 const AHEAD: usize = 16;
 /// Bytes handed to a stream at once: small enough that a peer that takes nothing holds little, large enough for big runs.
-const CHUNK: usize = 16 * 1024;
+pub(super) const CHUNK: usize = 16 * 1024;
 /// Bytes written to one socket before the others have their turn.
 const BURST: usize = 256 * 1024;
 /// Runs of the log that one write is made of.
@@ -156,7 +156,7 @@ impl Shard {
                 return;
             }
             let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-            let written = match socket.write(&slices[..filled]) {
+            let written = match socket.write(&slices[..filled], &mut self.scratch) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(_) => return self.disconnect(conn),
@@ -164,7 +164,7 @@ impl Shard {
             self.counted.deliveries += self.engine.handle_written(self.turn, conn, written).unwrap_or(0) as u64;
             self.counted.bytes += written as u64;
             if written < offered {
-                if socket.ask_writable(&self.registry, Source::Stream(conn.slot()).token()).is_err() {
+                if socket.ask_writable(&self.registry).is_err() {
                     self.disconnect(conn);
                 }
                 return;
@@ -226,7 +226,15 @@ impl Shard {
     fn leave(&mut self, conn: ConnId, client: ClientKey, last: bool, reason: Option<CloseReason>) {
         match self.seats.get_mut(conn.slot()).and_then(Option::take).map(|seat| seat.outlet) {
             Some(Outlet::Body(body)) => body.mailbox.end(),
-            Some(Outlet::Socket(socket)) => socket.end(),
+            Some(Outlet::Socket(socket)) => {
+                if let Some(watch) = socket.watch {
+                    self.watch_ends(watch);
+                }
+                // Who left reads no end.
+                if reason.is_some() {
+                    socket.end();
+                }
+            }
             None => {}
         }
         self.shared.metrics.closed.of(reason.map_or(metrics::CloseReason::ClientLeft, close_label)).inc();
