@@ -96,17 +96,13 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
     }
-    for (position, character) in name.char_indices() {
-        let refused = match character {
-            '/' | '?' | '#' | '%' | '^' | '"' | '\\' => true,
-            '{' => position == 0,
-            other => !other.is_ascii_graphic(),
-        };
-        if refused {
-            return Err(NameError::Character { character, position });
-        }
+    // What can stand in a name is ASCII, so a byte that cannot begins a character.
+    let refused = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'/' | b'?' | b'#' | b'%' | b'^' | b'"' | b'\\');
+    let position = if name.starts_with('{') { Some(0) } else { name.bytes().position(refused) };
+    match position.and_then(|position| Some((position, name.get(position..)?.chars().next()?))) {
+        Some((position, character)) => Err(NameError::Character { character, position }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks a topic or a group: not empty, no control character, none of `^ " \`, which system M's payloads cannot carry.

@@ -68,7 +68,7 @@ pub(super) fn of_authority(authority: &str) -> Option<Cow<'_, str>> {
             (Cow::Owned(format!("[{address}]")), rest)
         }
         None => {
-            let end = authority.find(':').unwrap_or(authority.len());
+            let end = authority.bytes().position(|b| b == b':').unwrap_or(authority.len());
             let (host, rest) = authority.split_at(end);
             let host = host.strip_suffix('.').unwrap_or(host);
             let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');

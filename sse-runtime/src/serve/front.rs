@@ -11,7 +11,8 @@
 //!              └──────────────────────────────┘
 //! ```
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ const TURN: usize = 64;
 /// Bytes read from a visitor at once.
 const READ: usize = 16 * 1024;
 /// Entries that room is kept for.
-const KEPT: usize = 64;
+const KEPT: usize = 256;
 /// How long to wait for a place among all sockets.
 const FULL: Duration = Duration::from_millis(20);
 /// How long to wait when the process is out of descriptors.
@@ -50,8 +51,9 @@ pub(crate) struct Front {
     /// Visitors whose answers are written at the end of the turn: what is answered together leaves together, so that whoever sent it
     /// all wakes up once.
     answering: Vec<usize>,
-    /// When to look at visitors that bring nothing.
-    deadlines: BTreeSet<(Instant, usize)>,
+    /// When to look at visitors that bring nothing, the earliest first. Those that left are still named, until they are more than
+    /// those that are here.
+    deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
     answers: Arc<Answers>,
     tickets: u32,
     scratch: Vec<u8>,
@@ -81,6 +83,13 @@ enum Entry {
     Away,
 }
 
+impl Entry {
+    /// Whether it is to be looked at because of this deadline.
+    fn is_due(&self, deadline: Instant) -> bool {
+        matches!(self, Self::Visitor { deadline: Some(set), .. } if *set == deadline)
+    }
+}
+
 impl Door {
     pub(super) fn new(service: Arc<Service>, listener: std::net::TcpListener) -> Self {
         Self { service, listener: Some(TcpListener::from_std(listener)), watch: None, paused: None }
@@ -94,7 +103,7 @@ impl Front {
             doors: Vec::new(),
             ready: VecDeque::new(),
             answering: Vec::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: BinaryHeap::new(),
             answers: Arc::new(Answers::new(wake)),
             tickets: 0,
             scratch: Vec::new(),
@@ -128,7 +137,7 @@ impl Front {
             Some(Entry::Door(door)) => door.paused,
             _ => None,
         });
-        self.deadlines.first().map(|(deadline, _)| *deadline).into_iter().chain(paused).min()
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline).into_iter().chain(paused).min()
     }
 
     /// Looks after what is ready, some of it; whether there is more.
@@ -144,9 +153,11 @@ impl Front {
                 self.ready.push_back(index);
             }
         }
-        while let Some((deadline, index)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
-            self.deadlines.remove(&(deadline, index));
-            self.expire(shard, index, now);
+        while let Some(Reverse((deadline, index))) = self.deadlines.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.deadlines.pop();
+            if self.entries.get(index).is_some_and(|entry| entry.is_due(deadline)) {
+                self.expire(shard, index, now);
+            }
         }
         for _ in 0..self.ready.len().min(TURN) {
             if shard.is_throttled() {
@@ -307,7 +318,7 @@ impl Front {
                 self.answering.push(index);
                 (visitor, false)
             }
-            Visit::Over => return self.remove_at(shard, index, deadline, watched),
+            Visit::Over => return self.remove_at(shard, index, watched),
         };
         if is_ready {
             self.ready.push_back(index);
@@ -316,9 +327,8 @@ impl Front {
         let deadline = match deadline {
             // It was set for an earlier request: it is looked at in vain, once.
             Some(set) if set <= due => set,
-            later => {
-                later.map(|later| self.deadlines.remove(&(later, index)));
-                self.deadlines.insert((due, index));
+            _ => {
+                self.deadlines.push(Reverse((due, index)));
                 due
             }
         };
@@ -326,24 +336,26 @@ impl Front {
     }
 
     fn remove(&mut self, shard: &mut Shard, index: usize) {
-        let (deadline, watched) = match self.entries.get(index) {
-            Some(&Entry::Visitor { deadline, watched, .. }) => (deadline, watched),
-            _ => (None, None),
+        let watched = match self.entries.get(index) {
+            Some(&Entry::Visitor { watched, .. }) => watched,
+            _ => None,
         };
-        self.remove_at(shard, index, deadline, watched);
+        self.remove_at(shard, index, watched);
     }
 
-    fn remove_at(&mut self, shard: &mut Shard, index: usize, deadline: Option<Instant>, watched: Option<Watched>) {
+    fn remove_at(&mut self, shard: &mut Shard, index: usize, watched: Option<Watched>) {
         if let Some(Watched { watch, .. }) = watched {
             shard.watch_ends(watch);
         }
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, index));
-        }
         self.entries.remove(index);
+        if self.deadlines.len() > 2 * self.entries.len() + KEPT {
+            let entries = &self.entries;
+            self.deadlines.retain(|&Reverse((deadline, index))| entries.get(index).is_some_and(|entry| entry.is_due(deadline)));
+        }
         // No more are left than there are listeners.
         if self.entries.len() == self.doors.len() && self.entries.capacity() > KEPT {
             self.entries.shrink_to_fit();
+            self.deadlines.shrink_to(KEPT);
         }
     }
 }
