@@ -303,7 +303,14 @@ mod tests {
     }
 
     fn status(guard: &Guard, access: Access, pairs: &[(&str, &str)]) -> u16 {
-        let result = guard.check(access, &Uri::from_static("/sse/x"), &headers(pairs));
+        let (uri, headers) = (Uri::from_static("/sse/x"), headers(pairs));
+        let result = guard.check(access, &uri, &headers);
+        // However it was read, it is the same request.
+        let fields: Vec<_> = pairs.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+        let fields = &&fields[..];
+        assert_eq!(guard.admits(access, fields), result.is_ok(), "{pairs:?}");
+        assert_eq!(guard.is_from_us(None, fields), guard.is_ours(&uri, &headers), "{pairs:?}");
+        assert_eq!(guard.cors(access, fields), guard.cors(access, &headers), "{pairs:?}");
         result.map_or_else(|error| error.status().as_u16(), |()| 200)
     }
 

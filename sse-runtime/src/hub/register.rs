@@ -267,12 +267,9 @@ impl Hub {
             }
             return;
         }
-        if home != shard.index {
-            shard.unwatch(&mut socket);
-        }
+        shard.unwatch(&mut socket);
         let handle = &self.inner.shards[home];
         let Ok(place) = handle.queue.try_reserve() else {
-            shard.unwatch(&mut socket);
             return refused(socket);
         };
         place.send(Box::new(move |shard| {
@@ -433,5 +430,37 @@ impl Entropy {
         given.fill(0);
         self.left = rest;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_random_byte_is_given_twice_or_kept() {
+        let mut entropy = Entropy::default();
+        let mut given = HashSet::new();
+        // It is fetched anew several times, and never at the end of a piece.
+        for _ in 0..500 {
+            let mut bytes = [0; 26];
+            entropy.fill(&mut bytes).unwrap();
+            assert!(given.insert(bytes), "{bytes:?} were given twice");
+            assert!(entropy.bytes[entropy.left..].iter().all(|byte| *byte == 0), "what was given is still there");
+        }
+    }
+
+    #[test]
+    fn an_id_for_nobody_is_one_with_a_user_name_of_its_own() {
+        let [one, other] = [(); 2].map(|()| Hub::new_nameless_id(random).unwrap());
+        let names = [&one, &other].map(|id| sse_proto::ClientId::new(id).unwrap().user_name());
+        assert_ne!(names[0], names[1]);
+        for name in names {
+            let suffix = name.strip_prefix("anonymous-").unwrap();
+            assert!(suffix.len() == 8 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+        }
+        assert_eq!(one.len(), names[0].len() + "_".len() + IdForm::Secure.suffix_len());
     }
 }

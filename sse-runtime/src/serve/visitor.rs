@@ -6,9 +6,9 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use mio::Interest;
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::Interest;
 use sse_proto::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::error::TrySendError;

@@ -1,5 +1,7 @@
 //! Readers that stop, and readers that all leave in the same moment.
 
+use std::io::Write as _;
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -159,4 +161,24 @@ fn a_reader_that_was_refused_goes_on_when_it_reads_again() {
     assert!(written < (EVENTS * filling.len()) as u64, "the kernel took everything: {written} bytes");
     stream.socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
     assert_eq!(read_all(stream, EVENTS), Received::All);
+}
+
+#[test]
+fn who_had_left_when_the_request_was_read_has_no_stream() {
+    let hub = Hub::start(&["timers.heartbeat=off"]);
+    for behind_the_request in [0, 20_000] {
+        let streams: Vec<Stream> = hub.while_it_stands_still(|| {
+            let leaving = (0..20).map(|_| {
+                let mut stream = hub.stream("");
+                stream.socket.write_all(&vec![b'x'; behind_the_request]).expect("sent");
+                stream.socket.shutdown(Shutdown::Write).expect("half closed");
+                stream
+            });
+            leaving.collect()
+        });
+        for mut stream in streams {
+            while stream.frame().is_some() {}
+        }
+    }
+    hub.until_streams(0);
 }
