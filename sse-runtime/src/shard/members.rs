@@ -69,7 +69,10 @@ impl Shard {
         let source = Source::Stream(conn.slot() as u32);
         let watched = match socket.watch {
             // What comes is told of as before, and means the stream.
-            Some(watch) => Ok(self.sources[watch.index()] = source),
+            Some(watch) => {
+                self.sources[watch.index()] = source;
+                Ok(())
+            }
             None => self.watch(&mut socket.stream, source, Interest::READABLE).map(|watch| socket.watch = Some(watch)),
         };
         self.seat(&registered, admission, Outlet::Socket(socket));
