@@ -410,6 +410,7 @@ impl<S: Storage> Directory<S> {
     }
 
     /// The frame `sequence` is for the connection.
+    #[inline(always)]
     pub(super) fn mark(&mut self, slot: u32, sequence: u64) {
         let connection = self.connections.at_mut(slot);
         if sequence < connection.cursor || connection.finishing {
