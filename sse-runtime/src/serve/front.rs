@@ -51,8 +51,8 @@ pub(crate) struct Front {
     /// Visitors whose answers are written at the end of the turn: what is answered together leaves together, so that whoever sent it
     /// all wakes up once.
     answering: Vec<usize>,
-    /// When to look at visitors that bring nothing, the earliest first. Those that left are still named, until they are more than
-    /// those that are here.
+    /// When to look at visitors that bring nothing, the earliest first. What is due no more still stands there, until it is more than
+    /// what is.
     deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
     answers: Arc<Answers>,
     tickets: u32,
@@ -333,6 +333,7 @@ impl Front {
             }
         };
         self.entries[index] = Entry::Visitor { visitor, is_ready, deadline: Some(deadline), watched };
+        self.forget_deadlines();
     }
 
     fn remove(&mut self, shard: &mut Shard, index: usize) {
@@ -348,14 +349,19 @@ impl Front {
             shard.watch_ends(watch);
         }
         self.entries.remove(index);
-        if self.deadlines.len() > 2 * self.entries.len() + KEPT {
-            let entries = &self.entries;
-            self.deadlines.retain(|&Reverse((deadline, index))| entries.get(index).is_some_and(|entry| entry.is_due(deadline)));
-        }
+        self.forget_deadlines();
         // No more are left than there are listeners.
         if self.entries.len() == self.doors.len() && self.entries.capacity() > KEPT {
             self.entries.shrink_to_fit();
             self.deadlines.shrink_to(KEPT);
+        }
+    }
+
+    /// Forgets what is due no more, once that is most of it.
+    fn forget_deadlines(&mut self) {
+        if self.deadlines.len() > 2 * self.entries.len() + KEPT {
+            let entries = &self.entries;
+            self.deadlines.retain(|&Reverse((deadline, index))| entries.get(index).is_some_and(|entry| entry.is_due(deadline)));
         }
     }
 }

@@ -47,7 +47,7 @@ impl<'a> RequestHead<'a> {
             return Err(NotPlain);
         };
         // Path and query, of characters that stand in one.
-        let plain = |byte: u8| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'~');
+        let plain = |byte: u8| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'_' | b'a'..=b'~');
         // All of them are looked at, which is done many at a time.
         let is_plain = target.bytes().fold(target.starts_with('/'), |so_far, byte| so_far & plain(byte));
         if !is_plain {
@@ -221,7 +221,7 @@ mod tests {
         ] {
             check(&format!("POST / HTTP/1.1\r\n{line}\r\n\r\n"));
         }
-        for target in ["*", "http://localhost/", "/#x", "/\"", "/ä", "x"] {
+        for target in ["*", "http://localhost/", "/#x", "/\"", "/`", "/ä", "x"] {
             check(&format!("GET {target} HTTP/1.1\r\n\r\n"));
         }
         check(&format!("GET /{} HTTP/1.1\r\n", "x".repeat(MAX_HEAD)));

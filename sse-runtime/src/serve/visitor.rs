@@ -115,8 +115,10 @@ enum Step {
     Pending,
     /// It must be tried again.
     Later,
-    /// It asks for a stream; the head of the response is with what was answered.
+    /// It asks for a stream; the head of the response is where answers are.
     Stream(Register),
+    /// It asks for a stream, and answers are not written yet.
+    Unwritten,
     /// It is for hyper.
     Leave,
 }
@@ -181,7 +183,13 @@ impl Visitor {
                 Step::Pending => return self.rest(shard, &mut tools),
                 Step::Later => return Visit::Again(self),
                 Step::Stream(register) => return self.become_stream(shard, register, tools.watched),
-                Step::Leave => return self.leave(shard, tools.watched),
+                Step::Leave if self.output.is_empty() => return self.leave(shard, *tools.watched),
+                // What was answered leaves first: who answers from here on does not know of it.
+                Step::Leave | Step::Unwritten => match self.flush() {
+                    Ok(true) => {}
+                    Ok(false) => return self.wait(shard, tools.index, tools.watched),
+                    Err(_) => return Visit::Over,
+                },
                 Step::Partial => match self.read(tools.scratch) {
                     Ok(true) => {}
                     Ok(false) => return self.rest(shard, &mut tools),
@@ -274,13 +282,7 @@ impl Visitor {
     }
 
     /// Hyper takes over, with what was read and not served.
-    fn leave(mut self: Box<Self>, shard: &mut Shard, watched: &Option<Watched>) -> Visit {
-        match self.flush() {
-            Ok(true) => {}
-            // What was answered must leave first: hyper does not know of it.
-            Ok(false) => return Visit::Again(self),
-            Err(_) => return Visit::Over,
-        }
+    fn leave(mut self: Box<Self>, shard: &mut Shard, watched: Option<Watched>) -> Visit {
         if watched.is_some() && shard.registry.deregister(&mut self.socket).is_err() {
             return Visit::Over;
         }
@@ -305,6 +307,7 @@ impl Visitor {
                     Err(NotPlain) => return Step::Leave,
                 };
                 match self.service.direct.wish(&head, tools.entropy) {
+                    Some(Wish::Stream(_)) if !self.output.is_empty() => return Step::Unwritten,
                     Some(Wish::Stream(register)) => {
                         let cors = self.service.direct.stream_cors(&head);
                         let cors = cors.iter().flatten().map(|(name, value)| (name.as_str(), *value));

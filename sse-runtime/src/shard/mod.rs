@@ -133,11 +133,12 @@ struct Seat {
     _place: Place,
 }
 
-/// Bytes a shard keeps for each stream and for each client beside what its engine keeps: seat and member, in tables that double,
-/// and the client's id and group.
+/// Bytes a shard keeps for each stream and for each client beside what its engine keeps: seat, source and member, in tables that
+/// double, and the client's id and group.
 pub(crate) const fn row_sizes(name_bytes: usize) -> (usize, usize) {
     const SHARED: usize = 2 * size_of::<usize>();
-    (2 * size_of::<Option<Seat>>(), 2 * size_of::<Option<Member>>() + 2 * (SHARED + name_bytes))
+    const SOURCE: usize = size_of::<(usize, Source)>();
+    (2 * (size_of::<Option<Seat>>() + SOURCE), 2 * size_of::<Option<Member>>() + 2 * (SHARED + name_bytes))
 }
 
 impl ShardHandle {
@@ -278,9 +279,10 @@ impl Shard {
     /// The kernel tells nothing of `socket` any more: another thread will have it.
     pub(crate) fn unwatch(&mut self, socket: &mut Socket) {
         if let Some(watch) = socket.watch.take() {
-            // Were it to fail, what the kernel goes on to tell would be looked at in vain.
-            let _ = self.registry.deregister(&mut socket.stream);
-            self.watch_ends(watch);
+            // A number that the kernel still knew would not be another's.
+            if self.registry.deregister(&mut socket.stream).is_ok() {
+                self.watch_ends(watch);
+            }
         }
     }
 
@@ -337,6 +339,8 @@ impl Shard {
         let usage = self.engine.usage();
         if usage.connections == 0 && self.seats.len() > KEPT {
             self.seats = Vec::new();
+        }
+        if self.sources.len() <= KEPT && self.sources.capacity() > KEPT {
             self.sources.shrink_to_fit();
         }
         if usage.clients == 0 && self.members.len() > KEPT {

@@ -57,8 +57,7 @@ impl Shard {
         !self.unfinished.is_empty()
     }
 
-    /// The kernel tells of the socket of the connection in `slot`. It may mean a connection that had the slot before: then nothing
-    /// comes of it.
+    /// The kernel tells of the socket of the connection in `slot`.
     pub(super) fn socket_event(&mut self, slot: usize, event: &Event) {
         let Some(Seat { conn, outlet: Outlet::Socket(socket), .. }) = self.seats.get_mut(slot).and_then(Option::as_mut) else {
             return;

@@ -132,6 +132,25 @@ fn a_hundred_megabytes_are_refused_and_cost_no_memory() {
 }
 
 #[test]
+fn what_was_published_before_another_request_is_answered_before_it() {
+    let hub = Hub::start(&[]);
+    for (then, status) in [("/sse/events?client=a%2Fb", 400), ("/sse/events?client=ok", 200), ("/nothing", 404)] {
+        let mut socket = hub.connect();
+        let then = format!("GET {then} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        socket.write_all([request("t", "1"), then].concat().as_bytes()).expect("sent");
+        let mut answer = [0; 4096];
+        let mut read = 0;
+        let expected = format!("HTTP/1.1 {status} ");
+        eventually("both answers", || {
+            read += socket.read(&mut answer[read..]).expect("an answer");
+            let answers = String::from_utf8_lossy(&answer[..read]);
+            assert!(answers.starts_with("HTTP/1.1 200 OK\r\n"), "{answers}");
+            answers["HTTP/1.1".len()..].contains(&expected)
+        });
+    }
+}
+
+#[test]
 fn answers_that_are_read_late_all_come() {
     const REQUESTS: usize = 5_000;
     /// So many that their ids fill every buffer on the way back.
@@ -144,6 +163,7 @@ fn answers_that_are_read_late_all_come() {
         let len = events.len() + 2;
         let request = format!("POST /sse/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len}\r\n\r\n[{events}]");
         (0..REQUESTS).for_each(|_| sender.write_all(request.as_bytes()).expect("sent"));
+        sender.write_all(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
     });
     // It stops reading requests when nobody takes the answers.
     let (mut before, mut unchanged) = (0, 0);
@@ -158,6 +178,7 @@ fn answers_that_are_read_late_all_come() {
         let (status, body) = publisher.answer();
         assert_eq!(status, 200, "{n}: {body}");
     }
+    assert_eq!(publisher.answer().0, 404);
     sending.join().expect("all sent");
 }
 
