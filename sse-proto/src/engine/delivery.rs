@@ -38,8 +38,9 @@ pub(super) struct Connection {
     pub(super) finishing: bool,
 }
 
-/// What else is known of a connection, for who writes to it.
+/// What else is known of a connection, for who writes to it. Aligned to four bytes it takes 44, not 48.
 #[derive(Debug)]
+#[repr(Rust, packed(4))]
 pub(super) struct Stream {
     pub(super) client: u32,
     pub(super) of_client: Link,
