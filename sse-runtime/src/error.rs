@@ -166,7 +166,7 @@ fn parse_json_with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, 
         let path = error.path().to_string();
         let inner = error.into_inner();
         if !inner.is_data() {
-            return ApiError::malformed(format!("the request body is not the JSON expected here: {inner}"));
+            return ApiError::malformed(format!("the request body is not JSON: {inner}"));
         }
         let message = inner.to_string();
         let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());

@@ -7,7 +7,7 @@ export function parseBody(bytes) {
   try {
     return { value: JSON.parse(text), text };
   } catch (error) {
-    throw new ApiError(400, `the request body is not the JSON expected here: ${error.message}`);
+    throw new ApiError(400, `the request body is not JSON: ${error.message}`);
   }
 }
 
@@ -79,6 +79,6 @@ function decodeText(bytes) {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new ApiError(400, 'the request body is not the JSON expected here: it is not UTF-8');
+    throw new ApiError(400, 'the request body is not JSON: it is not UTF-8');
   }
 }
