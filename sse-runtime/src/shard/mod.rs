@@ -230,6 +230,8 @@ impl Shard {
             self.engine.handle_timeout(self.turn);
             self.take_returns();
             more |= self.take_unfinished();
+            // Who reads its greeting is counted already.
+            self.publish_figures();
             more |= self.look_after_outputs();
             self.publish_figures();
             self.give_back();
