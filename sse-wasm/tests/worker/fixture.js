@@ -98,10 +98,14 @@ export default {
     if (verb === 'refused') return Response.json(refused(...JSON.parse(url.searchParams.get('args'))));
     if (verb === 'takeNothing') return Response.json(await takeNothing(stub));
     if (verb === 'hub') return stub.fetch(`http://hub/${url.searchParams.get('path')}`, { method: request.method, body: request.body });
+    const answer = stub[verb](...JSON.parse(url.searchParams.get('args') ?? '[]'));
     try {
-      return Response.json((await stub[verb](...JSON.parse(url.searchParams.get('args') ?? '[]'))) ?? null);
+      return Response.json((await answer) ?? null);
     } catch (error) {
       return new Response(String(error), { status: 500 });
+    } finally {
+      // It keeps the object in memory else, until garbage is collected.
+      answer[Symbol.dispose]();
     }
   },
 };
