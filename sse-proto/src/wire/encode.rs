@@ -234,6 +234,11 @@ impl Sink for Room<'_> {
         }
     }
 
+    #[inline(always)]
+    fn end(&mut self, in_line: bool) {
+        if in_line { self.put(b"\n\n") } else { self.put(b"\n") }
+    }
+
     /// A long value is most often one line: it is copied while it is looked through, and not taken if it is not one.
     #[inline(always)]
     fn put_ahead(&mut self, value: &[u8]) -> usize {
