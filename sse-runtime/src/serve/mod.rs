@@ -84,11 +84,13 @@ where
     });
     let site = site(hub.clone(), router);
     let serving = Serving { hub, service };
-    for shard in 0..serving.hub.shard_count() {
-        let door = Door::new(serving.service.clone(), listener.try_clone()?);
+    // All before any is open: who comes in by the first may take the last descriptor.
+    let doors = (0..serving.hub.shard_count()).map(|_| Ok(Door::new(serving.service.clone(), listener.try_clone()?)));
+    let doors: Vec<Door> = doors.collect::<io::Result<_>>()?;
+    drop(listener);
+    for (shard, door) in doors.into_iter().enumerate() {
         serving.hub.open_door(shard, door).await.map_err(io::Error::other)?;
     }
-    drop(listener);
 
     let connections = GracefulShutdown::new();
     let take = |arrival, watcher| tokio::spawn(connect(arrival, site.clone(), options, watcher));
