@@ -175,3 +175,22 @@ fn more_than_was_given_is_all_of_it() {
         }
     }
 }
+
+/// What is said too late to have been taken, after its frame has left the log, ends the connection.
+#[test]
+fn bytes_of_a_frame_that_left_the_log_end_the_connection() {
+    for (overrun, begun) in [(Overrun::Close, 0), (Overrun::Skip, 0), (Overrun::Skip, 9)] {
+        let now = Instant::from_millis(1);
+        let mut hub = Engine::<Heap>::new(Config { overrun, ..log_of(1) }, Epoch(1), [1, 2]).unwrap();
+        let conn = hub.register(now, &Registration { greeting: Greeting::Silent, ..wish("bob_1") }).unwrap().conn;
+        let long = "x".repeat(100);
+        hub.publish(now, Target::All, &Event::data(&long)).unwrap();
+        assert_eq!(hub.transmit(conn, &mut [b""]), Ok(1));
+        hub.handle_written(now, conn, begun).unwrap();
+        assert_eq!(hub.transmit(conn, &mut [b""]), Ok(1));
+        hub.publish(now, Target::All, &Event::data("short")).unwrap();
+        assert_eq!(hub.handle_written(now, conn, 80), Ok(0));
+        assert_eq!(hub.transmit(conn, &mut [b""]), Ok(0));
+        assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Overrun, .. })), "{overrun:?}, {begun}");
+    }
+}
