@@ -68,9 +68,8 @@ pub trait Bounded: Storage {
 impl Bounded for Heap {
     fn bounds(limits: &Limits) -> (u64, u64) {
         let bounds = Engine::<Heap>::memory_bounds(limits);
-        let tables = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
-        // And the place where notices are made: one frame.
-        (u64::from(limits.log_bytes), tables + u64::from(limits.frame_bytes))
+        let most = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
+        (u64::from(limits.log_bytes), most)
     }
 }
 
