@@ -11,6 +11,12 @@ const HUBS: [&str; 2] = ["mio", "blocking"];
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
+fn each_is_read_in_one_sitting() {
+    let sources = [include_str!("../../sse-proto/examples/mio.rs"), include_str!("../../sse-proto/examples/blocking.rs")];
+    assert!(sources.iter().all(|source| source.lines().count() < 200), "an example has 200 lines or more");
+}
+
+#[test]
 fn streams_have_their_topics_and_resume_where_they_were_cut_off() {
     for hub in HUBS.map(|name| Hub::start(name, 15_000)) {
         let mut news = hub.follow("events?topic=news&topic=more", "");

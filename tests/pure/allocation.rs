@@ -1,7 +1,10 @@
 //! What allocates nothing. Counted per thread, so that tests beside these do not disturb them.
 
-use sse_proto::wire::{self, Decoder, Item};
-use sse_proto::{ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, MemoryBounds, Output, Registration, RowSizes};
+use sse_proto::wire::{self, Decoder, Event, Item};
+use sse_proto::{
+    ClientId, Config, ConnId, Engine, Epoch, Heap, Instant, Limits, MemoryBounds, Outcome, Output, Registration, RowSizes,
+    Target,
+};
 use sse_tests::heap::{Counting, allocations, forget_peak, live, peak};
 
 #[test]
@@ -100,16 +103,64 @@ fn the_bound_is_the_sum_of_what_the_documentation_says() {
         topic_bytes: 23,
         log_bytes: 1000,
         log_entries: 29,
+        frame_bytes: 300,
         ..Limits::default()
     };
     let expected = MemoryBounds {
-        log: 1000 + 29 * log_entry,
+        log: 1000 + 29 * log_entry + 2 * 300,
         connections: 2 * connection,
         clients: 35 * (client + 19) + 35 * (label + 19) + 7 * (label + 19),
         topics: 11 * (label + 23) + 13 * subscription,
         tasks: 17 * (task + 19) + 1900,
     };
     assert_eq!(Engine::<Heap>::memory_bounds(&limits), expected);
+}
+
+/// A place for a topic may be taken by a user name that only frames name, and a notice is made beside the log.
+#[test]
+fn names_in_the_log_and_notices_are_within_the_bound() {
+    let now = Instant::from_millis(1);
+    let one = Limits {
+        connections: 1,
+        clients: 1,
+        issued_ids: 1,
+        groups: 1,
+        topics: 1,
+        subscriptions: 1,
+        tasks: 1,
+        ..Limits::default()
+    };
+    let within = |limits: Limits, fill: fn(&mut Engine<Heap>, Instant)| {
+        let bounds = Engine::<Heap>::memory_bounds(&limits);
+        let most = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
+        let before = live();
+        let mut engine = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [1, 2]).unwrap();
+        fill(&mut engine, now);
+        let taken = live() - before;
+        assert!(taken as u64 <= most, "{taken} bytes of {most}: {bounds:?}");
+    };
+    let names = Limits { topics: 2_000, name_bytes: 1_000, topic_bytes: 8, frame_bytes: 4_000, log_bytes: 100_000, ..one };
+    within(Limits { log_entries: 2_000, detail_bytes: 0, ..names }, |engine, now| {
+        for number in 0..2_000 {
+            engine.publish(now, Target::UserName(&format!("{number:01000}")), &Event::data("x")).unwrap();
+        }
+        assert_eq!(engine.usage().log_entries, 2_000);
+    });
+    let notices = Limits { name_bytes: 8, topic_bytes: 8, frame_bytes: 110_000, log_bytes: 220_000, log_entries: 4, ..one };
+    within(Limits { detail_bytes: 100_000, ..notices }, |engine, now| {
+        let bob = Registration::new(ClientId::new("bob_1").unwrap());
+        let away = engine.register(now, &bob).unwrap();
+        engine.submit(now, away.client, "job").unwrap();
+        engine.handle_disconnect(now, away.conn).unwrap();
+        let result = "1".repeat(100_000);
+        engine.complete_at(now, 1, Some(away.client), "", "bob", "job", Outcome::Completed(Some(&result))).unwrap();
+        let conn = engine.register(now, &bob).unwrap().conn;
+        let greeting = engine.transmit(conn, &mut [b""]).map(|_| usize::MAX).unwrap();
+        engine.handle_written(now, conn, greeting).unwrap();
+        let mut notice = [&b""[..]];
+        engine.transmit(conn, &mut notice).unwrap();
+        assert!(notice[0].len() > result.len());
+    });
 }
 
 /// Every table filled to its limit, with names as long as may be.

@@ -290,8 +290,7 @@ impl Op {
             204..=208 => Self::Unregister { client: a, end_streams: bit(b) },
             209 => Self::Clear { end_streams: bit(a) },
             210..=216 => Self::Allocate { group: pick(&GROUPS, a), name: pick(&NAMES, b), entropy: c % 2 },
-            // What no hub makes, none is given back.
-            217 => Self::RestoreId { group: pick(&GROUPS[..6], a), id: pick(&IDS[..7], b), age: u64::from(c) * 20 },
+            217 => Self::RestoreId { group: pick(&GROUPS, a), id: pick(&IDS, b), age: u64::from(c) * 20 },
             218..=225 => Self::Submit { client: a, task: pick(&TASKS, b) },
             226 => Self::Withdraw { client: a, task: pick(&TASKS, b) },
             227..=230 => Self::Progress { client: a, task: pick(&TASKS, b), detail: pick(&DETAILS, c), skip },

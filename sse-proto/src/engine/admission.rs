@@ -303,13 +303,7 @@ impl<S: Storage> Engine<S> {
     /// [`ListenError`]; nothing was changed.
     pub fn listen(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, ListenError> {
         self.deadlines.advance(now);
-        let slot = self.client(client).map_err(|Stale| ListenError::UnknownClient)?;
-        check_topic(topic).map_err(ListenError::Topic)?;
-        let limit = self.config.limits.topic_bytes;
-        if topic.len() > limit as usize {
-            return Err(ListenError::TooLong { limit });
-        }
-        self.listen_from(slot, topic, self.log.last_sequence() + 1).map_err(ListenError::Full)
+        self.listen_from(client, topic, self.log.last_sequence() + 1)
     }
 
     /// `client` listens to `topic` no longer; events of it that were not sent yet are not sent. True if it did listen.
@@ -346,23 +340,23 @@ impl<S: Storage> Engine<S> {
     }
 
     fn check_registration(&self, registration: &Registration<'_>) -> Result<(), RegisterError> {
-        let limits = &self.config.limits;
         if self.draining.is_some() {
             return Err(RegisterError::Draining);
         }
-        let too_long = |what, text: &str, limit: u32| {
-            if text.len() > limit as usize { Err(RegisterError::TooLong { what, limit }) } else { Ok(()) }
-        };
-        too_long("id", registration.id.as_str(), limits.name_bytes)?;
-        too_long("group", registration.group, limits.name_bytes)?;
-        if !registration.group.is_empty() {
-            check_topic(registration.group).map_err(RegisterError::Group)?;
-        }
+        self.check_client(registration.group, registration.id)?;
         for (index, topic) in registration.topics.iter().enumerate() {
             check_topic(topic).map_err(|error| RegisterError::Topic { index, error })?;
-            too_long("topic", topic, limits.topic_bytes)?;
+            within("topic", topic, self.config.limits.topic_bytes)?;
         }
         Ok(())
+    }
+
+    /// Whether a client may have that group and that id.
+    pub(super) fn check_client(&self, group: &str, id: ClientId<'_>) -> Result<(), RegisterError> {
+        let limit = self.config.limits.name_bytes;
+        within("id", id.as_str(), limit)?;
+        within("group", group, limit)?;
+        if group.is_empty() { Ok(()) } else { check_topic(group).map_err(RegisterError::Group) }
     }
 
     /// Adds a client, who is to listen to `topics`, if there is room for it and all their names.
@@ -388,11 +382,17 @@ impl<S: Storage> Engine<S> {
         Ok(slot)
     }
 
-    /// A client listens to `topic` for sequence numbers from `from` on, if there is room for it and its name.
-    pub(super) fn listen_from(&mut self, client: u32, topic: &str, from: u64) -> Result<bool, Full> {
-        self.directory.can_listen(Some(client), &[topic])?;
-        self.make_room_for(&Names { topics: &[topic], ..Names::default() })?;
-        self.directory.listen(client, topic, from)
+    /// `client` listens to `topic` for sequence numbers from `from` on, if there is room for it and its name.
+    pub(super) fn listen_from(&mut self, client: ClientKey, topic: &str, from: u64) -> Result<bool, ListenError> {
+        let slot = self.client(client).map_err(|Stale| ListenError::UnknownClient)?;
+        check_topic(topic).map_err(ListenError::Topic)?;
+        let limit = self.config.limits.topic_bytes;
+        if topic.len() > limit as usize {
+            return Err(ListenError::TooLong { limit });
+        }
+        self.directory.can_listen(Some(slot), &[topic]).map_err(ListenError::Full)?;
+        self.make_room_for(&Names { topics: &[topic], ..Names::default() }).map_err(ListenError::Full)?;
+        self.directory.listen(slot, topic, from).map_err(ListenError::Full)
     }
 
     /// Where a stream starts, and what the client has shown to have.
@@ -469,6 +469,10 @@ impl<S: Storage> Engine<S> {
             }
         }
     }
+}
+
+fn within(what: &'static str, text: &str, limit: u32) -> Result<(), RegisterError> {
+    if text.len() > limit as usize { Err(RegisterError::TooLong { what, limit }) } else { Ok(()) }
 }
 
 /// Where a stream starts.

@@ -115,8 +115,7 @@ impl<S: Storage> Deadlines<S> {
     pub(super) fn next(&self) -> Option<Instant> {
         let of_connection = |list: &List<_>| list.first().map(|slot| self.turns.at(slot).deadline);
         let issued = self.issued.first().map(|slot| self.unused_at(slot));
-        // What would be due at the end of time is not due.
-        let dormant = self.dormant.first().map(|slot| self.swept_at(slot)).filter(|at| at.as_millis() < u64::MAX);
+        let dormant = self.dormant.first().and_then(|slot| self.swept_at(slot));
         earlier(earlier(of_connection(&self.heartbeats), of_connection(&self.stalls)), earlier(issued, dormant))
     }
 
@@ -241,10 +240,13 @@ impl<S: Storage> Deadlines<S> {
         later(self.timers.at(slot).since, self.too_old_after)
     }
 
-    /// When a client whose age counts is dropped.
-    fn swept_at(&self, slot: u32) -> Instant {
+    /// When a client whose age counts is dropped; `None` when no sweep before the end of time does it.
+    fn swept_at(&self, slot: u32) -> Option<Instant> {
         let too_old = self.too_old_at(slot);
-        if self.sweep.last >= too_old { self.sweep.last } else { self.sweep.at_or_after(too_old) }
+        if self.sweep.last >= too_old {
+            return Some(self.sweep.last);
+        }
+        Some(self.sweep.at_or_after(too_old)).filter(|at| at.as_millis() < u64::MAX)
     }
 }
 

@@ -322,8 +322,8 @@ impl<S: Storage> Engine<S> {
 
     /// `written` bytes of what [`transmit`](Self::transmit) gave for `conn` were taken. Any number of them, 0 included.
     ///
-    /// It follows its `transmit` with no other call in between: the next publish may evict what was given. A driver that writes
-    /// later copies the bytes first, and to the engine they are written then.
+    /// It follows its `transmit` with no other call in between: the next publish may evict what was given, and then the connection
+    /// ends. A driver that writes later copies the bytes first, and to the engine they are written then.
     ///
     /// Returns how many frames are whole now, notices included. Looks at as many frames as `transmit` gave.
     ///
@@ -338,6 +338,10 @@ impl<S: Storage> Engine<S> {
         }
         let whole = if self.directory.streams.at(slot).notice.is_some() {
             self.notice_written(slot, written)
+        } else if self.directory.connections.at(slot).is_overrun(&self.log) {
+            // Some other call came in between: nobody knows any more what of it the peer has.
+            self.enter(slot, Phase::Closing(CloseReason::Overrun));
+            0
         } else {
             self.frames_written(slot, written)
         };

@@ -141,7 +141,7 @@ impl<S: Storage> Engine<S> {
     /// Counts `written` bytes of the notice; how many notices are whole now.
     pub(super) fn notice_written(&mut self, slot: u32, written: usize) -> usize {
         let stream = self.directory.streams.at_mut(slot);
-        let offset = stream.offset as usize + written;
+        let offset = (stream.offset as usize).saturating_add(written);
         if offset < stream.notice_len as usize {
             stream.offset = offset as u32;
             return 0;

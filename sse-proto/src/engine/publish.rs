@@ -60,6 +60,9 @@ pub const MAX_EVENT_ID: usize = 1024;
 impl<S: Storage> Engine<S> {
     /// Publishes `frame` as the next event.
     ///
+    /// An id that it brings is found before any number when a client resumes: one that reads like the number of another event hides what
+    /// lies between the two from who has that one.
+    ///
     /// O(connections it is for), and O(frames that leave the log for it).
     ///
     /// # Errors

@@ -186,13 +186,14 @@ impl<S: Storage> Engine<S> {
     ///
     /// # Errors
     ///
-    /// [`Full`]; nothing was changed, but for the oldest that gave way.
-    pub fn restore_id(&mut self, issued: Instant, group: &str, id: ClientId<'_>) -> Result<(), Full> {
+    /// [`RegisterError`]; nothing was changed, but for the oldest that gave way.
+    pub fn restore_id(&mut self, issued: Instant, group: &str, id: ClientId<'_>) -> Result<(), RegisterError> {
         self.deadlines.advance(issued);
+        self.check_client(group, id)?;
         if self.directory.find_client(group, id.as_str()).is_some() {
             return Ok(());
         }
-        self.issue(group, id)
+        self.issue(group, id).map_err(RegisterError::Full)
     }
 
     /// Takes in a client; one that is known here stays as it is. Clients are restored in the order of `since`, those without one
@@ -206,12 +207,14 @@ impl<S: Storage> Engine<S> {
         if let Some(key) = self.find(kept.group, kept.id.as_str()) {
             return Ok(key);
         }
+        self.check_client(kept.group, kept.id)?;
         let standing = if kept.passing { Standing::Passing } else { Standing::Registered };
         let slot = self.add_client(kept.group, kept.id, standing, &[]).map_err(RegisterError::Full)?;
         self.directory.clients.at_mut(slot).dialect = kept.dialect;
         self.directory.profiles.at_mut(slot).registered = kept.registered;
-        if let Some(since) = kept.since.or((!kept.passing).then_some(now)) {
-            self.deadlines.arm_dormant_since(slot, since);
+        // It may have been kept under another configuration. Of one that passes, the time since it left counts only once it stays.
+        if !kept.passing || self.config.age == Age::SinceRegistered {
+            self.deadlines.arm_dormant_since(slot, kept.since.unwrap_or(now));
         }
         Ok(self.directory.client_key(slot))
     }
@@ -222,24 +225,30 @@ impl<S: Storage> Engine<S> {
     ///
     /// [`ListenError`]; nothing was changed.
     pub fn restore_topic(&mut self, client: ClientKey, topic: &str, from: u64) -> Result<(), ListenError> {
-        let slot = self.client(client).map_err(|Stale| ListenError::UnknownClient)?;
-        self.listen_from(slot, topic, from).map(drop).map_err(ListenError::Full)
+        self.listen_from(client, topic, from).map(drop)
     }
 
     /// A client that was restored waits for a task.
     ///
     /// # Errors
     ///
-    /// [`TaskError`]; nothing was changed.
+    /// [`TaskError`]; nothing was changed. [`AlreadyEnded`](TaskError::AlreadyEnded) stands for a completion whose number another has.
     pub fn restore_task(&mut self, client: ClientKey, kept: &KeptTask<'_>) -> Result<(), TaskError> {
         let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
+        self.check_task(kept.name)?;
+        self.check_detail(kept.detail.unwrap_or(""))?;
         let client = self.directory.profiles.at_mut(slot);
+        let sequence = if kept.state.has_ended() { kept.sequence } else { 0 };
+        // A completion is known by its number while it is being sent.
+        if self.tasks.completion_at(client, sequence).is_some() {
+            return Err(TaskError::AlreadyEnded);
+        }
         let replaced = self.tasks.giving_way(client)?;
         let detail = kept.detail.map(|detail| self.tasks.copy_detail(replaced, detail)).transpose()?;
         let row = self.tasks.submit(client, kept.name)?;
         self.tasks.set_state(row, kept.state, detail);
         let row = self.tasks.at_mut(row);
-        (row.sequence, row.ended, row.sent) = (kept.sequence, kept.ended, kept.sent);
+        (row.sequence, row.ended, row.sent) = (sequence, kept.ended, kept.sent);
         Ok(())
     }
 

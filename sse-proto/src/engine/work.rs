@@ -120,14 +120,14 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    fn check_task(&self, task: &str) -> Result<(), TaskError> {
+    pub(super) fn check_task(&self, task: &str) -> Result<(), TaskError> {
         check_name(task).map_err(TaskError::Name)?;
         let limit = self.config.limits.name_bytes;
         if task.len() > limit as usize { Err(TaskError::TooLong { limit }) } else { Ok(()) }
     }
 
     /// A frame with `detail`, two names and what stands around them must fit; escaping may take six bytes for one.
-    fn check_detail(&self, detail: &str) -> Result<(), TaskError> {
+    pub(super) fn check_detail(&self, detail: &str) -> Result<(), TaskError> {
         let escaped: usize = detail.bytes().map(|byte| if byte < 0x20 || byte == b'"' || byte == b'\\' { 6 } else { 1 }).sum();
         let around = 2 * self.config.limits.name_bytes as usize + 160;
         if escaped + around > self.config.limits.frame_bytes as usize { Err(TaskError::TooLarge) } else { Ok(()) }

@@ -59,7 +59,7 @@ impl Storage for Heap {
 /// is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBounds {
-    /// Frames and their headers.
+    /// Frames and their headers, and the longest notice.
     pub log: u64,
     /// Open connections.
     pub connections: u64,
@@ -80,13 +80,14 @@ impl Engine<Heap> {
         let labels = |count, bytes| rows(count, label + INDEXED) + text(count, bytes);
         let clients = limits.clients.saturating_add(limits.issued_ids);
         MemoryBounds {
-            log: u64::from(limits.log_bytes) + rows(limits.log_entries, log_entry + INDEXED),
+            log: u64::from(limits.log_bytes) + rows(limits.log_entries, log_entry + INDEXED) + rows(limits.frame_bytes, 1),
             connections: rows(limits.connections, connection),
             clients: rows(clients, client + INDEXED)
                 + text(clients, limits.name_bytes)
                 + labels(clients, limits.name_bytes)
                 + labels(limits.groups, limits.name_bytes),
-            topics: labels(limits.topics, limits.topic_bytes) + rows(limits.subscriptions, subscription),
+            // A user name that only frames name may have the place of a topic.
+            topics: labels(limits.topics, limits.topic_bytes.max(limits.name_bytes)) + rows(limits.subscriptions, subscription),
             tasks: rows(limits.tasks, task) + text(limits.tasks, limits.name_bytes) + u64::from(limits.detail_bytes),
         }
     }

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use sse_proto::wire::{Event, IdField};
 use sse_proto::{
-    CloseReason, Config, Dialect, EventIds, GapReason, Greeting, Limits, Output, Overrun, Registered, Registration, Resume,
-    Target,
+    CloseReason, Config, Dialect, Engine, Epoch, EventIds, GapReason, Greeting, Heap, Instant, Limits, Output, Overrun,
+    Registered, Registration, Resume, Target,
 };
 use sse_tests::harness::Harness;
 
@@ -156,4 +156,41 @@ fn without_numbers_frames_are_what_the_application_gave() {
     assert_eq!(hub.read(conns[2]), ":heartbeat\n\n");
     let back = hub.resume("bob_Silent", "i1");
     assert_eq!(back.gap, None, "ids of the application's own are found all the same");
+}
+
+/// Who says that more was taken than was given is taken to mean all of it, of a notice and of a frame, begun or not.
+#[test]
+fn more_than_was_given_is_all_of_it() {
+    for begun in [0, 5] {
+        let now = Instant::from_millis(1);
+        let mut hub = Engine::<Heap>::new(quiet(), Epoch(1), [1, 2]).unwrap();
+        let conn = hub.register(now, &wish("bob_1")).unwrap().conn;
+        for _ in 0..2 {
+            assert_eq!(hub.transmit(conn, &mut [b""]), Ok(1));
+            assert_eq!(hub.handle_written(now, conn, begun), Ok(0));
+            assert_eq!(hub.transmit(conn, &mut [b""]), Ok(1));
+            assert_eq!(hub.handle_written(now, conn, usize::MAX), Ok(1));
+            assert!(hub.is_caught_up(conn));
+            hub.publish(now, Target::All, &Event::data("hello")).unwrap();
+        }
+    }
+}
+
+/// What is said too late to have been taken, after its frame has left the log, ends the connection.
+#[test]
+fn bytes_of_a_frame_that_left_the_log_end_the_connection() {
+    for (overrun, begun) in [(Overrun::Close, 0), (Overrun::Skip, 0), (Overrun::Skip, 9)] {
+        let now = Instant::from_millis(1);
+        let mut hub = Engine::<Heap>::new(Config { overrun, ..log_of(1) }, Epoch(1), [1, 2]).unwrap();
+        let conn = hub.register(now, &Registration { greeting: Greeting::Silent, ..wish("bob_1") }).unwrap().conn;
+        let long = "x".repeat(100);
+        hub.publish(now, Target::All, &Event::data(&long)).unwrap();
+        assert_eq!(hub.transmit(conn, &mut [b""]), Ok(1));
+        hub.handle_written(now, conn, begun).unwrap();
+        assert_eq!(hub.transmit(conn, &mut [b""]), Ok(1));
+        hub.publish(now, Target::All, &Event::data("short")).unwrap();
+        assert_eq!(hub.handle_written(now, conn, 80), Ok(0));
+        assert_eq!(hub.transmit(conn, &mut [b""]), Ok(0));
+        assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Overrun, .. })), "{overrun:?}, {begun}");
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Audience, ClientId, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptFrame, Limits, Outcome, Output, Overrun,
-    Registration, Resume, Target,
+    Age, Audience, ClientId, ClientKey, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptClient, KeptFrame, KeptTask,
+    Limits, ListenError, Outcome, Output, Overrun, RegisterError, Registration, Resume, Target, TaskError, TaskState,
 };
 
 #[test]
@@ -169,6 +169,87 @@ fn a_connection_that_goes_on_keeps_its_dialect() {
     found.publish(now, Target::All, &Event::data("x")).unwrap();
     let wire = written(&mut found, conn);
     assert!(wire.contains("data:\"completed^") && wire.contains("event:gap\n") && wire.contains("data:x\n"), "{wire}");
+}
+
+/// What is kept outlives the configuration that it was kept under: one that passed and waits for a task is swept, once.
+#[test]
+fn a_client_that_passed_is_swept_whatever_its_age_was_counted_from_before() {
+    let new = |age| Engine::<Heap>::new(Config { age, ..Config::default() }, Epoch(1), [7, 7]).unwrap();
+    let (now, much_later) = (Instant::from_millis(1_000), Instant::from_millis(100_000_000));
+    let ages = [Age::SinceLeft, Age::SinceRegistered];
+    for (before, after) in ages.into_iter().flat_map(|before| ages.map(|after| (before, after))) {
+        let (mut lost, mut found) = (new(before), new(after));
+        let passing = Registration { passing: true, ..Registration::new(ClientId::new("bob_1").unwrap()) };
+        let bob = lost.register(now, &passing).unwrap().client;
+        lost.submit(now, bob, "job").unwrap();
+
+        let client = found.restore_client(now, &lost.kept_client("", "bob_1").unwrap()).unwrap();
+        for task in lost.kept_tasks(bob) {
+            found.restore_task(client, &task).unwrap();
+        }
+        found.restored(now);
+        assert!(found.is_known(client), "it waits for a task");
+        found.handle_timeout(much_later);
+        let gone = iter::from_fn(|| found.poll_output()).take(9).map(|output| match output {
+            Output::Expired { client, id } => (client, String::from(id)),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(gone.collect::<Vec<_>>(), [(client, "bob_1".to_owned())], "{before:?}, then {after:?}");
+        assert_eq!(found.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn what_is_taken_in_keeps_to_the_limits() {
+    let limits = Limits { name_bytes: 20, topic_bytes: 30, frame_bytes: 300, ..Limits::default() };
+    let mut found = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [7, 7]).unwrap();
+    let (now, long) = (Instant::from_millis(1_000), "x".repeat(31));
+    let kept = |group, id| KeptClient {
+        key: ClientKey::NONE,
+        group,
+        id: ClientId::new(id).unwrap(),
+        dialect: Dialect::Named,
+        registered: now,
+        since: None,
+        passing: false,
+    };
+    let too_long = |what| RegisterError::TooLong { what, limit: 20 };
+    assert_eq!(found.restore_client(now, &kept("", &long[..21])), Err(too_long("id")));
+    assert_eq!(found.restore_client(now, &kept(&long[..21], "bob_1")), Err(too_long("group")));
+    assert!(matches!(found.restore_client(now, &kept("a^b", "bob_1")), Err(RegisterError::Group(_))));
+    assert_eq!(found.restore_id(now, "", ClientId::new(&long[..21]).unwrap()), Err(too_long("id")));
+    assert_eq!(found.usage().clients, 0);
+    let bob = found.restore_client(now, &kept(&long[..20], &long[..20])).unwrap();
+
+    assert_eq!(found.restore_topic(bob, &long, 1), Err(ListenError::TooLong { limit: 30 }));
+    assert!(matches!(found.restore_topic(bob, "", 1), Err(ListenError::Topic(_))));
+    assert_eq!(found.restore_topic(bob, &long[..30], 1), Ok(()));
+
+    let task = |name, detail| KeptTask { name, state: TaskState::Progress, detail, sequence: 0, ended: now, sent: false };
+    assert_eq!(found.restore_task(bob, &task(&long[..21], None)), Err(TaskError::TooLong { limit: 20 }));
+    assert!(matches!(found.restore_task(bob, &task("a/b", None)), Err(TaskError::Name(_))));
+    let detail = "1".repeat(101);
+    assert_eq!(found.restore_task(bob, &task("a", Some(&detail))), Err(TaskError::TooLarge));
+    assert_eq!(found.restore_task(bob, &task("a", Some(&detail[..100]))), Ok(()));
+    assert_eq!((found.topics(bob).count(), found.tasks(bob).count()), (1, 1));
+}
+
+/// A completion is known by its number while it is being sent: of two with one number, the second would end what the first began.
+#[test]
+fn no_two_completions_of_a_client_have_one_number() {
+    let mut found = Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap();
+    let now = Instant::from_millis(1_000);
+    let bob = Registration::new(ClientId::new("bob_1").unwrap());
+    let bob = found.register(now, &bob).unwrap().client;
+    found.restore_position(9, 9);
+    let ended = KeptTask { name: "a", state: TaskState::Failed, detail: None, sequence: 5, ended: now, sent: false };
+    found.restore_task(bob, &ended).unwrap();
+    assert_eq!(found.restore_task(bob, &KeptTask { name: "b", ..ended }), Err(TaskError::AlreadyEnded));
+    assert_eq!(found.restore_task(bob, &KeptTask { name: "b", sequence: 6, ..ended }), Ok(()));
+    // What has not ended has no number yet.
+    let running = KeptTask { name: "c", state: TaskState::Progress, ..ended };
+    assert_eq!(found.restore_task(bob, &running), Ok(()));
+    assert_eq!(found.kept_tasks(bob).map(|task| task.sequence).collect::<Vec<_>>(), [5, 6, 0]);
 }
 
 /// Everything that waits for `conn`, taken at once.

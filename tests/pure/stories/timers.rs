@@ -222,3 +222,55 @@ fn the_end_of_time_is_only_a_time() {
     });
     assert!(outputs.take(100).count() < 100);
 }
+
+/// Whatever lasts how long and wherever the clock begins: what is due is asked for, and what is asked for is due.
+#[test]
+fn at_the_end_of_time_too_output_is_due_exactly_when_there_is_some() {
+    const END: u64 = u64::MAX;
+    let lasts = [Duration::ZERO, Duration::from_millis(1), Duration::from_secs(240), Duration::from_secs(3_600), Duration::MAX];
+    let clocks = [0, 1, END / 2, END - 1, END];
+    let mut expired = 0;
+    for (sweep_every, dormant_after) in lasts.iter().flat_map(|every| lasts.iter().map(move |after| (*every, *after))) {
+        for (from, to) in clocks.iter().flat_map(|from| clocks.iter().map(move |to| (*from, *to))) {
+            for (age, swept) in [Age::SinceLeft, Age::SinceRegistered].into_iter().flat_map(|age| [(age, false), (age, true)]) {
+                let config = Config { sweep_every, dormant_after, issued_id_ttl: dormant_after, age, ..quiet() };
+                let mut hub = Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap();
+                let what = format!("every {sweep_every:?}, after {dormant_after:?}, {age:?}, {from} to {to}, swept {swept}");
+                let mut now = Instant::from_millis(from);
+                let mut drain = |hub: &mut Engine<Heap>, now: Instant| {
+                    for _ in 0..50 {
+                        let due = hub.poll_timeout().is_some_and(|at| at <= now);
+                        let output = hub.poll_output();
+                        assert_eq!(output.is_some(), due, "{output:?}, {what}");
+                        match output {
+                            None => return,
+                            Some(Output::Write(conn)) => {
+                                let len = hub.transmit(conn, &mut [b""]).map(|_| usize::MAX).unwrap();
+                                hub.handle_written(now, conn, len).unwrap();
+                            }
+                            Some(Output::Expired { .. }) => expired += 1,
+                            Some(_) => {}
+                        }
+                    }
+                    panic!("there is no end to the output, {what}");
+                };
+                hub.allocate_id(now, "", "ann", &[1; 32]).unwrap();
+                let leaves = hub.register(now, &wish("bob_1")).unwrap().conn;
+                let given_up = hub.register(now, &wish("bob_2")).unwrap().client;
+                drain(&mut hub, now);
+                let _ = hub.handle_disconnect(now, leaves);
+                drain(&mut hub, now);
+                now = now.max(Instant::from_millis(to));
+                if swept {
+                    hub.sweep(now)
+                } else {
+                    hub.handle_timeout(now)
+                }
+                drain(&mut hub, now);
+                let _ = hub.unregister(now, given_up, false);
+                drain(&mut hub, now);
+            }
+        }
+    }
+    assert!(expired > 100, "{expired}");
+}

@@ -10,8 +10,8 @@ use sse_proto::storage::fixed::{
 };
 use sse_proto::wire::Encode;
 use sse_proto::{
-    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Full, Heap, IdError, Instant, Left, Limits, ListenError,
-    Outcome, Output, PublishError, RegisterError, Registered, Registration, Stale, Storage, Target, TaskError,
+    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, Limits, ListenError, Outcome,
+    Output, PublishError, RegisterError, Registered, Registration, Stale, Storage, Target, TaskError,
 };
 
 /// Labels are the limits of clients, groups and topics added up. The longest task's detail is as long as the longest frame.
@@ -131,7 +131,7 @@ impl Both {
         both!(self, engine => engine.allocate_id(now, group, name, entropy).map(|id| AsRef::<str>::as_ref(&id).to_owned()))
     }
 
-    pub(super) fn restore_id(&mut self, issued: Instant, group: &str, id: ClientId<'_>) -> Result<(), Full> {
+    pub(super) fn restore_id(&mut self, issued: Instant, group: &str, id: ClientId<'_>) -> Result<(), RegisterError> {
         both!(self, engine => engine.restore_id(issued, group, id))
     }
 

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Full, Heap, IdError, Instant, Left, ListenError, Outcome,
-    Output, PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError,
+    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, ListenError, Outcome, Output,
+    PublishError, RegisterError, Registered, Registration, Resume, Stale, Target, TaskError,
 };
 
 use self::both::Both;
@@ -241,7 +241,7 @@ impl Harness {
     }
 
     /// See [`Engine::restore_id`].
-    pub fn restore_id(&mut self, issued: u64, group: &str, id: &str) -> Result<(), Full> {
+    pub fn restore_id(&mut self, issued: u64, group: &str, id: &str) -> Result<(), RegisterError> {
         let id = ClientId::new(id).expect("a checked id");
         let answer = self.engine.restore_id(Instant::from_millis(issued), group, id);
         assert_eq!(answer, self.model.restore_id(issued, group, id));

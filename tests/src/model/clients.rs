@@ -33,13 +33,21 @@ impl Model {
     }
 
     /// An id that was allocated by another engine is taken in.
-    pub fn restore_id(&mut self, issued: u64, group: &str, id: ClientId<'_>) -> Result<(), Full> {
+    pub fn restore_id(&mut self, issued: u64, group: &str, id: ClientId<'_>) -> Result<(), RegisterError> {
         self.time(issued);
+        self.can_be(group, id)?;
         if self.by_id(group, id.as_str()).is_none() {
-            self.room_for_id(group, id.user_name())?;
+            self.room_for_id(group, id.user_name()).map_err(RegisterError::Full)?;
             self.add_client(group, id.as_str(), Standing::Issued);
         }
         Ok(())
+    }
+
+    /// Whether a client may have that group and that id.
+    fn can_be(&self, group: &str, id: ClientId<'_>) -> Result<(), RegisterError> {
+        short("id", id.as_str(), self.config.limits.name_bytes)?;
+        short("group", group, self.config.limits.name_bytes)?;
+        if group.is_empty() { Ok(()) } else { check_topic(group).map_err(RegisterError::Group) }
     }
 
     /// Whether a registration should succeed.
@@ -49,15 +57,7 @@ impl Model {
         if self.draining {
             return Err(RegisterError::Draining);
         }
-        let short = |what, text: &str, limit: u32| {
-            let fits = text.len() <= limit as usize;
-            fits.then_some(()).ok_or(RegisterError::TooLong { what, limit })
-        };
-        short("id", wish.id.as_str(), limits.name_bytes)?;
-        short("group", wish.group, limits.name_bytes)?;
-        if !wish.group.is_empty() {
-            check_topic(wish.group).map_err(RegisterError::Group)?;
-        }
+        self.can_be(wish.group, wish.id)?;
         for (index, topic) in wish.topics.iter().enumerate() {
             check_topic(topic).map_err(|error| RegisterError::Topic { index, error })?;
             short("topic", topic, limits.topic_bytes)?;
@@ -382,4 +382,9 @@ impl Model {
 
 fn topics(topics: &[&str]) -> Vec<(Kind, String)> {
     topics.iter().map(|topic| (Kind::Topic, (*topic).to_owned())).collect()
+}
+
+fn short(what: &'static str, text: &str, limit: u32) -> Result<(), RegisterError> {
+    let fits = text.len() <= limit as usize;
+    fits.then_some(()).ok_or(RegisterError::TooLong { what, limit })
 }

@@ -75,6 +75,12 @@ impl<H: Home> World<'_, H> {
         let known = self.truth.clients[client as usize].key;
         assert_eq!(returning.then_some(key), known, "client {client} was known as {known:?}, and is {key:?}");
         self.truth.clients[client as usize].key = Some(key);
+        if !last_event_id.is_empty() && !returning {
+            self.count("ids taken up again");
+        }
+        if conn.slot() < self.open.len() {
+            self.count("slots used again");
+        }
         let link = self.links.len() as u32;
         self.known.entry(key).or_insert(Known { client, connections: 0, left: 0 }).connections += 1;
         self.open.resize(self.open.len().max(conn.slot() + 1), None);

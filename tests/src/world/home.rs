@@ -5,8 +5,8 @@ use sse_proto::storage::fixed::{
 };
 use sse_proto::wire::Event;
 use sse_proto::{
-    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Full, Heap, IdError, Instant, Left, Limits, ListenError,
-    Outcome, Output, PublishError, RegisterError, Registered, Registration, Stale, Storage, Target, TaskError, Usage,
+    ClientId, ClientKey, Config, ConnId, Engine, Epoch, EventId, Heap, IdError, Instant, Left, Limits, ListenError, Outcome,
+    Output, PublishError, RegisterError, Registered, Registration, Stale, Storage, Target, TaskError, Usage,
 };
 
 use crate::harness::{Harness, boxed};
@@ -31,7 +31,7 @@ pub trait Home: Sized {
     fn unlisten(&mut self, now: Instant, client: ClientKey, topic: &str) -> Result<bool, Stale>;
     fn unregister(&mut self, now: Instant, client: ClientKey, end_streams: bool) -> Result<(), Stale>;
     fn allocate(&mut self, now: Instant, name: &str, entropy: [u8; 32]) -> Result<String, IdError>;
-    fn restore_id(&mut self, issued: Instant, id: ClientId<'_>) -> Result<(), Full>;
+    fn restore_id(&mut self, issued: Instant, id: ClientId<'_>) -> Result<(), RegisterError>;
     fn submit(&mut self, now: Instant, client: ClientKey, task: &str) -> Result<(), TaskError>;
     fn progress(&mut self, now: Instant, client: ClientKey, task: &str) -> Result<(), TaskError>;
     fn complete(&mut self, now: Instant, owner: ClientKey, task: &str, outcome: Outcome<'_>) -> Result<(), TaskError>;
@@ -68,9 +68,8 @@ pub trait Bounded: Storage {
 impl Bounded for Heap {
     fn bounds(limits: &Limits) -> (u64, u64) {
         let bounds = Engine::<Heap>::memory_bounds(limits);
-        let tables = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
-        // And the place where notices are made: one frame.
-        (u64::from(limits.log_bytes), tables + u64::from(limits.frame_bytes))
+        let most = bounds.log + bounds.connections + bounds.clients + bounds.topics + bounds.tasks;
+        (u64::from(limits.log_bytes), most)
     }
 }
 
@@ -180,7 +179,7 @@ impl<S: Bounded> Home for Bare<S> {
         answer
     }
 
-    fn restore_id(&mut self, issued: Instant, id: ClientId<'_>) -> Result<(), Full> {
+    fn restore_id(&mut self, issued: Instant, id: ClientId<'_>) -> Result<(), RegisterError> {
         self.within(|engine| engine.restore_id(issued, "", id))
     }
 
@@ -306,7 +305,7 @@ impl Home for Harness {
         Self::allocate(self, "", name, entropy)
     }
 
-    fn restore_id(&mut self, issued: Instant, id: ClientId<'_>) -> Result<(), Full> {
+    fn restore_id(&mut self, issued: Instant, id: ClientId<'_>) -> Result<(), RegisterError> {
         Self::restore_id(self, issued.as_millis(), "", id.as_str())
     }
 

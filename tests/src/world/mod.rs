@@ -75,6 +75,9 @@ struct World<'p, H> {
     truth: Truth,
     /// Ids that the hub made and nobody registered, with the time it was told then: what the next hub is given.
     issued: VecDeque<(u64, String)>,
+    /// How many requests pages made, and how many before the latest of those that arrived.
+    requests: u64,
+    arrived: u64,
     heard: Vec<Heard>,
     sink: Vec<u8>,
     tally: Tally,
@@ -105,6 +108,8 @@ enum Due {
         page: u32,
         attempt: u32,
         last_event_id: Box<str>,
+        /// How many requests were made before it.
+        before: u64,
     },
     /// Its answer reaches the page.
     Answer {
@@ -191,6 +196,8 @@ impl<'p, H: Home> World<'p, H> {
             pages: plan.pages.iter().map(|page| Page::new(page.client)).collect(),
             truth: Truth::new(plan),
             issued: VecDeque::new(),
+            requests: 0,
+            arrived: 0,
             heard: Vec::new(),
             sink: Vec::new(),
             tally: Tally::new(),
@@ -231,7 +238,13 @@ impl<'p, H: Home> World<'p, H> {
         match due {
             Due::Step(number) => self.step(self.plan.steps[number as usize].1),
             Due::Open { page } => self.open_page(page),
-            Due::Arrive { page, attempt, last_event_id } => self.arrive(page, attempt, &last_event_id),
+            Due::Arrive { page, attempt, last_event_id, before } => {
+                if before < self.arrived {
+                    self.count("requests overtaken");
+                }
+                self.arrived = self.arrived.max(before);
+                self.arrive(page, attempt, &last_event_id);
+            }
             Due::Answer { page, attempt, answer } => self.answer(page, attempt, answer),
             Due::Read { link } => self.read(link),
             Due::Breaks { page, attempt } => self.breaks(page, attempt),
@@ -352,7 +365,9 @@ impl<'p, H: Home> World<'p, H> {
                     let attempt = page.attempt;
                     self.note(|| format!("page {number} of client {client} asks, Last-Event-ID {last_event_id:?}"));
                     let latency = self.latency(u64::from(number), u64::from(attempt));
-                    self.later(latency, Due::Arrive { page: number, attempt, last_event_id });
+                    let before = self.requests;
+                    self.requests += 1;
+                    self.later(latency, Due::Arrive { page: number, attempt, last_event_id, before });
                 }
                 Some(Output::Opened) => {}
                 Some(Output::Waiting { delay, why }) => {
@@ -446,6 +461,9 @@ impl<'p, H: Home> World<'p, H> {
         let mut bytes = std::mem::take(&mut link.buffer);
         if taken < bytes.len() {
             link.buffer = bytes.split_off(taken);
+        }
+        if most == 1 && bytes.len() == 1 {
+            self.count("reads of one byte");
         }
         self.hear(number, &bytes);
         let link = &mut self.links[number as usize];

@@ -24,9 +24,18 @@ impl<H: Home> World<'_, H> {
                 self.abandon(page, after);
                 self.open_page(page);
             }
-            Step::PageClockBack { page, millis } => self.pages[page as usize].clock_back += millis,
-            Step::ClockJump { millis } => self.move_clock(millis as i64),
-            Step::ClockBack { millis } => self.move_clock(-(millis as i64)),
+            Step::PageClockBack { page, millis } => {
+                self.count("clocks of pages step back");
+                self.pages[page as usize].clock_back += millis;
+            }
+            Step::ClockJump { millis } => {
+                self.count("clock jumps");
+                self.move_clock(millis as i64);
+            }
+            Step::ClockBack { millis } => {
+                self.count("clock steps back");
+                self.move_clock(-(millis as i64));
+            }
             Step::Pause { millis } => self.paused_until = self.now + u64::from(millis),
             Step::Crash { down } => self.hub_down(down),
             _ if self.hub.is_none() => {}
