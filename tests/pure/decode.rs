@@ -188,6 +188,20 @@ fn a_limit_on_events_holds_for_one_line_too() {
     }
 }
 
+/// Of chunks of this size as much is kept before it is searched as whole steps take, and where those begin is the memory's affair.
+#[test]
+fn a_limit_on_lines_holds_before_a_large_chunk_is_kept() {
+    for len in 4096..4096 + 256 {
+        let (mut decoder, mut seen) = (Decoder::new(Limits { max_line: 3 * len - 1, ..Limits::default() }), Vec::new());
+        let chunk = vec![b'x'; len];
+        feed(&mut decoder, &[b"data:", &chunk[5..]].concat(), &mut seen);
+        feed(&mut decoder, &chunk, &mut seen);
+        assert_eq!(seen, []);
+        feed(&mut decoder, &chunk, &mut seen);
+        assert_eq!(seen, [Seen::Error(DecodeError::LineTooLong)], "{len}");
+    }
+}
+
 #[test]
 fn a_fixed_buffer_refuses_only_what_does_not_fit() {
     let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text, 8 a slot.

@@ -62,8 +62,9 @@ fn of_frames_that_share_a_number_each_gets_its_own_however_little_it_takes() {
 fn who_was_chosen_is_known_as_long_as_the_frame_is() {
     for members in [2, 9, 20] {
         let mut hub = Harness::new(small(1_000));
-        let keys: Vec<_> = crowd(&mut hub, 22).iter().map(|one| one.client).collect();
+        let mut keys: Vec<_> = crowd(&mut hub, 22).iter().map(|one| one.client).collect();
         for n in 0..20 {
+            keys.reverse();
             let first = n % (keys.len() - members);
             hub.publish(Target::Clients(&keys[first..first + members]), &"x".repeat(2 * n));
             let wish =

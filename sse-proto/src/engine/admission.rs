@@ -232,13 +232,7 @@ impl<S: Storage> Engine<S> {
             self.deadlines.arm_dormant(slot);
         }
         let connection = Connection { cursor, ..Connection::new(self.log.last_sequence()) };
-        let stream = Stream {
-            told: shown.unwrap_or(0),
-            due,
-            gap: gap.unwrap_or(GapReason::Unknown),
-            greeting,
-            ..Stream::new(slot, dialect)
-        };
+        let stream = Stream { due, gap: gap.unwrap_or(GapReason::Unknown), greeting, ..Stream::new(slot, dialect) };
         let conn = self.add_connection(connection, stream).map_err(RegisterError::Full)?;
         let came_back = !matches!(resume, Resume::Live | Resume::Earliest | Resume::After(""));
         if greeting == Greeting::Registered && came_back {

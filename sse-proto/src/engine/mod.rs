@@ -478,7 +478,6 @@ impl<S: Storage> Engine<S> {
             index += 1;
             let is_found = delivery::is_found(self.directory.connections.at(slot), &entry);
             if !is_found && !delivery::is_for(&self.directory, &self.log, &entry, slot) {
-                cursor = entry.sequence + 1;
                 continue;
             }
             let rest = entry.len as usize - offset;
@@ -562,11 +561,9 @@ impl<S: Storage> Engine<S> {
             return self.enter(slot, Phase::Closing(CloseReason::Overrun));
         }
         let connection = self.directory.connections.at_mut(slot);
+        (stream.gap, stream.told) = (GapReason::Overrun, connection.cursor - 1);
         // Completions among what the log lost are still in the client's table.
-        let has_tasks = self.directory.profiles.at(stream.client).task_count > 0;
-        (stream.gap, stream.told) = (GapReason::Overrun, stream.told.max(connection.cursor - 1));
-        stream.due.set(Due::TASKS, has_tasks);
-        for due in [Due::TASKS_SENT_TOO, Due::GAP, Due::REPORT_GAP, Due::POSITION] {
+        for due in [Due::TASKS, Due::TASKS_SENT_TOO, Due::GAP, Due::REPORT_GAP, Due::POSITION] {
             stream.due.set(due, true);
         }
         (connection.cursor, connection.found) = (self.log.evicted() + 1, false);

@@ -69,7 +69,8 @@ impl<S: Storage> Engine<S> {
     ///
     /// [`PublishError`]; nothing was published.
     pub fn publish(&mut self, now: Instant, target: Target<'_>, frame: &impl Encode) -> Result<EventId, PublishError> {
-        self.publish_at(now, self.log.last_sequence() + 1, target, frame)
+        // A number that is not higher than any before stands for the next.
+        self.publish_at(now, 0, target, frame)
     }
 
     /// Publishes `frame` under `sequence`, which someone who orders several engines gave out: higher than any before.

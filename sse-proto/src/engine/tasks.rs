@@ -217,7 +217,7 @@ impl<S: Storage> Tasks<S> {
 
     /// The completion with exactly that sequence number.
     pub(super) fn completion_at(&self, client: &Profile, sequence: u64) -> Option<u32> {
-        self.of(client).find(|&slot| self.table.at(slot).sequence == sequence && sequence > 0)
+        self.of(client).find(|&slot| self.table.at(slot).sequence == sequence)
     }
 
     /// The client has shown that it has everything up to `sequence`.

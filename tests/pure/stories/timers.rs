@@ -274,3 +274,12 @@ fn at_the_end_of_time_too_output_is_due_exactly_when_there_is_some() {
     }
     assert!(expired > 100, "{expired}");
 }
+
+#[test]
+fn who_is_never_too_old_is_waited_for_by_nobody() {
+    let mut engine = Engine::<Heap>::new(Config { dormant_after: Duration::MAX, ..quiet() }, Epoch(7), [1, 2]).unwrap();
+    let now = Instant::from_millis(1_000);
+    let bob = engine.register(now, &wish("bob_1")).unwrap();
+    engine.handle_disconnect(now, bob.conn).unwrap();
+    assert_eq!((engine.poll_output(), engine.poll_timeout()), (None, None));
+}
