@@ -240,7 +240,7 @@ impl<S: Storage> Engine<S> {
         let client = self.directory.profiles.at_mut(slot);
         let sequence = if kept.state.has_ended() { kept.sequence } else { 0 };
         // A completion is known by its number while it is being sent.
-        if self.tasks.completion_at(client, sequence).is_some() {
+        if kept.state.has_ended() && self.tasks.completion_at(client, sequence).is_some() {
             return Err(TaskError::AlreadyEnded);
         }
         let replaced = self.tasks.giving_way(client)?;
