@@ -63,7 +63,7 @@ export class Decoder {
     this.#isNew = isNew;
     this.lastEventId = String(lastEventId);
     if (/[\0\r\n]/.test(this.lastEventId)) {
-      throw new SseError('invalid-field', 'lastEventId: a line break or NUL cannot be part of it', 'lastEventId');
+      throw new SseError('invalid-field', 'lastEventId: a line break or NUL cannot stand in this field', 'lastEventId');
     }
   }
 
@@ -207,7 +207,7 @@ export class Decoder {
 }
 
 const LINE_TOO_LONG = ['line-too-long', 'the peer sent a line longer than the limit maxLine'];
-const EVENT_TOO_LONG = ['event-too-long', 'the peer sent an event with more data than the limit maxEvent'];
+const EVENT_TOO_LONG = ['event-too-long', 'the peer sent an event longer than the limit maxEvent'];
 
 /** Where the value begins in a line that is not blank, if the line is of this field; a comment is of the field without a name. */
 function valueAt(text, field, at, end) {
@@ -239,5 +239,5 @@ function find(text, what, from) {
 
 function limit(name, value = LIMIT) {
   if (typeof value === 'number' && value >= 0 && value <= MOST) return value;
-  throw new SseError('invalid-option', `the option ${name} must be a number of bytes between 0 and ${MOST}`, name);
+  throw new SseError('invalid-option', `the option ${name} must be a number between 0 and ${MOST}`, name);
 }

@@ -306,7 +306,7 @@ export function memoryBytes() {
   return wasm.memory.buffer.byteLength;
 }
 
-function ask(hub, verb, now = 0, number = 0, values = undefined) {
+function ask(hub, verb, now = 0, number = 0, values) {
   try {
     if (values) memory.put(values);
     const result = wasm.call(hub, verb, now, number);
@@ -363,12 +363,12 @@ const FAILURES = [
   ['too-large', (_, limit) => `the event takes more than ${limit} bytes as a frame`],
   ['invalid-option', (field, _, __, mustBe) => `the limit ${field} must be ${mustBe}`],
   ['full', (_, __, ___, limit) => `the limit ${limit} is reached; raise it or try again later`],
-  ['no-entropy', () => 'the host gave no random bytes'],
+  ['no-entropy', () => 'the host gave no entropy'],
   ['shutting-down', () => 'the hub is shutting down; try again in a moment'],
   ['unknown-task', () => 'there is no such task'],
   ['task-pending', () => 'the client waits for a task of this name already'],
   ['task-ended', () => 'the task has ended already'],
-  ['broken-record', () => 'the engine was given what it cannot read'],
+  ['broken-record', () => 'the engine cannot read this'],
 ];
 
 function failure(answer) {

@@ -384,9 +384,9 @@ impl<S: Storage> Engine<S> {
         if topic.len() > limit as usize {
             return Err(ListenError::TooLong { limit });
         }
-        self.directory.can_listen(Some(slot), &[topic]).map_err(ListenError::Full)?;
-        self.make_room_for(&Names { topics: &[topic], ..Names::default() }).map_err(ListenError::Full)?;
-        self.directory.listen(slot, topic, from).map_err(ListenError::Full)
+        let room = self.directory.can_listen(Some(slot), &[topic]);
+        let room = room.and_then(|()| self.make_room_for(&Names { topics: &[topic], ..Names::default() }));
+        room.and_then(|()| self.directory.listen(slot, topic, from)).map_err(ListenError::Full)
     }
 
     /// Where a stream starts, and what the client has shown to have.
@@ -465,6 +465,7 @@ impl<S: Storage> Engine<S> {
     }
 }
 
+#[inline]
 fn within(what: &'static str, text: &str, limit: u32) -> Result<(), RegisterError> {
     if text.len() > limit as usize { Err(RegisterError::TooLong { what, limit }) } else { Ok(()) }
 }

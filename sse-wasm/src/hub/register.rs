@@ -21,7 +21,6 @@ impl Hub {
     pub(super) fn allocate_id(&mut self, now: Instant, record: &mut Reader<'_>, answer: &mut Writer) -> Result<(), Failure> {
         let (group, name, entropy) = (record.text()?, record.text()?, record.bytes()?);
         let limit = self.engine.config().limits.name_bytes;
-        error::name("name", name, limit)?;
         if !group.is_empty() {
             error::topic("group", group, limit)?;
         }
@@ -56,7 +55,6 @@ impl Hub {
     pub(super) fn register(&mut self, now: Instant, record: &mut Reader<'_>, answer: &mut Writer) -> Result<f64, Failure> {
         let (group, id, resume, how) = (record.text()?, record.text()?, record.text_or_none()?, record.float()? as u32);
         let topics = record.texts_or_none()?.unwrap_or_default();
-        error::name("id", id, self.engine.config().limits.name_bytes)?;
         let registration = Registration {
             id: ClientId::new(id).map_err(|error| error::name_error("id", error))?,
             group,
