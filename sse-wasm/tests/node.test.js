@@ -326,6 +326,19 @@ test('traps, however many, leave other hubs as they were', async () => {
   assert.deepEqual([hub.usage.logEntries, createHub().usage.connections], [1, 0]);
 });
 
+test('a stream of a closed hub ends, even if nothing else keeps the process alive', () => {
+  const script = `import { createHub } from 'sse-wasm';
+    for (let times = 0; times < 20; times++) {
+      const hub = createHub();
+      const reader = hub.stream({ client: 'bob_1' }).getReader();
+      hub.close();
+      while (!(await reader.read()).done);
+    }
+    console.log('over');`;
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: import.meta.dirname, timeout: 10_000 });
+  assert.equal(String(said), 'over\n');
+});
+
 test('a hub keeps no process alive', () => {
   const script = `import { createHub } from 'sse-wasm';
     const hub = createHub({ heartbeat: 50 });

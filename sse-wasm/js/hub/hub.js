@@ -330,7 +330,8 @@ export class EngineHub {
     if (!this.#live) return;
     this.#host.flush?.(this.#engine);
     this.#give(connection);
-    this.#arm();
+    // If that was its last, it ends now: a timer keeps no process alive.
+    this.#turn();
   }
 
   #give(connection) {
