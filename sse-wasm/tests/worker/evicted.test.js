@@ -57,10 +57,18 @@ describe('an object that is evicted', { concurrency: 4 }, () => {
   });
 
   test('while a peer has not taken what there is: the stream is cut, nobody knows what it has', async (t) => {
-    const worker = await startWorker({ token: TOKEN, options: { ...HIBERNATES, writeStall: 600_000 } });
-    t.after(() => worker.stop());
-    const { end } = await takeNothing(worker, publish);
-    await evict(worker, 'hub');
+    // The stub of who takes nothing keeps the object until it is collected, which is soon, or not while the machine is busy: then again.
+    const attempt = async (left) => {
+      const worker = await startWorker({ token: TOKEN, options: { ...HIBERNATES, writeStall: 600_000 } });
+      t.after(() => worker.stop());
+      const { end } = await takeNothing(worker, publish);
+      end.catch(() => {});
+      return evict(worker, 'hub').then(
+        () => ({ worker, end }),
+        (error) => (left > 0 ? attempt(left - 1) : Promise.reject(error)),
+      );
+    };
+    const { worker, end } = await attempt(2);
     await publish(worker.origin, { to: 'all', data: 'x' });
     const { code, reason } = await end;
     assert.deepEqual([code, reason], [4000, 'broken']);
