@@ -22,7 +22,7 @@ const PATIENCE = 300_000;
 const ENDING = '.test.js';
 
 const given = process.argv.slice(2);
-/** Most of the time they wait. Those for the newest workerd come last: beside so many others it evicts no objects. */
+/** Most of the time they wait. Those for the newest workerd come last: beside all others they had too little time. */
 const atOnce = (given.length > 0 ? 1 : 2) * availableParallelism();
 if (given.length > 0) {
   test(given);
