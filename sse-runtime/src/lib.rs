@@ -5,7 +5,7 @@
 //! [`sse_proto`], one for each [shard](HubConfig::shards).
 //!
 //! [`client`] is the other side: [`client::EventSource`] follows any stream, this hub's or another's.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod auth;
 pub mod client;

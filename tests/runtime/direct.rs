@@ -123,7 +123,9 @@ async fn in_a_row_they_are_answered_in_their_order(site: Site) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_publishers_are_in_one_order_for_all() {
     for shards in SHARDS {
-        are_in_one_order_for_all(Site::configured(|config| config.shards = shards).await).await;
+        for site in Site::both_ways(|config| config.shards = shards).await {
+            are_in_one_order_for_all(site).await;
+        }
     }
 }
 

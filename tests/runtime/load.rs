@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sse_runtime::proto::CloseReason;
-use sse_runtime::{Event, HubEvent, Target};
+use sse_runtime::{Event, HubConfig, HubEvent, Target};
 use sse_tests::net::{Stream, within};
 
 use crate::events::greeted;
@@ -11,9 +11,14 @@ use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_connections_receive_all_events_in_order() {
+    for site in Site::both_ways(|_| {}).await {
+        all_receive_all_events_in_order(site).await;
+    }
+}
+
+async fn all_receive_all_events_in_order(site: Site) {
     const CONNECTIONS: usize = 1_000;
     const EVENTS: usize = 20;
-    let site = Site::start().await;
     let web = site.web;
     let opening: Vec<_> = (0..CONNECTIONS)
         .map(|n| {
@@ -54,14 +59,19 @@ async fn a_thousand_connections_receive_all_events_in_order() {
 /// Together they fill the log more than once before all readers are written to; the kernel takes all of it for each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_that_publishes_at_once_overtakes_no_reader() {
-    const READERS: usize = 400;
-    const PUBLISHERS: usize = 48;
-    let site = Site::configured(|config| {
+    let small_log = |config: &mut HubConfig| {
         config.shards = 1;
         config.engine.limits.log_bytes = 64 << 10;
         config.engine.limits.frame_bytes = 4 << 10;
-    })
-    .await;
+    };
+    for site in Site::both_ways(small_log).await {
+        overtakes_no_reader(site).await;
+    }
+}
+
+async fn overtakes_no_reader(site: Site) {
+    const READERS: usize = 400;
+    const PUBLISHERS: usize = 48;
     let mut readers = Vec::new();
     for _ in 0..READERS {
         let mut reader = site.web.stream("/sse/events?topic=t").await;
@@ -87,16 +97,20 @@ async fn an_application_that_publishes_at_once_overtakes_no_reader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_stop_cost_no_memory_and_are_ended() {
+    let impatient = |config: &mut HubConfig| {
+        config.shards = 1;
+        config.engine.write_stall = Some(Duration::from_millis(1_500));
+        config.engine.limits.log_bytes = 4 << 20;
+    };
+    for site in Site::both_ways(impatient).await {
+        cost_no_memory_and_are_ended(site).await;
+    }
+}
+
+async fn cost_no_memory_and_are_ended(site: Site) {
     const STOPPED: usize = 50;
     const PUBLISHED: usize = 192 << 20;
     const EVENT: usize = 64 << 10;
-    let stall = Duration::from_millis(1_500);
-    let site = Site::configured(|config| {
-        config.shards = 1;
-        config.engine.write_stall = Some(stall);
-        config.engine.limits.log_bytes = 4 << 20;
-    })
-    .await;
     let mut events = site.hub.events();
     // The log once full, so that it is not counted as the readers'.
     let event = Event::data("x".repeat(EVENT));

@@ -37,6 +37,12 @@ impl Site {
         Self::with(hub, |_| {}).await
     }
 
+    /// One that writes several streams in one system call, if this machine has one for that, and one that never does.
+    pub(crate) async fn both_ways(change: impl Fn(&mut HubConfig)) -> [Self; 2] {
+        let hub = || builder().configure(&change);
+        [Self::of(hub()).await, Self::with(hub(), |setup| setup.serve.io_uring = false).await]
+    }
+
     pub(crate) async fn with(hub: HubBuilder, change: impl FnOnce(&mut Setup)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -47,6 +53,7 @@ impl Site {
                 max_connections: 10_000,
                 header_timeout: Duration::from_secs(10),
                 write_timeout: Some(Duration::from_secs(30)),
+                io_uring: true,
             },
         };
         change(&mut setup);

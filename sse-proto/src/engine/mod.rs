@@ -322,8 +322,9 @@ impl<S: Storage> Engine<S> {
 
     /// `written` bytes of what [`transmit`](Self::transmit) gave for `conn` were taken. Any number of them, 0 included.
     ///
-    /// It follows its `transmit` with no other call in between: the next publish may evict what was given, and then the connection
-    /// ends. A driver that writes later copies the bytes first, and to the engine they are written then.
+    /// It follows its `transmit` with no other call in between, unless that is `transmit` or this for another connection: the next publish
+    /// may evict what was given, and then the connection ends. A driver that writes later copies the bytes first, and to the engine they
+    /// are written then.
     ///
     /// Returns how many frames are whole now, notices included. Looks at as many frames as `transmit` gave.
     ///

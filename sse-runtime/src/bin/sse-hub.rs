@@ -88,6 +88,7 @@ async fn run(config: ServerConfig) -> io::Result<()> {
     let serve_options = ServeOptions {
         max_connections: config.http.max_connections,
         header_timeout: config.http.header_timeout,
+        io_uring: config.http.io_uring,
         write_timeout: Some(config.timers.write_stall),
     };
     let grace = shutdown.grace + Duration::from_millis(500);

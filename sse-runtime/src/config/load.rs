@@ -269,6 +269,7 @@ settings! {
     "http.max_body" => http.max_body = text::size;
     "http.header_timeout" => http.header_timeout = text::duration;
     "http.request_timeout" => http.request_timeout = text::duration;
+    "http.io_uring" => http.io_uring = text::switch;
     "shutdown.grace" => shutdown.grace = text::duration;
     "shutdown.retry" => shutdown.retry = text::duration;
     "shutdown.retry_spread" => shutdown.retry_spread = text::duration;

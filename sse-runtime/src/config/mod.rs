@@ -154,6 +154,11 @@ pub struct HttpConfig {
     /// Default 30 s: under the 60 s after which common proxies give up, so that the client sees our error and not theirs.
     #[serde(with = "text::as_duration")]
     pub request_timeout: Duration,
+    /// Whether several streams are written in one system call, by io_uring. Needs Linux 6.1 or newer; where it is missing or forbidden, as
+    /// in most containers, streams are written one by one, and the server says so when it starts.
+    ///
+    /// Default true: it takes a few percent off what a delivery costs.
+    pub io_uring: bool,
 }
 
 impl Default for HttpConfig {
@@ -163,6 +168,7 @@ impl Default for HttpConfig {
             max_body: 1 << 20,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            io_uring: true,
         }
     }
 }

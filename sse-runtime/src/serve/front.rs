@@ -173,6 +173,7 @@ impl Front {
             }
         }
         let mut answering = mem::take(&mut self.answering);
+        self.send_answers(shard, &answering);
         for index in answering.drain(..) {
             self.with_visitor(shard, index, |_, shard, visitor, watched| visitor.wait(shard, index, watched));
         }
@@ -180,8 +181,36 @@ impl Front {
         !self.ready.is_empty()
     }
 
+    /// Sends what those visitors are to be answered, in as few system calls as it takes. What is not sent so is left to
+    /// [`Visitor::wait`].
+    fn send_answers(&mut self, shard: &mut Shard, mut answering: &[usize]) {
+        let Some(batch) = shard.batch.as_mut().filter(|_| answering.len() > 1) else {
+            return;
+        };
+        while !answering.is_empty() {
+            let push = |index: &&usize| self.visitor_at(**index).is_some_and(|visitor| visitor.push(batch));
+            let pushed = answering.iter().take_while(push).count();
+            for (index, sent) in answering.iter().zip(batch.send()) {
+                if let Some(visitor) = self.visitor_at(*index) {
+                    visitor.sent(sent.taken);
+                }
+            }
+            answering = &answering[pushed.max(1)..];
+        }
+    }
+
+    fn visitor_at(&mut self, index: usize) -> Option<&mut Visitor> {
+        match self.entries.get_mut(index) {
+            Some(Entry::Visitor { visitor, .. }) => Some(visitor),
+            _ => None,
+        }
+    }
+
     fn look_after_doors(&mut self, shard: &mut Shard, now: Instant) {
         for mut door in mem::take(&mut shard.new_doors) {
+            if door.service.io_uring {
+                shard.begin_batches();
+            }
             let entry = self.entries.vacant_entry();
             if let Some(listener) = &mut door.listener {
                 match shard.watch(listener, Source::Front(entry.key() as u32), Interest::READABLE) {

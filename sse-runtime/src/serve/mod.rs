@@ -41,6 +41,8 @@ pub struct ServeOptions {
     pub header_timeout: Duration,
     /// How long a peer may take nothing while something waits for it; `None`: for ever.
     pub write_timeout: Option<Duration>,
+    /// Whether several streams are written in one system call, where the kernel has one for that.
+    pub io_uring: bool,
 }
 
 /// Bytes hyper may hold for a peer that takes nothing.
@@ -80,6 +82,7 @@ where
         header_timeout: options.header_timeout,
         request_timeout: router.request_timeout,
         max_body: router.max_body.min(MAX_BODY),
+        io_uring: options.io_uring,
         phase: AtomicU8::new(Phase::Open as u8),
     });
     let site = site(hub.clone(), router);
@@ -134,6 +137,7 @@ pub(crate) struct Service {
     request_timeout: Duration,
     /// The longest body that shards publish themselves.
     max_body: usize,
+    io_uring: bool,
     phase: AtomicU8,
 }
 

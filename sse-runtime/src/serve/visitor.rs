@@ -18,7 +18,7 @@ use super::{Arrival, Phase, Service};
 use crate::hub::{Answer, Answers, Entropy, Register};
 use crate::router::direct::{Answered, Publishing, Wish};
 use crate::router::publish::Request;
-use crate::shard::{Shard, Socket, Source, Watch};
+use crate::shard::{Batch, Shard, Socket, Source, Watch};
 
 /// Answers collected before they are written.
 const ANSWERS: usize = 64 * 1024;
@@ -410,6 +410,25 @@ impl Visitor {
         }
         out.extend_from_slice(date.line(now));
         head::body(out, body);
+    }
+
+    /// Leaves what was answered to be sent with the answers of others; false if there is no room for it.
+    pub(super) fn push(&self, batch: &mut Batch) -> bool {
+        batch.push(&self.socket, &[&self.output])
+    }
+
+    /// What was left to be sent so was sent, as far as the kernel took it.
+    pub(super) fn sent(&mut self, taken: io::Result<usize>) {
+        match taken {
+            Ok(taken) => drop(self.output.drain(..taken)),
+            // What was sent of it is not known.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                self.output.clear();
+                self.is_last = true;
+            }
+            // The socket itself says it again.
+            Err(_) => {}
+        }
     }
 
     /// Writes what was answered; whether that was all.

@@ -5,6 +5,7 @@
 //! written still leaves with those that are not written yet. When nothing is left to do it sleeps in the kernel, until a socket,
 //! another thread or a deadline wakes it. It holds no lock and awaits nothing. Connections of a client are always on one shard.
 
+mod batch;
 mod mailbox;
 mod members;
 mod outlet;
@@ -25,6 +26,7 @@ use sse_proto::wire::Encode;
 use sse_proto::{ConnId, Engine, Heap};
 use tokio::sync::{Notify, broadcast, mpsc};
 
+pub(crate) use self::batch::Batch;
 pub(crate) use self::mailbox::Mailbox;
 use self::mailbox::Returns;
 use self::members::Member;
@@ -111,6 +113,8 @@ pub(crate) struct Shard {
     /// Sockets that had their turn and take more.
     unfinished: Vec<ConnId>,
     gauges: Arc<Gauges>,
+    /// Sends of several sockets at once, if the kernel has a way to make them.
+    pub(crate) batch: Option<Batch>,
     /// The time at the beginning of the turn: what is written in it is as of then.
     turn: sse_proto::Instant,
     counted: Counted,
@@ -164,6 +168,7 @@ impl ShardHandle {
             to_write: Vec::new(),
             unfinished: Vec::new(),
             gauges: gauges.clone(),
+            batch: None,
             turn: sse_proto::Instant::default(),
             counted: Counted::default(),
             last_chunk: Bytes::new(),
@@ -254,6 +259,16 @@ impl Shard {
                     Source::Stream(slot) => self.socket_event(slot as usize, event),
                     Source::Front(index) => front.event(index as usize, event),
                 }
+            }
+        }
+    }
+
+    /// From now on, what goes to several sockets leaves in one system call, if the kernel has one for that.
+    pub(crate) fn begin_batches(&mut self) {
+        if self.batch.is_none() {
+            match Batch::new() {
+                Ok(batch) => self.batch = Some(batch),
+                Err(error) => tracing::info!(shard = self.index, %error, "no io_uring: streams are written one by one"),
             }
         }
     }

@@ -9,8 +9,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Watch;
 use super::mailbox::Mailbox;
+use super::{Batch, Watch};
 use crate::hub::StreamAbort;
 
 /// Where a connection's bytes go.
@@ -50,6 +50,11 @@ impl Socket {
     /// The same socket for someone else.
     pub(crate) fn into_parts(self) -> (TcpStream, OwnedSemaphorePermit) {
         (self.stream, self._place)
+    }
+
+    /// Leaves `slices` to be sent with what is for others; false if they must be written by themselves.
+    pub(super) fn push(&self, slices: &[&[u8]], batch: &mut Batch) -> bool {
+        self.head.is_none() && batch.push(&self.stream, slices)
     }
 
     /// Writes as much of `slices` as the kernel takes, the response's head before it; how much of `slices` that was.

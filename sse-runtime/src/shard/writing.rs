@@ -8,7 +8,7 @@ use sse_proto::{ClientKey, CloseReason, ConnId, GapReason, Heap, Output, Storage
 
 use super::members::Member;
 use super::outlet::{Body, Outlet};
-use super::{Seat, Shard};
+use super::{Batch, Seat, Shard};
 use crate::hub::HubEvent;
 use crate::metrics;
 use crate::telemetry::short;
@@ -16,9 +16,6 @@ use crate::telemetry::short;
 /// Connections written before commands and sockets are looked after: few, so that what is published meanwhile joins the frames
 /// of those that wait; many enough that looking costs next to nothing.
 const OUTPUTS: usize = 64;
-/// Connections looked up in a row before any of them is written: the processor fetches their rows ahead, which it does not do with a
-/// system call between two of them.
-const AHEAD: usize = 16;
 /// Bytes handed to a stream at once: small enough that a peer that takes nothing holds little, large enough for big runs.
 pub(super) const CHUNK: usize = 16 * 1024;
 /// Bytes written to one socket before the others have their turn.
@@ -84,22 +81,19 @@ impl Shard {
     pub(super) fn look_after_outputs(&mut self) -> bool {
         let mut sockets = std::mem::take(&mut self.to_write);
         let mut more = true;
-        for _ in 0..OUTPUTS / AHEAD {
-            for _ in 0..AHEAD {
-                match self.engine.poll_output() {
-                    Some(Output::Write(conn)) if self.has_socket(conn) => sockets.push(conn),
-                    Some(output) => self.look_after(output),
-                    None => {
-                        more = false;
-                        break;
-                    }
+        for _ in 0..OUTPUTS {
+            match self.engine.poll_output() {
+                // Looked up in a row: the processor fetches their rows ahead, which it does not do with a system call between two of them.
+                Some(Output::Write(conn)) if self.has_socket(conn) => sockets.push(conn),
+                Some(output) => self.look_after(output),
+                None => {
+                    more = false;
+                    break;
                 }
             }
-            sockets.drain(..).for_each(|conn| self.write(conn));
-            if !more {
-                break;
-            }
         }
+        self.write_each(&sockets);
+        sockets.clear();
         self.to_write = sockets;
         more
     }
@@ -142,38 +136,82 @@ impl Shard {
         }
     }
 
+    /// Writes what waits for each of `conns` into its socket, in as few system calls as it takes.
+    fn write_each(&mut self, mut conns: &[ConnId]) {
+        let Some(mut batch) = self.batch.take_if(|_| conns.len() > 1) else {
+            return conns.iter().for_each(|conn| self.write(*conn));
+        };
+        while let [first, others @ ..] = conns {
+            let pushed = conns.iter().take_while(|conn| self.push(**conn, &mut batch)).count();
+            if pushed == 0 {
+                self.write(*first);
+                conns = others;
+                continue;
+            }
+            for (conn, sent) in conns.iter().zip(batch.send()) {
+                let is_interrupted = matches!(&sent.taken, Err(error) if error.kind() == io::ErrorKind::Interrupted);
+                if is_interrupted || self.wrote(*conn, sent.len, sent.taken).is_some() {
+                    self.write(*conn);
+                }
+            }
+            conns = &conns[pushed..];
+        }
+        self.batch = Some(batch);
+    }
+
+    /// Leaves what waits for `conn` to be sent with what is for others; false if there is nothing, or it must be written by itself.
+    fn push(&mut self, conn: ConnId, batch: &mut Batch) -> bool {
+        let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn) else {
+            return false;
+        };
+        let mut slices = [&b""[..]; RUNS];
+        let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
+        filled > 0 && socket.push(&slices[..filled], batch)
+    }
+
     /// Writes what waits for `conn` into its socket, from the log, until the kernel refuses or others must have their turn.
     fn write(&mut self, conn: ConnId) {
-        let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn) else {
-            return;
-        };
         let mut burst = 0;
         while burst < BURST {
+            let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn) else {
+                return;
+            };
             let mut slices = [&b""[..]; RUNS];
             let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
             if filled == 0 {
                 return;
             }
-            let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
-            let written = match socket.write(&slices[..filled], &mut self.scratch) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(_) => return self.disconnect(conn),
-            };
-            self.counted.deliveries += self.engine.handle_written(self.turn, conn, written).unwrap_or(0) as u64;
-            self.counted.bytes += written as u64;
-            if written < offered {
-                if socket.ask_writable(&self.registry).is_err() {
-                    self.disconnect(conn);
-                }
-                return;
+            let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+            let taken = socket.write(&slices[..filled], &mut self.scratch);
+            match self.wrote(conn, offered, taken) {
+                Some(written) => burst += written,
+                None => return,
             }
-            if self.engine.is_caught_up(conn) {
-                return;
-            }
-            burst += written;
         }
         self.unfinished.push(conn);
+    }
+
+    /// The kernel took so much of `offered` bytes, or nothing; how much, if there is more for it.
+    fn wrote(&mut self, conn: ConnId, offered: usize, taken: io::Result<usize>) -> Option<usize> {
+        let written = match taken {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                self.disconnect(conn);
+                return None;
+            }
+        };
+        self.counted.deliveries += self.engine.handle_written(self.turn, conn, written).unwrap_or(0) as u64;
+        self.counted.bytes += written as u64;
+        if written == offered {
+            return (!self.engine.is_caught_up(conn)).then_some(written);
+        }
+        if let Some(Seat { outlet: Outlet::Socket(socket), .. }) = seat_of(&mut self.seats, conn)
+            && socket.ask_writable(&self.registry).is_err()
+        {
+            self.disconnect(conn);
+        }
+        None
     }
 
     /// Puts the next bytes for `conn` into its mailbox, which is empty. To the engine they are written then: the mailbox is to a

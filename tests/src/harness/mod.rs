@@ -10,6 +10,7 @@ mod random;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use sse_proto::wire::Event;
 use sse_proto::{
@@ -122,8 +123,30 @@ impl Harness {
         output
     }
 
-    /// Gives `conn` what is next for it, and its peer takes up to `take` bytes of it. Returns how many it took.
+    /// Gives `conn` what is next for it, and its peer takes up to `take` bytes of it. Returns how many it took. Where it takes an even
+    /// number, another is given its own before the engine is told, as by a driver that writes to many at once.
     pub fn write(&mut self, conn: ConnId, take: usize, slices: usize) -> Result<usize, Stale> {
+        let Ok(bytes) = self.given(conn, slices) else {
+            assert_eq!(self.engine.handle_written(self.now(), conn, 1), Err(Stale));
+            assert_eq!(self.model.written(self.clock, conn, 1), Err(Stale));
+            return Err(Stale);
+        };
+        self.check();
+        let taken = bytes.len().min(take);
+        let next = self.wires.range((Bound::Excluded(conn), Bound::Unbounded)).next();
+        if let Some(other) = next.map(|(other, _)| *other).filter(|_| taken.is_multiple_of(2)) {
+            // Gone, maybe.
+            let _ = self.given(other, slices);
+        }
+        let answer = self.engine.handle_written(self.now(), conn, taken);
+        assert_eq!(answer, self.model.written(self.clock, conn, taken));
+        self.wires.entry(conn).or_default().take(&bytes[..taken]);
+        self.check();
+        Ok(taken)
+    }
+
+    /// What is next for `conn`: the same as in the model.
+    fn given(&mut self, conn: ConnId, slices: usize) -> Result<Vec<u8>, Stale> {
         let mut given = [&b""[..]; 8];
         let filled = self.engine.transmit(conn, &mut given[..slices]);
         let given = filled.map(|filled| {
@@ -132,7 +155,7 @@ impl Harness {
             (filled, given.concat())
         });
         let expected = self.model.transmit(conn);
-        let given = match (given, expected) {
+        match (given, expected) {
             (Err(Stale), Err(Stale)) => Err(Stale),
             (Ok((filled, bytes)), Ok(next)) => {
                 match next {
@@ -170,19 +193,7 @@ impl Harness {
                 Ok(bytes)
             }
             (given, expected) => panic!("{given:?}, expected {expected:?}"),
-        };
-        let Ok(bytes) = given else {
-            assert_eq!(self.engine.handle_written(self.now(), conn, 1), Err(Stale));
-            assert_eq!(self.model.written(self.clock, conn, 1), Err(Stale));
-            return Err(Stale);
-        };
-        self.check();
-        let taken = bytes.len().min(take);
-        let answer = self.engine.handle_written(self.now(), conn, taken);
-        assert_eq!(answer, self.model.written(self.clock, conn, taken));
-        self.wires.entry(conn).or_default().take(&bytes[..taken]);
-        self.check();
-        Ok(taken)
+        }
     }
 
     /// The peer of `conn`, which was asked to be written before, takes all there is.
