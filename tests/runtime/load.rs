@@ -56,6 +56,64 @@ async fn all_receive_all_events_in_order(site: Site) {
     }
 }
 
+/// They are more pieces for each reader than one write is made of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_alternate_with_those_of_others_come_at_once() {
+    for site in Site::both_ways(|config| config.shards = 1).await {
+        come_at_once(site).await;
+    }
+}
+
+async fn come_at_once(site: Site) {
+    const EVENTS: usize = 200;
+    let topics = ["even", "odd"];
+    let mut readers = Vec::new();
+    for topic in topics.into_iter().cycle().take(6) {
+        let mut reader = site.web.stream(&format!("/sse/events?topic={topic}")).await;
+        greeted(&mut reader).await;
+        readers.push(reader);
+    }
+    let events = (0..EVENTS).map(|n| (Target::topic(topics[n % 2]), Event::data(n.to_string())));
+    site.hub.publish_all(events).await.expect("published");
+    for (parity, reader) in [0, 1].into_iter().cycle().zip(&mut readers) {
+        for n in (parity..EVENTS).step_by(2) {
+            reader.expect(&format!("data:{n}\n\n")).await;
+        }
+    }
+}
+
+/// The kernel holds some megabytes for each of them, and refuses the rest until they read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_pause_together_lose_nothing() {
+    let patient = |config: &mut HubConfig| {
+        config.shards = 1;
+        config.engine.limits.log_bytes = 32 << 20;
+    };
+    for site in Site::both_ways(patient).await {
+        lose_nothing(site).await;
+    }
+}
+
+async fn lose_nothing(site: Site) {
+    const READERS: usize = 4;
+    const EVENTS: usize = 5_000;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut reader = site.web.stream("/sse/events?topic=t").await;
+        greeted(&mut reader).await;
+        readers.push(reader);
+    }
+    let data = |n: usize| format!("{n} {}", "x".repeat(3_000));
+    for n in 0..EVENTS {
+        site.hub.publish(Target::topic("t"), Event::data(data(n))).await.expect("published");
+    }
+    for mut reader in readers {
+        for n in 0..EVENTS {
+            reader.expect(&format!("data:{}\n\n", data(n))).await;
+        }
+    }
+}
+
 /// Together they fill the log more than once before all readers are written to; the kernel takes all of it for each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_that_publishes_at_once_overtakes_no_reader() {

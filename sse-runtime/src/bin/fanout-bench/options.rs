@@ -15,7 +15,7 @@ use crate::servers::Kind;
 #[derive(Debug, Parser)]
 #[command(name = "fanout-bench", version)]
 pub(crate) struct Options {
-    /// Only these servers [all but uring]
+    /// Only these servers [all but hub-plain and uring]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     pub(crate) server: Vec<Kind>,
     /// Only these scenarios
@@ -56,7 +56,7 @@ impl Options {
         if options.server.is_empty() {
             options.server = Kind::value_variants().to_vec();
             // A kernel may refuse it.
-            options.server.retain(|server| *server != Kind::Uring);
+            options.server.retain(|server| ![Kind::HubPlain, Kind::Uring].contains(server));
         }
         if options.scenario.is_empty() {
             options.scenario = Scenario::value_variants().to_vec();

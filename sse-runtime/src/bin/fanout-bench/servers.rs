@@ -15,6 +15,8 @@ use crate::load::Failure;
 pub(crate) enum Kind {
     /// sse-hub, one shard
     Hub,
+    /// The same without io_uring: only when it is named
+    HubPlain,
     /// A bare epoll loop that coalesces: the machine's limit
     Epoll,
     /// The same loop with one write an event
@@ -52,6 +54,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hub => "sse-hub",
+            Self::HubPlain => "sse-hub, no io_uring",
             Self::Epoll => "epoll, coalescing",
             Self::EpollEach => "epoll, a write an event",
             Self::Uring => "epoll, sends by io_uring",
@@ -65,7 +68,8 @@ impl Kind {
     pub(crate) fn start(self, setting: &Setting) -> Result<Server, Failure> {
         let failed = |failure: Failure| Failure::new(format!("{}: {failure}", self.name()));
         match self {
-            Self::Hub => start_hub(setting),
+            Self::Hub => start_hub(setting, &[]),
+            Self::HubPlain => start_hub(setting, &["--set", "http.io_uring=false"]),
             Self::Epoll => start_own("epoll", setting),
             Self::EpollEach => start_own("epoll-each", setting),
             Self::Uring => start_own("uring", setting),
@@ -77,8 +81,9 @@ impl Kind {
     }
 }
 
-fn start_hub(setting: &Setting) -> Result<Server, Failure> {
-    let args = ["--listen", "127.0.0.1:0", "--shards", "1", "--log", "warn"].map(str::to_owned);
+fn start_hub(setting: &Setting, more: &[&str]) -> Result<Server, Failure> {
+    let args = ["--listen", "127.0.0.1:0", "--shards", "1", "--log", "warn"].iter().chain(more);
+    let args: Vec<String> = args.map(ToString::to_string).collect();
     let mut process = Pinned::start(setting.place, &setting.hub, &args)?;
     let base = base(&mut process)?;
     Ok(Server {
