@@ -14,7 +14,7 @@ use crate::site::{Site, builder, guard};
 /// A shard that is alone publishes at once; of two, each waits for the other.
 const SHARDS: [usize; 2] = [1, 2];
 
-async fn connect(site: &Site) -> TcpStream {
+pub(crate) async fn connect(site: &Site) -> TcpStream {
     let socket = TcpStream::connect(site.web.0).await.expect("connects");
     socket.set_nodelay(true).expect("no delay");
     socket
@@ -28,7 +28,7 @@ async fn send_cut(socket: &mut TcpStream, request: &[u8], at: usize) {
 }
 
 /// Reads until what came ends with `end`.
-async fn read_to(socket: &mut TcpStream, end: &str) -> String {
+pub(crate) async fn read_to(socket: &mut TcpStream, end: &str) -> String {
     within(end, async {
         let mut text = Vec::new();
         while !text.ends_with(end.as_bytes()) {

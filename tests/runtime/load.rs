@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use sse_runtime::proto::CloseReason;
 use sse_runtime::{Event, HubConfig, HubEvent, Target};
 use sse_tests::net::{Stream, within};
+use tokio::io::AsyncWriteExt as _;
 
+use crate::direct::{connect, read_to};
 use crate::events::greeted;
 use crate::site::Site;
 
@@ -95,22 +97,29 @@ async fn readers_that_pause_together_lose_nothing() {
 }
 
 async fn lose_nothing(site: Site) {
-    const READERS: usize = 4;
-    const EVENTS: usize = 5_000;
+    const READERS: usize = 8;
+    const EVENTS: usize = 4_000;
     let mut readers = Vec::new();
     for _ in 0..READERS {
-        let mut reader = site.web.stream("/sse/events?topic=t").await;
-        greeted(&mut reader).await;
+        let mut reader = connect(&site).await;
+        reader.write_all(b"GET /sse/events?topic=t HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+        read_to(&mut reader, "\n\n").await;
         readers.push(reader);
     }
-    let data = |n: usize| format!("{n} {}", "x".repeat(3_000));
+    // One of them reads, so that each event is on its way to all before the next.
+    let mut paced = readers.pop().expect("readers");
+    let mut frames = String::new();
     for n in 0..EVENTS {
-        site.hub.publish(Target::topic("t"), Event::data(data(n))).await.expect("published");
+        let data = format!("{n} {}", "x".repeat(3_000));
+        let id = site.hub.publish(Target::topic("t"), Event::data(&data)).await.expect("published");
+        let frame = format!("data:{data}\nid:{id}\n\n");
+        assert!(read_to(&mut paced, &frame).await == frame, "event {n}");
+        frames.push_str(&frame);
     }
+    let (_, last) = frames.split_at(frames.len() - 3_000);
     for mut reader in readers {
-        for n in 0..EVENTS {
-            reader.expect(&format!("data:{}\n\n", data(n))).await;
-        }
+        let received = read_to(&mut reader, last).await;
+        assert!(received == frames, "{} bytes of {}", received.len(), frames.len());
     }
 }
 
