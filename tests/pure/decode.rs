@@ -229,6 +229,23 @@ fn a_fixed_buffer_refuses_only_what_does_not_fit() {
     assert_eq!(seen, expected);
 }
 
+/// Whoever comes back asks for it again.
+#[test]
+fn an_event_that_does_not_fit_leaves_the_last_event_id_as_it_was() {
+    let ill_formed = [&b"id: 2\ndata: "[..], &[0xFF; 14], b"\n\n"].concat();
+    for cut in 0..=ill_formed.len() {
+        let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text.
+        let mut seen = Vec::new();
+        feed(&mut decoder, b"id: 1\ndata\n\n", &mut seen);
+        for chunk in chunks(&ill_formed, &[cut]) {
+            feed(&mut decoder, chunk, &mut seen);
+        }
+        assert_eq!((seen.last(), decoder.last_event_id()), (Some(&Seen::Error(DecodeError::BufferFull)), "1"), "{cut}");
+        feed(&mut decoder, b"data: z\n\n", &mut seen);
+        assert!(matches!(seen.last(), Some(Seen::Event { last_event_id, .. }) if last_event_id == "1"), "{cut}");
+    }
+}
+
 #[test]
 fn long_lines_are_put_together_wherever_they_are_cut() {
     let input = format!(

@@ -117,24 +117,35 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Buffers for FixedScratch<B> {
         self.ids_swapped = !self.ids_swapped;
     }
 
-    fn decode_text(&mut self, range: Range<usize>) -> Result<Texts<'_>, Full> {
+    fn decode_text(&mut self, range: Range<usize>, ids_swapped: bool) -> Result<Texts<'_>, Full> {
         let (room, _) = self.layout();
         if core::str::from_utf8(&self.text()[range.clone()]).is_err() {
             let (text, spare) = self.buffer.as_mut()[..room].split_at_mut(self.text_len);
-            let len = utf8::decode_into(&text[range], spare)?;
-            return Ok(self.texts(self.text_len..self.text_len + len));
+            let decoded = utf8::decode_into(&text[range], spare);
+            return self.decoded(decoded, ids_swapped);
         }
         Ok(self.texts(range))
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Result<Texts<'_>, Full> {
+    fn decode(&mut self, bytes: &[u8], ids_swapped: bool) -> Result<Texts<'_>, Full> {
         let (room, _) = self.layout();
-        let len = utf8::decode_into(bytes, &mut self.buffer.as_mut()[self.text_len..room])?;
-        Ok(self.texts(self.text_len..self.text_len + len))
+        let decoded = utf8::decode_into(bytes, &mut self.buffer.as_mut()[self.text_len..room]);
+        self.decoded(decoded, ids_swapped)
     }
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> FixedScratch<B> {
+    /// With what was decoded behind the text; when that was more than there is room for, the ids are as they were.
+    fn decoded(&mut self, len: Result<usize, Full>, ids_swapped: bool) -> Result<Texts<'_>, Full> {
+        match len {
+            Ok(len) => Ok(self.texts(self.text_len..self.text_len + len)),
+            Err(full) => {
+                self.ids_swapped ^= ids_swapped;
+                Err(full)
+            }
+        }
+    }
+
     fn texts(&self, range: Range<usize>) -> Texts<'_> {
         Texts {
             text: core::str::from_utf8(&self.buffer.as_ref()[range]).unwrap_or_default(),
@@ -322,7 +333,7 @@ impl Buffers for HeapScratch {
     }
 
     #[inline]
-    fn decode_text(&mut self, range: Range<usize>) -> Result<Texts<'_>, Full> {
+    fn decode_text(&mut self, range: Range<usize>, _ids_swapped: bool) -> Result<Texts<'_>, Full> {
         self.text.pad(range.len());
         let checked = match &self.text {
             Text::Checked(text) => text.get(range.clone()),
@@ -338,7 +349,7 @@ impl Buffers for HeapScratch {
         Ok(Texts { text, name: &self.name, last_id: &self.last_id })
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Result<Texts<'_>, Full> {
+    fn decode(&mut self, bytes: &[u8], _ids_swapped: bool) -> Result<Texts<'_>, Full> {
         decode_to_heap(bytes, 0..bytes.len(), &mut self.replaced);
         Ok(Texts { text: &self.replaced, name: &self.name, last_id: &self.last_id })
     }
@@ -528,8 +539,9 @@ pub trait Buffers {
     fn set_from_text(&mut self, slot: Slot, text: Range<usize>) -> Result<(), Full>;
     /// The next id becomes the last one.
     fn swap_ids(&mut self);
-    /// A part of the text as UTF-8, with replacement characters where it is ill-formed.
-    fn decode_text(&mut self, range: Range<usize>) -> Result<Texts<'_>, Full>;
-    /// Bytes from elsewhere as UTF-8, with replacement characters.
-    fn decode(&mut self, bytes: &[u8]) -> Result<Texts<'_>, Full>;
+    /// A part of the text as UTF-8, with replacement characters where it is ill-formed. If the ids were swapped for it and it does not
+    /// fit, they are swapped back.
+    fn decode_text(&mut self, range: Range<usize>, ids_swapped: bool) -> Result<Texts<'_>, Full>;
+    /// The same for bytes from elsewhere.
+    fn decode(&mut self, bytes: &[u8], ids_swapped: bool) -> Result<Texts<'_>, Full>;
 }

@@ -60,7 +60,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         } else if self.ends_data_line() {
             return Ok(None);
         } else if let Some((data, name)) = self.next_plain_kept(end)? {
-            let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
+            let texts = self.decoder.scratch.decode_text(data.start..data.end, false)?;
             let event = name.resolve(texts.name);
             return Ok(Some(Item::Event(MessageEvent { event, data: texts.text, last_event_id: texts.last_id })));
         }
@@ -74,7 +74,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
             }
         };
         Ok(Some(match step {
-            Step::Event { data: Value::Input(data), name, .. } => {
+            Step::Event { data: Value::Input(data), name, has_id } => {
                 let scratch = &mut self.decoder.scratch;
                 match self.checked.get(self.input, data.start, data.end) {
                     Some(data) => Item::Event(MessageEvent {
@@ -83,7 +83,7 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                         last_event_id: scratch.get(Slot::LastId),
                     }),
                     None => {
-                        let texts = scratch.decode(&self.input[data.start..data.end])?;
+                        let texts = scratch.decode(&self.input[data.start..data.end], has_id)?;
                         Item::Event(MessageEvent {
                             event: name.resolve(texts.name),
                             data: texts.text,
@@ -92,18 +92,18 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
                     }
                 }
             }
-            Step::Event { data: Value::Kept(data), name, .. } => {
-                let texts = self.decoder.scratch.decode_text(data.start..data.end)?;
+            Step::Event { data: Value::Kept(data), name, has_id } => {
+                let texts = self.decoder.scratch.decode_text(data.start..data.end, has_id)?;
                 Item::Event(MessageEvent { event: name.resolve(texts.name), data: texts.text, last_event_id: texts.last_id })
             }
             Step::Comment(Value::Input(comment)) => {
                 Item::Comment(match self.checked.get(self.input, comment.start, comment.end) {
                     Some(comment) => comment,
-                    None => self.decoder.scratch.decode(&self.input[comment.start..comment.end])?.text,
+                    None => self.decoder.scratch.decode(&self.input[comment.start..comment.end], false)?.text,
                 })
             }
             Step::Comment(Value::Kept(comment)) => {
-                Item::Comment(self.decoder.scratch.decode_text(comment.start..comment.end)?.text)
+                Item::Comment(self.decoder.scratch.decode_text(comment.start..comment.end, false)?.text)
             }
             Step::Retry(ms) => Item::Retry(ms),
             Step::IdChanged => Item::IdChanged(self.decoder.last_event_id()),
