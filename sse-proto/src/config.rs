@@ -159,31 +159,15 @@ impl Limits {
 
     /// The name of a limit that is above the one in `most`.
     const fn first_above(&self, most: &Self) -> Option<&'static str> {
-        let all = [
-            ("connections", self.connections, most.connections),
-            ("clients", self.clients, most.clients),
-            ("issued_ids", self.issued_ids, most.issued_ids),
-            ("connections_per_client", self.connections_per_client, most.connections_per_client),
-            ("groups", self.groups, most.groups),
-            ("topics", self.topics, most.topics),
-            ("topics_per_client", self.topics_per_client, most.topics_per_client),
-            ("subscriptions", self.subscriptions, most.subscriptions),
-            ("tasks_per_client", self.tasks_per_client, most.tasks_per_client),
-            ("tasks", self.tasks, most.tasks),
-            ("detail_bytes", self.detail_bytes, most.detail_bytes),
-            ("name_bytes", self.name_bytes, most.name_bytes),
-            ("topic_bytes", self.topic_bytes, most.topic_bytes),
-            ("frame_bytes", self.frame_bytes, most.frame_bytes),
-            ("log_bytes", self.log_bytes, most.log_bytes),
-            ("log_entries", self.log_entries, most.log_entries),
-        ];
-        let mut at = 0;
-        while at < all.len() {
-            if all[at].1 > all[at].2 {
-                return Some(all[at].0);
-            }
-            at += 1;
+        macro_rules! each {
+            ($($limit:ident)+) => {
+                $(if self.$limit > most.$limit {
+                    return Some(stringify!($limit));
+                })+
+            };
         }
+        each!(connections clients issued_ids connections_per_client groups topics topics_per_client subscriptions);
+        each!(tasks_per_client tasks detail_bytes name_bytes topic_bytes frame_bytes log_bytes log_entries);
         None
     }
 }
@@ -224,6 +208,9 @@ pub enum EventIds {
     Given,
 }
 
+/// Bytes of a frame that tells of a task, at most, but for two names and what is told.
+pub(crate) const AROUND_NAMES: u32 = 160;
+
 impl Config {
     /// Checks that the limits fit each other.
     ///
@@ -232,25 +219,15 @@ impl Config {
     /// [`ConfigError`] names the limit and what it must be.
     pub const fn check(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
-        let all = [
-            ("connections", limits.connections),
-            ("clients", limits.clients),
-            ("issued_ids", limits.issued_ids),
-            ("connections_per_client", limits.connections_per_client),
-            ("groups", limits.groups),
-            ("topics", limits.topics),
-            ("subscriptions", limits.subscriptions),
-            ("name_bytes", limits.name_bytes),
-            ("topic_bytes", limits.topic_bytes),
-            ("log_entries", limits.log_entries),
-        ];
-        let mut at = 0;
-        while at < all.len() {
-            if all[at].1 == 0 {
-                return Err(ConfigError { limit: all[at].0, must_be: "at least 1" });
-            }
-            at += 1;
+        macro_rules! each_has_some {
+            ($($limit:ident)+) => {
+                $(if limits.$limit == 0 {
+                    return Err(ConfigError { limit: stringify!($limit), must_be: "at least 1" });
+                })+
+            };
         }
+        each_has_some!(connections clients issued_ids connections_per_client groups topics subscriptions name_bytes topic_bytes);
+        each_has_some!(log_entries);
         let times = [("heartbeat", self.heartbeat), ("write_stall", self.write_stall)];
         let mut at = 0;
         while at < times.len() {
@@ -272,10 +249,10 @@ impl Config {
         if limits.name_bytes as usize > Limits::MAX_NAME_BYTES {
             return Err(ConfigError { limit: "name_bytes", must_be: "at most 1,024" });
         }
-        if limits.frame_bytes < 4 * limits.name_bytes || limits.frame_bytes < 256 {
+        if limits.frame_bytes < 256 || limits.frame_bytes < 2 * limits.name_bytes + AROUND_NAMES {
             return Err(ConfigError {
                 limit: "frame_bytes",
-                must_be: "at least 256 and four times name_bytes: greetings are frames",
+                must_be: "at least 256, and 160 more than twice name_bytes: what becomes of tasks is told in frames",
             });
         }
         if limits.frame_bytes > limits.log_bytes / 2 {

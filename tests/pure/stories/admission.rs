@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    CloseReason, Config, ConnId, Full, IdError, IdForm, Limits, Output, PublishError, RegisterError, Registered, Registration,
-    Stale, Target,
+    CloseReason, Config, ConnId, Dialect, Epoch, Full, Greeting, IdError, IdForm, Limits, Outcome, Output, PublishError,
+    RegisterError, Registered, Registration, Stale, Target,
 };
 use sse_tests::harness::Harness;
 
@@ -41,6 +41,30 @@ fn what_could_not_work_is_no_configuration() {
     let zero = Some(Duration::from_micros(999));
     assert_eq!(refused(Config { heartbeat: zero, ..quiet() }), "heartbeat");
     assert_eq!(refused(Config { write_stall: zero, ..quiet() }), "write_stall");
+}
+
+/// The longest names, the latest time, the largest number: a task ends where the limits allow it at all.
+#[test]
+fn whatever_is_a_configuration_has_room_for_the_longest_notices() {
+    for name_bytes in [1, 47, 48, 49, 79, 80, 81, 1_024] {
+        let with = |frame_bytes| {
+            let limits = Limits { name_bytes, frame_bytes, log_bytes: 8 * frame_bytes, ..Limits::default() };
+            Config { limits, ..Config::default() }
+        };
+        let least = (1..).find(|&frame_bytes| with(frame_bytes).check().is_ok()).unwrap();
+        for (dialect, greeting) in [(Dialect::Named, Greeting::Connected), (Dialect::Manager, Greeting::Registered)] {
+            let mut hub = Harness::with_epoch(with(least), Epoch(u32::MAX));
+            hub.at(u64::MAX - 10_000_000);
+            hub.observe(u64::MAX - 10);
+            let name = "n".repeat(name_bytes as usize);
+            let wish = Registration { dialect, greeting, ..wish(&name) };
+            let bob = hub.register(&wish).unwrap();
+            let failed = hub.complete_at(0, Some(bob.client), "", &name, &name, Outcome::Failed(""));
+            assert_eq!(failed, Ok(()), "{name_bytes} in {least}");
+            hub.drive();
+            assert!(hub.read(bob.conn).contains("failed"), "{name_bytes} in {least}");
+        }
+    }
 }
 
 #[test]
