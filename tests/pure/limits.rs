@@ -90,8 +90,11 @@ fn of_frames() {
     // Half of the log is left for those it is for, eight bytes each.
     let nobody = [ClientKey::NONE; FRAME / 8 + 1];
     assert!(hub.publish_at(0, Target::Clients(&nobody[1..]), &of_len(FRAME)).is_ok());
-    let refused = PublishError::TooLarge { len: FRAME, limit: FRAME };
+    let refused = PublishError::TooLarge { len: FRAME, limit: 2 * FRAME - 8 * nobody.len() };
     assert_eq!(hub.publish_at(0, Target::Clients(&nobody), &of_len(FRAME)), Err(refused));
+    let too_many = [ClientKey::NONE; 2 * FRAME / 8 + 1];
+    let refused = PublishError::TooLarge { len: FRAME, limit: 0 };
+    assert_eq!(hub.publish_at(0, Target::Clients(&too_many), &of_len(FRAME)), Err(refused));
 }
 
 #[test]

@@ -121,9 +121,9 @@ impl<S: Storage> Log<S> {
         self.evicted = evicted.min(self.last_sequence);
     }
 
-    /// Whether a frame of `len` bytes for `members` listed clients can ever be held.
-    pub(super) fn fits(&self, len: usize, members: usize) -> bool {
-        members.checked_mul(MEMBER).and_then(|list| list.checked_add(len)).is_some_and(|total| total <= self.capacity)
+    /// How long a frame can be that is held beside a list of `members` clients.
+    pub(super) fn room_beside(&self, members: usize) -> usize {
+        self.capacity.saturating_sub(members.saturating_mul(MEMBER))
     }
 
     /// Length of the frame that [`append`](Self::append) would make.

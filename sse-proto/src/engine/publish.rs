@@ -166,19 +166,16 @@ impl<S: Storage> Engine<S> {
 
     /// How much room the frame takes at most, if it may be published.
     pub(super) fn check_frame(&self, sequence: u64, frame: &dyn Encode, members: usize) -> Result<usize, PublishError> {
-        let (id, limit) = (frame.id(), self.config.limits.frame_bytes as usize);
+        let (id, limit) = (frame.id(), self.log.room_beside(members).min(self.config.limits.frame_bytes as usize));
         if id.is_some_and(|id| id.as_str().len() > MAX_EVENT_ID) {
             return Err(PublishError::IdTooLong);
         }
         let most = frame.max_body_len().saturating_add(id.map_or(log::MAX_NUMBER_LINE, id_line_len));
-        if most <= limit && self.log.fits(most, members) {
+        if most <= limit {
             return Ok(most);
         }
         let len = self.log.frame_len(sequence, frame);
-        if len > limit || !self.log.fits(len, members) {
-            return Err(PublishError::TooLarge { len, limit });
-        }
-        Ok(len)
+        if len > limit { Err(PublishError::TooLarge { len, limit }) } else { Ok(len) }
     }
 
     /// The scope for a target; a label is held for the frame that will name it.

@@ -70,8 +70,9 @@ impl Model {
             _ => &[],
         };
         let bytes = self.encode(sequence, event);
-        let (len, limit) = (bytes.len(), limits.frame_bytes as usize);
-        if len > limit || len + 8 * members.len() > limits.log_bytes as usize {
+        let beside = (limits.log_bytes as usize).saturating_sub(8 * members.len());
+        let (len, limit) = (bytes.len(), beside.min(limits.frame_bytes as usize));
+        if len > limit {
             return Err(PublishError::TooLarge { len, limit });
         }
         let label = |kind, text: &str, limit: u32| {
