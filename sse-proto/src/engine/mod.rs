@@ -302,7 +302,8 @@ impl<S: Storage> Engine<S> {
     pub fn transmit<'a>(&'a mut self, conn: ConnId, slices: &mut [&'a [u8]]) -> Result<usize, Stale> {
         let slot = self.connection(conn)?;
         let connection = self.directory.connections.at(slot);
-        if matches!(connection.phase, Phase::Closing(_)) || slices.is_empty() {
+        let is_gap_untold = self.directory.streams.at(slot).due.has(Due::REPORT_GAP);
+        if matches!(connection.phase, Phase::Closing(_)) || is_gap_untold || slices.is_empty() {
             return Ok(0);
         }
         if let Some(len) = self.next_notice(slot) {

@@ -194,3 +194,23 @@ fn bytes_of_a_frame_that_left_the_log_end_the_connection() {
         assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Overrun, .. })), "{overrun:?}, {begun}");
     }
 }
+
+/// Whoever writes again without being asked to does not hide from the application what its connection lost.
+#[test]
+fn a_gap_is_told_to_the_application_before_it_is_sent() {
+    let mut hub = Harness::new(Config { overrun: Overrun::Skip, ..log_of(1) });
+    let bob = hub.connect("bob_1");
+    hub.drive();
+    hub.publish(Target::All, "1");
+    assert_eq!(hub.poll(), Some(Output::Write(bob.conn)));
+    hub.publish(Target::All, "2");
+    hub.publish(Target::All, "3");
+    for _ in 0..3 {
+        assert_eq!(hub.write(bob.conn, usize::MAX, 4), Ok(0));
+    }
+    assert_eq!(hub.poll(), Some(Output::Gap { conn: bob.conn, reason: GapReason::Overrun }));
+    hub.drive();
+    assert!(
+        hub.read(bob.conn).ends_with("event:gap\ndata:{\"reason\":\"overrun\"}\nid:00000007-2\n\ndata:3\nid:00000007-3\n\n")
+    );
+}

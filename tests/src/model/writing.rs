@@ -12,7 +12,8 @@ impl Model {
         if !self.connections.contains_key(&conn) {
             return Err(Stale);
         }
-        if matches!(self.connection(conn).phase, Phase::Closing(_)) {
+        let connection = self.connection(conn);
+        if matches!(connection.phase, Phase::Closing(_)) || connection.report_gap.is_some() {
             return Ok(Next::Nothing);
         }
         if let Some(next) = self.notice(conn) {
