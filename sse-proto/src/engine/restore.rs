@@ -24,9 +24,9 @@
 //! assert!(found.find("", "bob_1").is_some());
 //! ```
 
-use super::delivery::{Connection, Phase, Stream};
+use super::delivery::{Connection, Due, Phase, Stream};
 use super::directory::{Client, Full, LabelKind, Standing};
-use super::log::Scope;
+use super::log::{Entry, Scope};
 use super::publish::{PublishError, Target};
 use super::tasks::{TaskError, TaskState};
 use super::{Dialect, Engine, ListenError, RegisterError, Stale};
@@ -208,6 +208,10 @@ impl<S: Storage> Engine<S> {
             return Ok(key);
         }
         self.check_client(kept.group, kept.id)?;
+        // One that is only reserved here has a place for it.
+        if let Some(issued) = self.directory.find_client(kept.group, kept.id.as_str()) {
+            self.forget(issued);
+        }
         let standing = if kept.passing { Standing::Passing } else { Standing::Registered };
         let slot = self.add_client(kept.group, kept.id, standing, &[]).map_err(RegisterError::Full)?;
         self.directory.clients.at_mut(slot).dialect = kept.dialect;
@@ -243,12 +247,13 @@ impl<S: Storage> Engine<S> {
         if kept.state.has_ended() && self.tasks.completion_at(client, sequence).is_some() {
             return Err(TaskError::AlreadyEnded);
         }
-        let replaced = self.tasks.giving_way(client)?;
+        let replaced = self.tasks.replaced(client, kept.name)?;
         let detail = kept.detail.map(|detail| self.tasks.copy_detail(replaced, detail)).transpose()?;
         let row = self.tasks.submit(client, kept.name)?;
         self.tasks.set_state(row, kept.state, detail);
         let row = self.tasks.at_mut(row);
         (row.sequence, row.ended, row.sent) = (sequence, kept.ended, kept.sent);
+        self.log.observe(sequence);
         Ok(())
     }
 
@@ -258,11 +263,13 @@ impl<S: Storage> Engine<S> {
         self.log.restore_position(evicted);
     }
 
-    /// Takes in a frame, oldest first. `members` are those it lists, by their keys here, as is the client it is for.
+    /// Takes in a frame, oldest first; one that had left is passed over. `members` are those it lists, by their keys here, as is the
+    /// client it is for.
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; nothing was changed.
+    /// [`PublishError`]; nothing was changed. [`Full::Sequence`] stands for a number that is not higher than any before, too: only
+    /// frames to single clients share one, and each to another.
     pub fn restore_frame(&mut self, kept: &KeptFrame<'_>, members: &[ClientKey]) -> Result<(), PublishError> {
         let target = match kept.audience {
             Audience::All => Target::All,
@@ -272,7 +279,15 @@ impl<S: Storage> Engine<S> {
             Audience::Client(client) => Target::Client(client),
             Audience::Clients => Target::Clients(members),
         };
-        if kept.sequence == u64::MAX {
+        if kept.sequence < self.log.evicted() {
+            return Ok(());
+        }
+        let shares = |entry: &Entry| match (entry.scope, target) {
+            (Scope::Client(one), Target::Client(other)) => entry.sequence == kept.sequence && one != other,
+            _ => false,
+        };
+        let mut not_before = self.log.locate(kept.sequence)..self.log.len();
+        if kept.sequence == u64::MAX || !not_before.all(|index| self.log.entry(index).is_none_or(shares)) {
             return Err(PublishError::Full(Full::Sequence));
         }
         let room = self.check_frame(kept.sequence, kept, members.len())?;
@@ -283,15 +298,20 @@ impl<S: Storage> Engine<S> {
 
     /// Takes in a connection of a client that was restored, after all frames: it goes on with the next event. It must have been
     /// [caught up](Self::is_caught_up); of one that was not, nobody knows what its peer has, and it is to be ended instead. `None`
-    /// when the client is not registered, or there are as many connections as may be. O(1).
+    /// when the client is not registered, or there are as many connections as may be, of all or of the client. O(1).
     pub fn restore_connection(&mut self, now: Instant, client: ClientKey, dialect: Dialect) -> Option<ConnId> {
         self.deadlines.advance(now);
         let slot = self.client(client).ok()?;
-        let conn = self.add_connection(Connection::new(self.log.last_sequence()), Stream::new(slot, dialect)).ok()?;
+        if self.directory.profiles.at(slot).connection_count >= self.config.limits.connections_per_client {
+            return None;
+        }
+        let farewell = self.draining.is_some();
+        let stream = Stream { due: Due::NOTHING.with(Due::FAREWELL, farewell), ..Stream::new(slot, dialect) };
+        let conn = self.add_connection(Connection::new(self.log.last_sequence()), stream).ok()?;
         if self.config.age == Age::SinceLeft {
             self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
         }
-        self.enter(conn, Phase::Idle);
+        self.enter(conn, if farewell { Phase::Ready } else { Phase::Idle });
         Some(self.directory.connection_id(conn))
     }
 

@@ -168,8 +168,13 @@ impl<S: Storage> Tasks<S> {
         self.table.at_mut(task)
     }
 
+    /// What `name` takes the place of, if anything: the client's task of that name, or else what gives way to it.
+    pub(super) fn replaced(&self, client: &Profile, name: &str) -> Result<Option<u32>, TaskError> {
+        self.find(client, name).map_or_else(|| self.giving_way(client), |task| Ok(Some(task)))
+    }
+
     /// What gives way to one more task of the client, if something must: the oldest completion that was sent.
-    pub(super) fn giving_way(&self, client: &Profile) -> Result<Option<u32>, TaskError> {
+    fn giving_way(&self, client: &Profile) -> Result<Option<u32>, TaskError> {
         if client.task_count < self.per_client && self.table.free() > 0 {
             return Ok(None);
         }

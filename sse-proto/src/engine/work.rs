@@ -6,6 +6,7 @@ use super::log::Scope;
 use super::notice::{Notice, TaskNotice};
 use super::tasks::{TaskError, TaskState};
 use super::{Dialect, Engine, Stale};
+use crate::config::AROUND_NAMES;
 use crate::id::{ClientKey, check_name};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
@@ -129,7 +130,7 @@ impl<S: Storage> Engine<S> {
     /// A frame with `detail`, two names and what stands around them must fit; escaping may take six bytes for one.
     pub(super) fn check_detail(&self, detail: &str) -> Result<(), TaskError> {
         let escaped: usize = detail.bytes().map(|byte| if byte < 0x20 || byte == b'"' || byte == b'\\' { 6 } else { 1 }).sum();
-        let around = 2 * self.config.limits.name_bytes as usize + 160;
+        let around = (2 * self.config.limits.name_bytes + AROUND_NAMES) as usize;
         if escaped + around > self.config.limits.frame_bytes as usize { Err(TaskError::TooLarge) } else { Ok(()) }
     }
 
@@ -148,10 +149,7 @@ impl<S: Storage> Engine<S> {
         if found.is_some_and(|row| self.tasks.at(row).state.has_ended()) {
             return Err(TaskError::AlreadyEnded);
         }
-        let replaced = match found {
-            Some(row) => Some(row),
-            None => self.tasks.giving_way(client)?,
-        };
+        let replaced = self.tasks.replaced(client, task)?;
         let detail = detail.map(|detail| self.tasks.copy_detail(replaced, detail)).transpose()?;
         let row = match found {
             Some(row) => row,

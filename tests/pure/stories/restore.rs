@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sse_proto::wire::{Event, EventName, IdField};
 use sse_proto::{
-    Age, Audience, ClientId, ClientKey, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptClient, KeptFrame, KeptTask,
-    Limits, ListenError, Outcome, Output, Overrun, RegisterError, Registration, Resume, Target, TaskError, TaskState,
+    Age, Audience, ClientId, ClientKey, CloseReason, Config, ConnId, Dialect, Engine, Epoch, Full, Heap, Instant, KeptClient,
+    KeptFrame, KeptTask, Limits, ListenError, Outcome, Output, Overrun, PublishError, RegisterError, Registration, Resume,
+    Target, TaskError, TaskState,
 };
 
 #[test]
@@ -204,15 +205,6 @@ fn what_is_taken_in_keeps_to_the_limits() {
     let limits = Limits { name_bytes: 20, topic_bytes: 30, frame_bytes: 300, ..Limits::default() };
     let mut found = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [7, 7]).unwrap();
     let (now, long) = (Instant::from_millis(1_000), "x".repeat(31));
-    let kept = |group, id| KeptClient {
-        key: ClientKey::NONE,
-        group,
-        id: ClientId::new(id).unwrap(),
-        dialect: Dialect::Named,
-        registered: now,
-        since: None,
-        passing: false,
-    };
     let too_long = |what| RegisterError::TooLong { what, limit: 20 };
     assert_eq!(found.restore_client(now, &kept("", &long[..21])), Err(too_long("id")));
     assert_eq!(found.restore_client(now, &kept(&long[..21], "bob_1")), Err(too_long("group")));
@@ -251,6 +243,115 @@ fn no_two_completions_of_a_client_have_one_number() {
         assert_eq!(found.restore_task(bob, &KeptTask { name, state: TaskState::Progress, ..ended }), Ok(()));
     }
     assert_eq!(found.kept_tasks(bob).map(|task| task.sequence).collect::<Vec<_>>(), [5, 6, 0, 0]);
+}
+
+/// Who is told to come back is told when, however late the hub learns of the connection.
+#[test]
+fn a_connection_that_goes_on_with_a_hub_that_shuts_down_is_told_farewell() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap(), Instant::from_millis(1_000));
+    let bob = hub.restore_client(now, &kept("", "bob_1")).unwrap();
+    hub.drain(now, 2_000, 2_000);
+    let conn = hub.restore_connection(now, bob, Dialect::Named).unwrap();
+    assert_eq!(hub.poll_timeout(), Some(now));
+    assert_eq!(hub.poll_output(), Some(Output::Write(conn)));
+    let mut slices = [&b""[..]; 4];
+    assert_eq!(hub.transmit(conn, &mut slices), Ok(1));
+    let written = slices[0].len();
+    assert_eq!(slices[0], b"retry:2000\n\n");
+    hub.handle_written(now, conn, written).unwrap();
+    assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Drained, last: true, .. })));
+}
+
+#[test]
+fn connections_that_are_taken_in_keep_to_the_limit_of_their_client() {
+    let limits = Limits { connections_per_client: 2, ..Limits::default() };
+    let mut hub = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [7, 7]).unwrap();
+    let now = Instant::from_millis(1_000);
+    let [bob, ann] = ["bob_1", "ann_1"].map(|id| hub.restore_client(now, &kept("", id)).unwrap());
+    let taken_in = [bob, bob, bob, ann].map(|client| hub.restore_connection(now, client, Dialect::Named).is_some());
+    assert_eq!(taken_in, [true, true, false, true]);
+    assert_eq!(hub.usage().connections, 3);
+}
+
+/// An id that is reserved here and was registered there is one client, not two.
+#[test]
+fn a_client_is_taken_in_under_the_id_that_was_reserved_for_it() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap(), Instant::from_millis(1_000));
+    hub.restore_id(now, "", ClientId::new("bob_1").unwrap()).unwrap();
+    let bob = hub.restore_client(now, &kept("", "bob_1")).unwrap();
+    assert_eq!((hub.usage().clients, hub.usage().issued_ids), (1, 0));
+    assert_eq!(hub.find("", "bob_1"), Some(bob));
+    let registered = hub.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
+    assert_eq!((registered.client, registered.returning), (bob, true));
+    hub.handle_timeout(Instant::from_millis(1_000_000));
+    assert!(!iter::from_fn(|| hub.poll_output()).any(|output| matches!(output, Output::Unused { .. })));
+}
+
+/// A completion gives way to a task of its name, and to nothing else what another one keeps.
+#[test]
+fn a_task_that_is_taken_in_twice_keeps_to_the_bytes_there_are() {
+    let limits = Limits { tasks_per_client: 2, detail_bytes: 10, ..Limits::default() };
+    let mut hub = Engine::<Heap>::new(Config { limits, ..Config::default() }, Epoch(1), [7, 7]).unwrap();
+    let now = Instant::from_millis(1_000);
+    let bob = hub.restore_client(now, &kept("", "bob_1")).unwrap();
+    let task = |name, detail, sequence, sent| {
+        let (state, detail) = (TaskState::Completed, Some(detail));
+        KeptTask { name, state, detail, sequence, ended: now, sent }
+    };
+    hub.restore_task(bob, &task("sent", "12345678", 1, true)).unwrap();
+    hub.restore_task(bob, &task("twice", "1", 2, false)).unwrap();
+    let refused = hub.restore_task(bob, &task("twice", "12345678", 3, false));
+    assert_eq!(refused, Err(TaskError::Full(Full::Details)));
+    assert_eq!(hub.tasks(bob).filter_map(|task| task.detail).collect::<Vec<_>>(), ["12345678", "1"]);
+    hub.restore_task(bob, &task("twice", "12", 3, false)).unwrap();
+    assert_eq!(hub.kept_tasks(bob).map(|task| (task.name, task.sequence)).collect::<Vec<_>>(), [("sent", 1), ("twice", 3)]);
+}
+
+/// The number of a completion was given out, whatever else was lost: no other gets it.
+#[test]
+fn numbers_of_completions_that_are_taken_in_were_given_out() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap(), Instant::from_millis(1_000));
+    let bob = hub.restore_client(now, &kept("", "bob_1")).unwrap();
+    let ended = KeptTask { name: "a", state: TaskState::Completed, detail: None, sequence: 5, ended: now, sent: false };
+    hub.restore_task(bob, &ended).unwrap();
+    hub.complete_at(now, 5, Some(bob), "", "bob", "b", Outcome::Completed(None)).unwrap();
+    assert_eq!(hub.kept_tasks(bob).map(|task| task.sequence).collect::<Vec<_>>(), [5, 6]);
+}
+
+/// Where a connection stands is a number: of frames that are older, or of one number for the same clients, it would lose some.
+#[test]
+fn frames_are_taken_in_oldest_first_or_not_at_all() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap(), Instant::from_millis(1_000));
+    let [bob, ann] = ["bob_1", "ann_1"].map(|id| hub.restore_client(now, &kept("", id)).unwrap());
+    hub.restore_position(3, 9);
+    let mut restore = |sequence, audience| {
+        let frame = KeptFrame { sequence, audience, id: None, lines: b"data:x\n", completes_task: false };
+        hub.restore_frame(&frame, &[])
+    };
+    let refused = Err(PublishError::Full(Full::Sequence));
+    assert_eq!(restore(2, Audience::All), Ok(()), "it had left");
+    assert_eq!(restore(5, Audience::Client(bob)), Ok(()));
+    assert_eq!(restore(5, Audience::Client(bob)), refused);
+    assert_eq!(restore(5, Audience::Client(ann)), Ok(()));
+    assert_eq!(restore(5, Audience::All), refused);
+    assert_eq!(restore(4, Audience::Client(ann)), refused);
+    assert_eq!(restore(6, Audience::All), Ok(()));
+    assert_eq!(restore(6, Audience::All), refused);
+    assert_eq!(restore(6, Audience::Client(ann)), refused);
+    assert_eq!(restore(5, Audience::Client(ann)), refused);
+    assert_eq!(hub.kept_frames(0).map(|frame| frame.sequence).collect::<Vec<_>>(), [5, 5, 6]);
+}
+
+fn kept<'a>(group: &'a str, id: &'a str) -> KeptClient<'a> {
+    KeptClient {
+        key: ClientKey::NONE,
+        group,
+        id: ClientId::new(id).unwrap(),
+        dialect: Dialect::Named,
+        registered: Instant::from_millis(1_000),
+        since: None,
+        passing: false,
+    }
 }
 
 /// Everything that waits for `conn`, taken at once.
