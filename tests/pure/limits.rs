@@ -2,8 +2,9 @@
 
 use sse_proto::wire::{Encode, Event, IdField};
 use sse_proto::{
-    Audience, ClientId, ClientKey, Config, Engine, Epoch, Full, Heap, IdError, IdForm, Instant, KeptFrame, Limits, ListenError,
-    MAX_EVENT_ID, Outcome, PublishError, RegisterError, Registration, Resume, Target, TaskError,
+    Audience, ClientId, ClientKey, CloseReason, Config, Engine, Epoch, Full, Greeting, Heap, IdError, IdForm, Instant,
+    KeptFrame, Limits, ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registration, Resume, Target,
+    TaskError,
 };
 use sse_tests::harness::Harness;
 
@@ -171,4 +172,22 @@ fn of_what_a_stored_position_may_be() {
         hub.handle_written(now, conn, bytes.len()).unwrap();
     }
     assert!(hub.is_caught_up(conn) && text.ends_with(b"data:x\nid:00000001-11\n\n"), "{}", String::from_utf8_lossy(&text));
+}
+
+/// What left the log is gone, whatever a position that is stored says: a frame that was begun ends with it.
+#[test]
+fn of_what_a_stored_position_says_of_a_log_in_use() {
+    let limits = Limits { log_entries: 1, ..Limits::default() };
+    let config = Config { limits, heartbeat: None, ..Config::default() };
+    let (mut hub, now) = (Engine::<Heap>::new(config, Epoch(1), [1, 2]).unwrap(), Instant::from_millis(1));
+    let registration = Registration { greeting: Greeting::Silent, ..Registration::new(ClientId::new("bob_1").unwrap()) };
+    let bob = hub.register(now, &registration).unwrap().conn;
+    hub.publish(now, Target::All, &Event::data(&"x".repeat(100))).unwrap();
+    assert_eq!(hub.transmit(bob, &mut [b""]), Ok(1));
+    assert_eq!(hub.handle_written(now, bob, 90), Ok(0));
+    hub.publish(now, Target::All, &Event::data("y")).unwrap();
+    hub.restore_position(0, 0);
+    assert_eq!(hub.evicted(), 1);
+    assert_eq!(hub.handle_written(now, bob, 1), Ok(0));
+    assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Overrun, .. })));
 }

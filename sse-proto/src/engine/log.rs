@@ -116,9 +116,9 @@ impl<S: Storage> Log<S> {
         self.last_sequence = self.last_sequence.max(sequence.min(u64::MAX - 1));
     }
 
-    /// Frames up to `evicted` had left a log that this one, which is empty, goes on for.
+    /// Frames up to `evicted` had left a log that this one, which is empty, goes on for. What left this one stays gone.
     pub(super) fn restore_position(&mut self, evicted: u64) {
-        self.evicted = evicted.min(self.last_sequence);
+        self.evicted = self.evicted.max(evicted.min(self.last_sequence));
     }
 
     /// How long a frame can be that is held beside a list of `members` clients.
