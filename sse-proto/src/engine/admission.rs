@@ -264,7 +264,7 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Gives up every client and every issued id. O(clients).
+    /// Gives up every client and every issued id. O(the most clients there were at once).
     pub fn clear(&mut self, now: Instant, end_streams: bool) {
         self.deadlines.advance(now);
         for slot in 0..self.directory.clients.used_slots() {
@@ -312,7 +312,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Every connection is told to come back after `min_retry` to `max_retry` milliseconds, spread evenly, and is closed once it
-    /// has everything. Nobody can register any more. O(connections).
+    /// has everything. Nobody can register any more. O(the most connections there were at once).
     pub fn drain(&mut self, now: Instant, min_retry: u32, max_retry: u32) {
         self.deadlines.advance(now);
         self.draining.get_or_insert((min_retry, max_retry));

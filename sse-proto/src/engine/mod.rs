@@ -302,8 +302,7 @@ impl<S: Storage> Engine<S> {
     pub fn transmit<'a>(&'a mut self, conn: ConnId, slices: &mut [&'a [u8]]) -> Result<usize, Stale> {
         let slot = self.connection(conn)?;
         let connection = self.directory.connections.at(slot);
-        let is_gap_untold = self.directory.streams.at(slot).due.has(Due::REPORT_GAP);
-        if matches!(connection.phase, Phase::Closing(_)) || is_gap_untold || slices.is_empty() {
+        if matches!(connection.phase, Phase::Closing(_)) || self.is_gap_untold(slot) || slices.is_empty() {
             return Ok(0);
         }
         if let Some(len) = self.next_notice(slot) {
@@ -340,7 +339,7 @@ impl<S: Storage> Engine<S> {
         }
         let whole = if self.directory.streams.at(slot).notice.is_some() {
             self.notice_written(slot, written)
-        } else if self.directory.connections.at(slot).is_overrun(&self.log) {
+        } else if self.directory.connections.at(slot).is_overrun(&self.log) || self.is_gap_untold(slot) {
             // Some other call came in between: nobody knows any more what of it the peer has.
             self.enter(slot, Phase::Closing(CloseReason::Overrun));
             0
@@ -386,8 +385,8 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// How many bytes of the log the connection has yet to walk that has been ready the longest; 0 when none is ready. Connections
-    /// that take no more do not count. O(log of the log's entries).
+    /// How many bytes of the log lie between where the connection stands that has been ready the longest and the end, whoever they are
+    /// for; 0 when none is ready. Connections that take no more do not count. O(log of the log's entries).
     pub fn backlog(&self) -> usize {
         self.directory.ready.first().map_or(0, |slot| self.log.bytes_from(self.directory.connections.at(slot).cursor))
     }
@@ -554,6 +553,11 @@ impl<S: Storage> Engine<S> {
             }
         }
         false
+    }
+
+    /// Whether the application has yet to hear that frames for the connection have left the log: nothing is given before.
+    fn is_gap_untold(&self, slot: u32) -> bool {
+        self.directory.streams.at(slot).due.has(Due::REPORT_GAP)
     }
 
     /// The frame at the cursor has left the log.

@@ -315,7 +315,8 @@ impl<S: Storage> Engine<S> {
         Some(self.directory.connection_id(conn))
     }
 
-    /// Everything was taken in: passing clients whose connections were not go. O(clients).
+    /// Everything was taken in: passing clients whose connections were not go. O(the most clients there were at
+    /// once).
     pub fn restored(&mut self, now: Instant) {
         self.deadlines.advance(now);
         for slot in 0..self.directory.clients.used_slots() {

@@ -79,7 +79,7 @@ impl<S: Storage> Engine<S> {
     /// or why. The owner's table keeps the completion until it arrived.
     ///
     /// `owner` is the client that submitted it, or `None` when it lives in another engine; `group` and `user_name` are its.
-    /// O(clients of that name).
+    /// O(clients of that name + tasks of the owner), and O(frames that leave the log for it).
     ///
     /// # Errors
     ///

@@ -214,3 +214,17 @@ fn a_gap_is_told_to_the_application_before_it_is_sent() {
         hub.read(bob.conn).ends_with("event:gap\ndata:{\"reason\":\"overrun\"}\nid:00000007-2\n\ndata:3\nid:00000007-3\n\n")
     );
 }
+
+/// Bytes of what was given before the gap are none of what comes behind it.
+#[test]
+fn bytes_told_of_after_a_gap_was_found_end_the_connection() {
+    let config = Config { overrun: Overrun::Skip, ..log_of(1) };
+    let (mut hub, now) = (Engine::<Heap>::new(config, Epoch(7), [1, 2]).unwrap(), Instant::from_millis(1_000));
+    let conn = hub.register(now, &Registration { greeting: Greeting::Silent, ..wish("bob_1") }).unwrap().conn;
+    for data in ["1", "2"] {
+        hub.publish(now, Target::All, &Event::data(data)).unwrap();
+        hub.transmit(conn, &mut [b""]).unwrap();
+    }
+    assert_eq!(hub.handle_written(now, conn, 5), Ok(0));
+    assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Overrun, .. })));
+}
