@@ -1,9 +1,14 @@
 //! What outlives a process: what is told to be kept, and what becomes of it in the engine after.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
+use proptest::prelude::*;
 use sse_proto::wire::{Event, IdField};
-use sse_proto::{ClientId, Config, Engine, Epoch, Heap, Instant, Limits, Output, Registration, Target};
+use sse_proto::{
+    Audience, ClientId, ClientKey, Config, Dialect, Engine, Epoch, Heap, Instant, KeptClient, KeptFrame, KeptTask, Limits,
+    Outcome, Output, Registration, Resume, Target, TaskState,
+};
 
 fn engine(limits: Limits) -> Engine<Heap> {
     let limits = Limits { frame_bytes: 512, log_bytes: 1024, ..limits };
@@ -96,4 +101,128 @@ fn a_backlog_of_the_whole_log_is_not_none() {
     }
     assert_eq!(engine.usage().log_bytes, 1024);
     assert_eq!(engine.backlog(), 1024);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is taken in, in whatever order and beside whatever else happens: a refusal leaves no trace, and what is taken in keeps to
+    /// the limits, to one client for an id, to one completion for a number, and to the order of frames.
+    #[test]
+    fn what_is_not_taken_in_leaves_no_trace(steps in prop::collection::vec(any::<[u8; 6]>(), 1..200)) {
+        let limits = Limits {
+            connections: 4,
+            clients: 4,
+            issued_ids: 4,
+            connections_per_client: 2,
+            groups: 2,
+            topics: 3,
+            topics_per_client: 2,
+            subscriptions: 5,
+            tasks_per_client: 2,
+            tasks: 3,
+            detail_bytes: 12,
+            log_entries: 4,
+            ..Limits::default()
+        };
+        let mut engine = engine(limits);
+        for step in steps {
+            let before = everything(&engine);
+            let is_done = take_in(&mut engine, step);
+            prop_assert!(is_done || everything(&engine) == before, "{step:?}");
+            keeps_to(&limits, &engine);
+        }
+        while let Some(output) = engine.poll_output() {
+            let Output::Write(conn) = output else { continue };
+            for _ in 0..100 {
+                let mut slices = [&b""[..]; 2];
+                let filled = engine.transmit(conn, &mut slices).unwrap();
+                let written = slices[..filled].concat().len();
+                engine.handle_written(at_minute(1), conn, written).unwrap();
+            }
+        }
+    }
+}
+
+/// One step, and whether it was done.
+fn take_in(engine: &mut Engine<Heap>, [kind, a, b, c, d, e]: [u8; 6]) -> bool {
+    const NAMES: [&str; 5] = ["bob_1", "bob_2", "ann_1", "ann", "eve"];
+    const GROUPS: [&str; 4] = ["", "", "red", "no^group"];
+    const DETAILS: [Option<&str>; 4] = [None, Some("1"), Some("1234567"), Some("1234567890123")];
+    let (now, last) = (at_minute(1), engine.last_event_id().sequence);
+    let (name, group, detail) = (NAMES[a as usize % 5], GROUPS[b as usize % 4], DETAILS[c as usize % 4]);
+    let id = ClientId::new(name).unwrap();
+    let known: Vec<_> = engine.clients().map(|info| info.key).collect();
+    let client = *known.get(a as usize % 5).unwrap_or(&ClientKey::NONE);
+    let topic = ["a", "b", "c", "d", "no^topic"][b as usize % 5];
+    let sequence = (last + u64::from(d % 5)).saturating_sub(2);
+    match kind % 12 {
+        0 => engine.restore_id(now, group, id).is_ok(),
+        1 => {
+            let (key, passing) = (ClientKey::NONE, c & 1 == 1);
+            let kept = KeptClient { key, group, id, dialect: Dialect::Named, registered: now, since: None, passing };
+            engine.restore_client(now, &kept).is_ok()
+        }
+        2 => engine.restore_topic(client, topic, sequence).is_ok(),
+        3 | 4 => {
+            let state = [TaskState::Submitted, TaskState::Progress, TaskState::Completed, TaskState::Failed][e as usize % 4];
+            let kept = KeptTask { name: NAMES[b as usize % 5], state, detail, sequence, ended: now, sent: e & 4 == 4 };
+            engine.restore_task(client, &kept).is_ok()
+        }
+        5 | 6 => {
+            let audience = match b % 5 {
+                0 => Audience::All,
+                1 => Audience::Topic(topic),
+                2 => Audience::Clients,
+                _ => Audience::Client(client),
+            };
+            let id = (c == 0).then(|| IdField::new("own").unwrap());
+            let lines = [&b"data:x\n"[..], b":\n", b""][e as usize % 3];
+            engine.restore_frame(&KeptFrame { sequence, audience, id, lines, completes_task: e & 4 == 4 }, &[client]).is_ok()
+        }
+        7 => engine.restore_connection(now, client, Dialect::Named).is_some(),
+        8 => {
+            let id_before = format!("00000001-{sequence}");
+            let resume = Resume::After(&id_before);
+            engine.register(now, &Registration { group, topics: &[topic], resume, ..Registration::new(id) }).is_ok()
+        }
+        9 => engine.publish(now, Target::Topic(topic), &Event::data("x")).is_ok(),
+        10 => engine.complete_at(now, sequence, Some(client), "", "bob", name, Outcome::Completed(detail)).is_ok(),
+        _ => engine.unregister(now, client, c & 1 == 1).is_ok(),
+    }
+}
+
+/// All that can be seen of an engine.
+fn everything(engine: &Engine<Heap>) -> String {
+    let clients = engine.clients().map(|info| {
+        let tasks: Vec<_> = engine.kept_tasks(info.key).collect();
+        let topics: Vec<_> = engine.kept_topics(info.key).collect();
+        let connections: Vec<_> = engine.connections(info.key).map(|conn| (conn, engine.is_caught_up(conn))).collect();
+        format!("{:?} {tasks:?} {topics:?} {connections:?}", engine.kept_client(info.group, info.id))
+    });
+    let frames =
+        engine.kept_frames(0).map(|kept| (format!("{kept:?}"), engine.kept_members(kept.sequence).collect::<Vec<_>>()));
+    let (clients, frames): (Vec<_>, Vec<_>) = (clients.collect(), frames.collect());
+    let numbers = (engine.usage(), engine.last_event_id(), engine.evicted(), engine.poll_timeout(), engine.backlog());
+    format!("{clients:?} {frames:?} {numbers:?}")
+}
+
+fn keeps_to(limits: &Limits, engine: &Engine<Heap>) {
+    let (mut ids, mut details) = (BTreeSet::new(), 0);
+    for info in engine.clients() {
+        assert!(ids.insert((info.group, info.id)), "two clients are {}", info.id);
+        assert!(info.connections <= limits.connections_per_client);
+        let mut numbers = BTreeSet::new();
+        for task in engine.kept_tasks(info.key) {
+            assert!(
+                !task.state.has_ended() || numbers.insert(task.sequence),
+                "two completions have the number {}",
+                task.sequence
+            );
+            assert!(task.sequence <= engine.last_event_id().sequence);
+            details += task.detail.map_or(0, str::len);
+        }
+    }
+    assert!(details <= limits.detail_bytes as usize, "{details} bytes of details");
+    assert!(engine.kept_frames(0).map(|kept| kept.sequence).is_sorted());
 }
