@@ -121,7 +121,7 @@ proptest! {
             subscriptions: 5,
             tasks_per_client: 2,
             tasks: 3,
-            detail_bytes: 12,
+            detail_bytes: 8,
             log_entries: 4,
             ..Limits::default()
         };
@@ -166,7 +166,7 @@ fn take_in(engine: &mut Engine<Heap>, [kind, a, b, c, d, e]: [u8; 6]) -> bool {
         2 => engine.restore_topic(client, topic, sequence).is_ok(),
         3 | 4 => {
             let state = [TaskState::Submitted, TaskState::Progress, TaskState::Completed, TaskState::Failed][e as usize % 4];
-            let kept = KeptTask { name: NAMES[b as usize % 5], state, detail, sequence, ended: now, sent: e & 4 == 4 };
+            let kept = KeptTask { name: NAMES[b as usize % 3], state, detail, sequence, ended: now, sent: e & 4 == 4 };
             engine.restore_task(client, &kept).is_ok()
         }
         5 | 6 => {
