@@ -13,7 +13,6 @@ use super::{RouterOptions, Web, answer, events, manager};
 use crate::auth::Access;
 use crate::error::ApiError;
 use crate::hub::{Answers, Entropy, Hub, HubError, Published, Register};
-use crate::serve::head::RequestHead;
 use crate::shard::{Shard, Socket};
 
 /// The routes that a shard answers itself.
@@ -22,6 +21,14 @@ pub(crate) struct Direct {
     events: String,
     register_listener: String,
     publish: String,
+}
+
+/// What a request's head says to a route.
+pub(crate) struct RequestParts<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) fields: &'a [httparse::Header<'a>],
 }
 
 /// What a request's head asks for.
@@ -76,8 +83,8 @@ impl Direct {
     }
 
     /// What a request asks for, if it may.
-    pub(crate) fn wish(&self, request: &RequestHead<'_>, entropy: &mut Entropy) -> Option<Wish> {
-        let &RequestHead { method, path, query, ref fields, .. } = request;
+    pub(crate) fn wish(&self, request: &RequestParts<'_>, entropy: &mut Entropy) -> Option<Wish> {
+        let &RequestParts { method, path, query, ref fields } = request;
         let guard = &self.web.guard;
         if method == "POST" && path == self.publish {
             guard.admits(Access::Privileged, fields).then_some(())?;
@@ -100,7 +107,7 @@ impl Direct {
     }
 
     /// What stands in the head of a stream beside [`stream_headers`](Self::stream_headers).
-    pub(crate) fn stream_cors<'a>(&self, request: &'a RequestHead<'_>) -> [Option<(HeaderName, &'a [u8])>; 3] {
+    pub(crate) fn stream_cors<'a>(&self, request: &'a RequestParts<'_>) -> [Option<(HeaderName, &'a [u8])>; 3] {
         self.web.guard.cors(Access::Stream, &request.fields)
     }
 

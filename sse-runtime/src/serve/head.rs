@@ -8,15 +8,13 @@ use axum::http::{HeaderMap, StatusCode};
 use sse_proto::Instant;
 
 use crate::auth::Fields;
+use crate::router::direct::RequestParts;
 
 /// The head of a request that is plain enough to be answered without hyper.
-pub(crate) struct RequestHead<'a> {
+pub(super) struct RequestHead<'a> {
     /// Its length, the blank line included.
     pub(super) len: usize,
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) fields: &'a [httparse::Header<'a>],
+    pub(super) parts: RequestParts<'a>,
     /// Bytes of the body.
     pub(super) body_len: usize,
     /// Where the head says so.
@@ -66,7 +64,8 @@ impl<'a> RequestHead<'a> {
         if body_len > 0 && method == "GET" {
             return Err(NotPlain);
         }
-        Ok(Some(Self { len, method, path, query, fields, body_len, body_len_at, is_last }))
+        let parts = RequestParts { method, path, query, fields };
+        Ok(Some(Self { len, parts, body_len, body_len_at, is_last }))
     }
 }
 
@@ -193,8 +192,9 @@ mod tests {
         }
         let looked_at = parse(&format!("{head}{{}}GET"), |parsed| {
             assert_eq!((parsed.len, parsed.body_len), (head.len(), 2));
-            assert_eq!((parsed.method, parsed.path, parsed.query), ("POST", "/sse/publish", "a?b"));
-            let values = |name| parsed.fields.iter().filter(move |field| field.name == name).count();
+            let RequestParts { method, path, query, fields } = parsed.parts;
+            assert_eq!((method, path, query), ("POST", "/sse/publish", "a?b"));
+            let values = |name| fields.iter().filter(move |field| field.name == name).count();
             assert_eq!((values("host"), values("Content-Length")), (1, 1));
             assert_eq!(parsed.body_len_at.map(|at| &head[at]), Some("2"));
         });

@@ -4,7 +4,7 @@
 //! was already read, and is served by hyper and the router.
 
 pub(crate) mod front;
-pub(crate) mod head;
+mod head;
 mod rewind;
 mod visitor;
 

@@ -306,10 +306,10 @@ impl Visitor {
                     Ok(None) => return Step::Partial,
                     Err(NotPlain) => return Step::Leave,
                 };
-                match self.service.direct.wish(&head, tools.entropy) {
+                match self.service.direct.wish(&head.parts, tools.entropy) {
                     Some(Wish::Stream(_)) if !self.output.is_empty() => return Step::Unwritten,
                     Some(Wish::Stream(register)) => {
-                        let cors = self.service.direct.stream_cors(&head);
+                        let cors = self.service.direct.stream_cors(&head.parts);
                         let cors = cors.iter().flatten().map(|(name, value)| (name.as_str(), *value));
                         let cors_len: usize = cors.clone().map(|(name, value)| head::line_len(name, value)).sum();
                         let (begin, date, out) = (&self.service.stream_head, tools.date.line(tools.now), &mut self.output);
