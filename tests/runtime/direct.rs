@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use serde_json::json;
+use sse_runtime::metrics::TargetKind;
+use sse_runtime::proto::EventId;
 use sse_runtime::{Event, RouterOptions, Target};
 use sse_tests::net::{Answer, Head, Stream, eventually, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::events::greeted;
 use crate::site::{Site, builder, guard};
@@ -118,6 +120,33 @@ async fn in_a_row_they_are_answered_in_their_order(site: Site) {
     ids.push(stream.expect("data:last\n\n").await);
     let answered: Vec<&str> = answers.split("{\"id\":\"").skip(1).map(|rest| rest.split('"').next().unwrap_or("")).collect();
     assert_eq!(answered, ids);
+}
+
+/// Answers that the kernel does not take yet are there when the socket is handed on: to hyper, or to be a stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_has_the_earlier_answers_first() {
+    const PUBLISHED: usize = 250;
+    for (leaves, last) in [("GET /healthz", "ok"), ("GET /sse/events?client=bob_1", "\n\n")] {
+        let site = Site::with(builder(), |setup| setup.send_buffer = Some(4 * 1024)).await;
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 * 1024).expect("a small buffer");
+        let mut socket = socket.connect(site.web.0).await.expect("connects");
+        // An answer is longer than its request: of what is asked at once, more is answered than there is room for.
+        let mut requests = post(r#"{"to":"all"}"#).repeat(PUBLISHED);
+        requests.push_str(&format!("{leaves} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+        socket.write_all(requests.as_bytes()).await.expect("sent");
+        let published = &site.hub.metrics().published;
+        eventually("all published", async || published.of(TargetKind::All).get() == PUBLISHED as u64).await;
+        let answers = read_to(&mut socket, last).await;
+        let mut answers = answers.split("HTTP/1.1 200 OK\r\n").skip(1);
+        let numbers = answers.by_ref().take(PUBLISHED).map(|answer| {
+            let id = answer.split('"').nth_back(1).and_then(EventId::parse);
+            id.unwrap_or_else(|| panic!("{leaves}: no id in {answer:?}")).sequence
+        });
+        let numbers: Vec<u64> = numbers.collect();
+        assert!(numbers.len() == PUBLISHED && numbers.is_sorted(), "{leaves}: {numbers:?}");
+        assert!(answers.next().is_some_and(|answer| answer.ends_with(last)) && answers.next().is_none(), "{leaves}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

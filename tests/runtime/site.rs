@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use socket2::SockRef;
 use sse_runtime::auth::{Guard, Origins, Token};
 use sse_runtime::serve::{ServeOptions, serve};
 use sse_runtime::{Hub, HubBuilder, HubConfig, RouterOptions};
@@ -20,6 +21,8 @@ pub(crate) struct Site {
 pub(crate) struct Setup {
     pub(crate) router: RouterOptions,
     pub(crate) serve: ServeOptions,
+    /// Bytes that the kernel holds for a peer, about; `None`: what it likes.
+    pub(crate) send_buffer: Option<usize>,
 }
 
 impl Site {
@@ -55,8 +58,13 @@ impl Site {
                 write_timeout: Some(Duration::from_secs(30)),
                 io_uring: true,
             },
+            send_buffer: None,
         };
         change(&mut setup);
+        if let Some(bytes) = setup.send_buffer {
+            // Sockets that are accepted inherit it.
+            SockRef::from(&listener).set_send_buffer_size(bytes).expect("a send buffer");
+        }
         let of_site = hub.clone();
         let serving = tokio::spawn(async move {
             let never = std::future::pending();

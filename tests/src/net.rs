@@ -61,7 +61,7 @@ impl Head {
         value
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut lines = text.split("\r\n");
         let status_line = lines.next().unwrap_or("");
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -70,6 +70,10 @@ impl Head {
             status: status.unwrap_or_else(|| panic!("no status line: {status_line:?}")),
             headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect(),
         }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.status == 200 && self.header("content-type") == Some("text/event-stream")
     }
 
     fn is_chunked(&self) -> bool {
@@ -188,7 +192,7 @@ impl Web {
         let opened = async {
             let mut reader = Reader::send(self.0, "GET", path, headers, b"").await;
             let head = reader.head().await;
-            if head.status != 200 || head.header("content-type") != Some("text/event-stream") {
+            if !head.is_stream() {
                 return Err(head);
             }
             Ok(Stream { head, reader, text: Vec::new(), at: 0 })
@@ -423,6 +427,6 @@ impl Reader {
     }
 }
 
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

@@ -7,6 +7,8 @@
 pub mod client;
 #[cfg(feature = "net")]
 pub mod config;
+#[cfg(feature = "net")]
+pub mod connection;
 pub mod decode;
 pub mod decode_chunks;
 pub mod encode_decode;
@@ -27,6 +29,8 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("engine", engine::run),
     #[cfg(feature = "net")]
     ("config", config::run),
+    #[cfg(feature = "net")]
+    ("connection", connection::run),
     #[cfg(feature = "net")]
     ("requests", requests::run),
     ("resume", resume::run),

@@ -42,7 +42,7 @@ pub fn run(data: &[u8]) {
         }
         let mark = format!("mark {}", MARKS.fetch_add(1, Ordering::Relaxed));
         here.hub.publish(Target::All, Event::data(&mark)).await.expect("it can be published");
-        read_until(&mut stream, &mut decoder, &mark).await;
+        read_until(&mut stream, &mut decoder, &mark, |_| {}).await;
     });
 }
 
@@ -136,14 +136,20 @@ async fn ask(router: &Router, request: Request<Body>) {
 }
 
 /// Every event until `mark` is a whole one.
-async fn read_until(stream: &mut EventStream, decoder: &mut Decoder<sse_proto::storage::HeapScratch>, mark: &str) {
+pub(super) async fn read_until(
+    stream: &mut EventStream,
+    decoder: &mut Decoder<sse_proto::storage::HeapScratch>,
+    mark: &str,
+    mut look: impl FnMut(Item<'_>),
+) {
     loop {
         let chunk = poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await.expect("the stream goes on");
         let mut feed = decoder.feed(&chunk);
         while let Some(item) = feed.next_item().expect("every event is within the limits") {
-            if matches!(item, Item::Event(event) if event.data == mark) {
+            if matches!(&item, Item::Event(event) if event.data == mark) {
                 return;
             }
+            look(item);
         }
     }
 }
