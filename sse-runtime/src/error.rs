@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// A request's failure: a status and the JSON body `{"error": "…", "field": "…"}`.
 ///
@@ -165,10 +166,11 @@ fn parse_json_with_path<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, 
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        if !inner.is_data() {
+        // Of some values of a wrong kind it is said that there is none.
+        if !inner.is_data() && serde_json::from_slice::<&RawValue>(body).is_err() {
             return ApiError::malformed(format!("the request body is not JSON: {inner}"));
         }
-        let message = inner.to_string();
+        let message = if inner.is_data() { inner.to_string() } else { format!("this cannot stand here: {inner}") };
         let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
         let field = match (path.as_str(), missing) {
             (".", None) => "body".to_owned(),

@@ -147,6 +147,21 @@ async fn each_refusal_names_the_field() {
     let number = site.web.post("/sse/publish", "7").await;
     assert!(number.error(400, Some("body")).contains("expected an object such as"), "{number:?}");
     check("{\"to\":\"all\",\"data\":\"\u{fffd}", 400, None).await;
+    // An event is an object, though it could be told from its fields in order.
+    check(r#"[["all",null,"x",null,null]]"#, 400, Some("[0]")).await;
+    for to in [
+        "null",
+        "7",
+        "[]",
+        "{}",
+        r#""everybody""#,
+        r#"{"topics":"t"}"#,
+        r#"{"topic":"t","client":"bob_1"}"#,
+        r#"{"topic":"t","topic":"u"}"#,
+    ] {
+        let says = site.web.post("/sse/publish", &format!(r#"{{"data":1,"to":{to}}}"#)).await.error(400, Some("to"));
+        assert!(says.contains(r#"expected "all", or an object with one of topic, client, name and group"#), "{to}: {says}");
+    }
     let answer = site.web.ask("POST", "/sse/publish", &[], b"{\"to\":\"all\",\"data\":\"\xff\"}").await;
     assert_eq!(answer.status(), 400, "{answer:?}");
     for (fields, status, field) in [

@@ -134,6 +134,11 @@ async fn workers_outside_report_over_http() {
     assert!(says.contains("done"), "{says}");
     site.web.post("/sse/complete/bob_1/build", r#"{"stat":"failed"}"#).await.error(400, Some("stat"));
     site.web.post("/sse/complete/bob_1/build", r#"{"reason":"x"}"#).await.error(400, Some("reason"));
+    // JSON of another kind is JSON.
+    let says = site.web.post("/sse/complete/bob_1/build", r#"{"status":1}"#).await.error(400, Some("status"));
+    assert!(!says.contains("not JSON"), "{says}");
+    let says = site.web.post("/sse/complete/bob_1/build", "1").await.error(400, Some("body"));
+    assert!(says.contains("expected an object such as"), "{says}");
     site.web.post("/sse/complete/bob_1/build", r#"{"status":"failed","result":1}"#).await.error(400, Some("result"));
     site.web
         .post("/sse/complete/bob_1/build", &format!(r#"{{"result":"{}"}}"#, "x".repeat(300_000)))

@@ -68,6 +68,7 @@ pub struct ServerConfig {
     /// What is logged. Default `info`: starts, stops and what an operator should act on.
     pub log: LogFilter,
     /// How log lines are written. Default `text`.
+    #[serde(deserialize_with = "text::as_word")]
     pub log_format: LogFormat,
     /// How HTTP is spoken.
     pub http: HttpConfig,
@@ -343,12 +344,16 @@ impl Default for TimersConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
     /// What becomes of a reader that the log has overtaken.
+    #[serde(deserialize_with = "text::as_word")]
     pub overrun: Overrun,
     /// What a client's age is counted from.
+    #[serde(deserialize_with = "text::as_word")]
     pub age: Age,
     /// What new ids look like.
+    #[serde(deserialize_with = "text::as_word")]
     pub id_form: IdForm,
     /// What the payloads of the original system look like.
+    #[serde(deserialize_with = "text::as_word")]
     pub payloads: Payloads,
     /// The topic that is notified when clients come or go. Default `listeners-changed`, as in the original system.
     pub listeners_changed_key: String,

@@ -197,6 +197,11 @@ fn a_bad_value_names_its_key_and_source() {
     file("[limits]\nclients = -5", &["limits.clients", "line 2", "\"-5\" is not a whole number"]);
     file("[timers]\nheartbeat = 15", &["timers.heartbeat", "line 2", "15s"]);
     file("[policy]\noverrun = 'burst'", &["policy.overrun", "line 2", "burst"]);
+    file("[policy]\noverrun = 1", &["policy.overrun", "line 2", "unknown variant `1`, expected `close` or `skip`"]);
+    file("[policy]\nage = true", &["policy.age", "line 2", "invalid type: boolean `true`, expected a string"]);
+    file("[policy]\nid_form = {}", &["policy.id_form", "line 2", "invalid type: map, expected a string"]);
+    file("[policy]\npayloads = []", &["policy.payloads", "line 2", "invalid type: sequence, expected a string"]);
+    file("log_format = 1", &["log_format", "line 1", "unknown variant `1`, expected `text` or `json`"]);
     file("cors_origins = ['https://a', 'b']", &["cors_origins", "line 1", "\"b\" is not an origin"]);
     file("listen = '127.0.0.1:1'\nlisten = '127.0.0.1:2'", &["hub.toml line 2", "duplicate"]);
     file("listen = [", &["hub.toml line 1"]);

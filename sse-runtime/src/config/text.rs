@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use serde::Deserializer;
 use serde::de::{self, DeserializeOwned, IntoDeserializer, Visitor};
 
 use crate::error::BadValue;
@@ -102,6 +103,11 @@ pub(super) fn list(text: &str) -> Vec<&str> {
 pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, BadValue> {
     let deserializer: de::value::StrDeserializer<'_, de::value::Error> = text.into_deserializer();
     T::deserialize(deserializer).map_err(|error| BadValue::new(error.to_string()))
+}
+
+/// [`word`], in the file: a word of another kind is one that is not known.
+pub(super) fn as_word<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_any(Written(word))
 }
 
 /// Gives a reader and a printer the shape that serde's `with` expects.

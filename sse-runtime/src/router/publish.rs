@@ -3,6 +3,7 @@
 mod plain;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -10,7 +11,8 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -25,7 +27,7 @@ use crate::shard::Shard;
 
 /// One event to publish.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object such as {\"to\": \"all\", \"data\": \"text\"}")]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub(super) struct Publishing<'a> {
     #[serde(borrow)]
     to: To<'a>,
@@ -39,17 +41,12 @@ pub(super) struct Publishing<'a> {
 }
 
 /// Whom it is for.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug)]
 enum To<'a> {
     All,
-    #[serde(borrow)]
     Topic(Cow<'a, str>),
-    #[serde(borrow)]
     Client(Cow<'a, str>),
-    #[serde(borrow)]
     Name(Cow<'a, str>),
-    #[serde(borrow)]
     Group(Cow<'a, str>),
 }
 
@@ -229,6 +226,78 @@ impl To<'_> {
         }
     }
 }
+
+impl<'de: 'a, 'a> Deserialize<'de> for Publishing<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PublishingVisitor)
+    }
+}
+
+/// Takes an object. What is derived takes an array of all fields, too.
+struct PublishingVisitor;
+
+impl<'de> Visitor<'de> for PublishingVisitor {
+    type Value = Publishing<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"an object such as {"to": "all", "data": "text"}"#)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Publishing::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for To<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ToVisitor)
+    }
+}
+
+/// Says what a target is when there is something else: what is derived for an enum takes that for an error in JSON itself.
+struct ToVisitor;
+
+impl<'de> Visitor<'de> for ToVisitor {
+    type Value = To<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#""all", or an object with one of topic, client, name and group"#)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        if text == "all" { Ok(To::All) } else { Err(E::invalid_value(Unexpected::Str(text), &self)) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let kind: Option<Kind> = map.next_key()?;
+        let to = match kind {
+            Some(Kind::Topic) => To::Topic,
+            Some(Kind::Client) => To::Client,
+            Some(Kind::Name) => To::Name,
+            Some(Kind::Group) => To::Group,
+            Some(Kind::Other) | None => return Err(A::Error::invalid_type(Unexpected::Map, &self)),
+        };
+        let Text(name) = map.next_value()?;
+        match map.next_key::<Kind>()? {
+            None => Ok(to(name)),
+            Some(_) => Err(A::Error::invalid_type(Unexpected::Map, &self)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Kind {
+    Topic,
+    Client,
+    Name,
+    Group,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Says which field of which publication is to blame.
 fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {

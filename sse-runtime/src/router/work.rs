@@ -17,7 +17,7 @@ type Body = Result<Bytes, BytesRejection>;
 
 /// How a task ended, as it is reported.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "an object such as {\"status\": \"completed\"}")]
 struct Report {
     status: Status,
     result: Option<Box<RawValue>>,
