@@ -122,31 +122,59 @@ async fn in_a_row_they_are_answered_in_their_order(site: Site) {
     assert_eq!(answered, ids);
 }
 
-/// Answers that the kernel does not take yet are there when the socket is handed on: to hyper, or to be a stream.
+/// More than the kernel takes of the answers at once, when nobody reads them.
+const PUBLISHED: usize = 250;
+
+/// Asks for so many publications at once, and for what is behind them; all are published, and no answer is read.
+async fn published_unread(site: &Site, behind: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(SMALL).expect("a small buffer");
+    let mut socket = socket.connect(site.web.0).await.expect("connects");
+    let requests = post(r#"{"to":"all"}"#).repeat(PUBLISHED);
+    socket.write_all(format!("{requests}{behind}").as_bytes()).await.expect("sent");
+    let published = &site.hub.metrics().published;
+    eventually("all published", async || published.of(TargetKind::All).get() == PUBLISHED as u64).await;
+    socket
+}
+
+/// Bytes that the kernel holds for a peer, about.
+const SMALL: u32 = 4 * 1024;
+
+/// What follows the answers to the publications, which are there, in their order.
+fn behind_the_published(answers: &str) -> Vec<&str> {
+    let mut answers = answers.split("HTTP/1.1 200 OK\r\n").skip(1);
+    let numbers = answers.by_ref().take(PUBLISHED).map(|answer| {
+        let id = answer.split('"').nth_back(1).and_then(EventId::parse);
+        id.unwrap_or_else(|| panic!("no id in {answer:?}")).sequence
+    });
+    let numbers: Vec<u64> = numbers.collect();
+    assert!(numbers.len() == PUBLISHED && numbers.is_sorted(), "{numbers:?}");
+    answers.collect()
+}
+
+/// Answers that the kernel did not take yet are there when the socket is handed on: to hyper, or to be a stream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_has_the_earlier_answers_first() {
-    const PUBLISHED: usize = 250;
     for (leaves, last) in [("GET /healthz", "ok"), ("GET /sse/events?client=bob_1", "\n\n")] {
-        let site = Site::with(builder(), |setup| setup.send_buffer = Some(4 * 1024)).await;
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4 * 1024).expect("a small buffer");
-        let mut socket = socket.connect(site.web.0).await.expect("connects");
-        // An answer is longer than its request: of what is asked at once, more is answered than there is room for.
-        let mut requests = post(r#"{"to":"all"}"#).repeat(PUBLISHED);
-        requests.push_str(&format!("{leaves} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
-        socket.write_all(requests.as_bytes()).await.expect("sent");
-        let published = &site.hub.metrics().published;
-        eventually("all published", async || published.of(TargetKind::All).get() == PUBLISHED as u64).await;
+        let site = Site::with(builder(), |setup| setup.send_buffer = Some(SMALL as usize)).await;
+        let mut socket = published_unread(&site, &format!("{leaves} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
         let answers = read_to(&mut socket, last).await;
-        let mut answers = answers.split("HTTP/1.1 200 OK\r\n").skip(1);
-        let numbers = answers.by_ref().take(PUBLISHED).map(|answer| {
-            let id = answer.split('"').nth_back(1).and_then(EventId::parse);
-            id.unwrap_or_else(|| panic!("{leaves}: no id in {answer:?}")).sequence
-        });
-        let numbers: Vec<u64> = numbers.collect();
-        assert!(numbers.len() == PUBLISHED && numbers.is_sorted(), "{leaves}: {numbers:?}");
-        assert!(answers.next().is_some_and(|answer| answer.ends_with(last)) && answers.next().is_none(), "{leaves}");
+        let behind = behind_the_published(&answers);
+        assert!(behind.len() == 1 && behind[0].ends_with(last), "{leaves}: {behind:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_half_closes_and_reads_late_reads_every_answer() {
+    // One shard: what it is asked after that is answered when it has seen it.
+    let hub = builder().configure(|config| config.shards = 1);
+    let site = Site::with(hub, |setup| setup.send_buffer = Some(SMALL as usize)).await;
+    let mut socket = published_unread(&site, "").await;
+    socket.shutdown().await.expect("half closed");
+    assert_eq!(site.web.get("/healthz").await.status(), 200);
+    let mut answers = String::new();
+    within("the answers", socket.read_to_string(&mut answers)).await.expect("answers");
+    assert_eq!(behind_the_published(&answers), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -193,11 +193,7 @@ impl Visitor {
                 Step::Partial => match self.read(tools.scratch) {
                     Ok(true) => {}
                     Ok(false) => return self.rest(shard, &mut tools),
-                    Err(_) => {
-                        // Who sends no more may still read.
-                        let _ = self.flush();
-                        return Visit::Over;
-                    }
+                    Err(_) => return Visit::Over,
                 },
             }
         }
@@ -372,6 +368,11 @@ impl Visitor {
             return Ok(false);
         }
         match self.socket.read(scratch) {
+            // Who sends no more may still read.
+            Ok(0) if !self.output.is_empty() => {
+                self.is_last = true;
+                Ok(false)
+            }
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => {
                 self.is_drained = read < scratch.len();
