@@ -31,11 +31,11 @@ use crate::shard::Shard;
 pub(super) struct Publishing<'a> {
     #[serde(borrow)]
     to: To<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     event: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "text")]
     data: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "borrowed")]
     id: Option<Cow<'a, str>>,
     retry: Option<u32>,
 }
@@ -312,6 +312,11 @@ fn locate(error: HubError, at: &impl Fn(&str) -> String) -> ApiError {
         Some(field) => error.field(field),
         None => error,
     }
+}
+
+/// A JSON string where it stands, if it has no escape: what is derived for an `Option` copies it.
+fn borrowed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    Ok(Option::<Text<'de>>::deserialize(deserializer)?.map(|Text(text)| text))
 }
 
 /// The text of a JSON string; what is none, `null` too, as the publisher wrote it: no key moves, no number changes.
