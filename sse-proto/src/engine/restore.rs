@@ -268,8 +268,8 @@ impl<S: Storage> Engine<S> {
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; nothing was changed. [`Full::Sequence`] stands for a number that is not higher than any before, too: only
-    /// frames to single clients share one, and each to another.
+    /// [`PublishError`]; nothing was changed. [`Full::Sequence`] stands for a number that is not higher than all before it, too: only
+    /// frames to single clients share one, each to a client of its own.
     pub fn restore_frame(&mut self, kept: &KeptFrame<'_>, members: &[ClientKey]) -> Result<(), PublishError> {
         let target = match kept.audience {
             Audience::All => Target::All,
@@ -279,6 +279,7 @@ impl<S: Storage> Engine<S> {
             Audience::Client(client) => Target::Client(client),
             Audience::Clients => Target::Clients(members),
         };
+        // Not at that number itself: frames may share it, and some of them have not left.
         if kept.sequence < self.log.evicted() {
             return Ok(());
         }
@@ -315,8 +316,7 @@ impl<S: Storage> Engine<S> {
         Some(self.directory.connection_id(conn))
     }
 
-    /// Everything was taken in: passing clients whose connections were not go. O(the most clients there were at
-    /// once).
+    /// Everything was taken in: passing clients whose connections were not go. O(the most clients there were at once).
     pub fn restored(&mut self, now: Instant) {
         self.deadlines.advance(now);
         for slot in 0..self.directory.clients.used_slots() {

@@ -340,6 +340,28 @@ fn frames_are_taken_in_oldest_first_or_not_at_all() {
     assert_eq!(restore(6, Audience::Client(ann)), refused);
     assert_eq!(restore(5, Audience::Client(ann)), refused);
     assert_eq!(hub.kept_frames(0).map(|frame| frame.sequence).collect::<Vec<_>>(), [5, 5, 6]);
+    assert_eq!(hub.evicted(), 3, "what had left did not come back to leave again");
+}
+
+/// What comes of a task is told to each client of a user under one number: where one of these frames has left, the others are kept.
+#[test]
+fn what_is_left_of_frames_with_one_number_is_taken_in() {
+    let config = Config { limits: Limits { log_entries: 1, ..Limits::default() }, ..Config::default() };
+    let now = Instant::from_millis(1_000);
+    let [mut lost, mut found] = [(); 2].map(|()| Engine::<Heap>::new(config.clone(), Epoch(1), [7, 7]).unwrap());
+    for hub in [&mut lost, &mut found] {
+        for id in ["bob_1", "bob_2"] {
+            hub.restore_client(now, &kept("", id)).unwrap();
+        }
+    }
+    lost.complete_at(now, 5, None, "", "bob", "tea", Outcome::Completed(None)).unwrap();
+    found.restore_position(lost.evicted(), lost.last_event_id().sequence);
+    for frame in lost.kept_frames(0) {
+        found.restore_frame(&frame, &[]).unwrap();
+    }
+    for hub in [lost, found] {
+        assert_eq!((hub.evicted(), hub.kept_frames(0).map(|frame| frame.sequence).collect::<Vec<_>>()), (5, vec![5]));
+    }
 }
 
 fn kept<'a>(group: &'a str, id: &'a str) -> KeptClient<'a> {
