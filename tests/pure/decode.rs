@@ -236,13 +236,30 @@ fn an_event_that_does_not_fit_leaves_the_last_event_id_as_it_was() {
     for cut in 0..=ill_formed.len() {
         let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text.
         let mut seen = Vec::new();
-        feed(&mut decoder, b"id: 1\ndata\n\n", &mut seen);
-        for chunk in chunks(&ill_formed, &[cut]) {
+        // The last id stands in either of two places by turns.
+        for id in ["0", "1"] {
+            feed(&mut decoder, format!("id: {id}\ndata\n\n").as_bytes(), &mut seen);
+            for chunk in chunks(&ill_formed, &[cut]) {
+                feed(&mut decoder, chunk, &mut seen);
+            }
+            assert_eq!((seen.last(), decoder.last_event_id()), (Some(&Seen::Error(DecodeError::BufferFull)), id), "{cut}");
+            feed(&mut decoder, b"data: z\n\n", &mut seen);
+            assert!(matches!(seen.last(), Some(Seen::Event { last_event_id, .. }) if last_event_id == id), "{cut}");
+        }
+    }
+}
+
+#[test]
+fn a_comment_that_grows_too_long_is_passed_over_alone() {
+    let input = [&b"data: z\n: "[..], &[0xFF; 14], b"\n\n"].concat();
+    for cut in 0..=input.len() {
+        let mut decoder = Decoder::with_buffer(Limits::default(), [0; 64]); // 40 bytes of text.
+        let mut seen = Vec::new();
+        for chunk in chunks(&input, &[cut]) {
             feed(&mut decoder, chunk, &mut seen);
         }
-        assert_eq!((seen.last(), decoder.last_event_id()), (Some(&Seen::Error(DecodeError::BufferFull)), "1"), "{cut}");
-        feed(&mut decoder, b"data: z\n\n", &mut seen);
-        assert!(matches!(seen.last(), Some(Seen::Event { last_event_id, .. }) if last_event_id == "1"), "{cut}");
+        let event = Seen::Event { event: "message".into(), data: "z".into(), last_event_id: String::new() };
+        assert_eq!(seen, [Seen::Error(DecodeError::BufferFull), event], "{cut}");
     }
 }
 

@@ -124,8 +124,8 @@ pub enum DecodeError {
     LineTooLong,
     /// The peer sent an event with more data than [`Limits::max_event`].
     EventTooLong,
-    /// The memory given to the decoder does not hold the event, or a comment in it with all its replacement characters, which alone may
-    /// be passed over then. With heap memory this does not happen.
+    /// The memory given to the decoder does not hold the event, or a comment once its ill-formed bytes are replaced, which alone is passed
+    /// over then. With heap memory this does not happen.
     BufferFull,
 }
 
