@@ -36,8 +36,27 @@ fn issued_ids_are_unique_whatever_the_entropy() {
 #[test]
 fn what_could_not_work_is_no_configuration() {
     let refused = |config: Config| config.check().unwrap_err().limit;
-    let limits = Limits { issued_ids: 0, ..Limits::default() };
-    assert_eq!(refused(Config { limits, ..quiet() }), "issued_ids");
+    type Change = (&'static str, fn(&mut Limits));
+    let changes: [Change; 13] = [
+        ("connections", |limits| limits.connections = 0),
+        ("clients", |limits| limits.clients = 0),
+        ("issued_ids", |limits| limits.issued_ids = 0),
+        ("connections_per_client", |limits| limits.connections_per_client = 0),
+        ("groups", |limits| limits.groups = 0),
+        ("topics", |limits| limits.topics = 0),
+        ("subscriptions", |limits| limits.subscriptions = 0),
+        ("name_bytes", |limits| limits.name_bytes = 0),
+        ("name_bytes", |limits| limits.name_bytes = 1_025),
+        ("topic_bytes", |limits| limits.topic_bytes = 0),
+        ("frame_bytes", |limits| (limits.name_bytes, limits.frame_bytes) = (1, 255)),
+        ("frame_bytes", |limits| limits.log_bytes = 2 * limits.frame_bytes - 1),
+        ("log_entries", |limits| limits.log_entries = 0),
+    ];
+    for (limit, change) in changes {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        assert_eq!(refused(Config { limits, ..quiet() }), limit);
+    }
     let zero = Some(Duration::from_micros(999));
     assert_eq!(refused(Config { heartbeat: zero, ..quiet() }), "heartbeat");
     assert_eq!(refused(Config { write_stall: zero, ..quiet() }), "write_stall");
@@ -52,6 +71,7 @@ fn whatever_is_a_configuration_has_room_for_the_longest_notices() {
             Config { limits, ..Config::default() }
         };
         let least = (1..).find(|&frame_bytes| with(frame_bytes).check().is_ok()).unwrap();
+        assert_eq!(least, 256.max(2 * name_bytes + 160));
         for (dialect, greeting) in [(Dialect::Named, Greeting::Connected), (Dialect::Manager, Greeting::Registered)] {
             let mut hub = Harness::with_epoch(with(least), Epoch(u32::MAX));
             hub.at(u64::MAX - 10_000_000);
