@@ -37,13 +37,15 @@ impl Batch {
         Ok(Self { ring, bytes: vec![0; BYTES].into(), pushed, sent })
     }
 
-    /// Takes a copy of `pieces`, for `socket`, which stays open until [`send`](Self::send); false if there is no room, and nothing was
-    /// taken.
+    /// Takes a copy of `pieces`, for `socket`, which stays open until [`send`](Self::send); false if there is no room, or nothing to send,
+    /// and nothing was taken.
     pub(crate) fn push(&mut self, socket: &TcpStream, pieces: &[&[u8]]) -> bool {
         let start = self.pushed.last().map_or(0, |(_, place)| place.end);
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
         let place = start..start + len;
-        let Some(mut room) = self.bytes.get_mut(place.clone()).filter(|_| len <= PIECE && self.pushed.len() < SENDS) else {
+        let Some(mut room) =
+            self.bytes.get_mut(place.clone()).filter(|_| (1..=PIECE).contains(&len) && self.pushed.len() < SENDS)
+        else {
             return false;
         };
         for piece in pieces {
@@ -206,6 +208,7 @@ mod tests {
         assert!(unsafe { libc::dup2(no_ring.as_raw_fd(), batch.ring.as_raw_fd()) } >= 0);
         assert_eq!(taken(&mut batch), [Err(io::ErrorKind::ConnectionAborted)]);
         assert!(!batch.push(&socket, &[b"more"]));
+        assert!(!batch.push(&socket, &[b""]));
         assert!(taken(&mut batch).is_empty());
     }
 }
