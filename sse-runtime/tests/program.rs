@@ -170,6 +170,19 @@ fn a_port_in_use_is_one_line_and_code_2() {
 }
 
 #[test]
+fn too_few_descriptors_to_start_with_are_told_with_what_to_do() {
+    for descriptors in [16, 40] {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_sse-hub")]);
+        let output =
+            limited.args(["--listen", "127.0.0.1:0", "--shards", "8", "--log", "error"]).output().expect("sse-hub starts");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.starts_with("sse-hub: shard ") && stderr.contains("ulimit -n"), "{stderr}");
+    }
+}
+
+#[test]
 fn beyond_loopback_it_wants_a_token_and_then_asks_for_it() {
     let hub = Program::start(&[], &[("SSE_HUB_TOKEN", "0123456789abcdef")]);
     assert!(hub.get("/sse/list-registrants").starts_with("HTTP/1.1 401 "));

@@ -159,7 +159,8 @@ impl HubBuilder {
             let (halves, _) = key.as_chunks::<8>();
             let key = [u64::from_ne_bytes(halves[0]), u64::from_ne_bytes(halves[1])];
             let engine = Engine::<Heap>::new(config.engine.clone(), config.epoch, key).map_err(|error| invalid(&error))?;
-            shards.push(ShardHandle::start(index, engine, config.queue.max(1), shared.clone())?);
+            let started = ShardHandle::start(index, engine, config.queue.max(1), shared.clone());
+            shards.push(started.map_err(|error| no_shard(index, &error))?);
         }
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
             announcer: config.listeners_changed.clone().map(|key| {
@@ -182,6 +183,12 @@ impl HubBuilder {
         });
         Ok(Hub { inner })
     }
+}
+
+/// What a shard needs of the operating system was not to be had.
+pub(crate) fn no_shard(index: usize, error: &io::Error) -> io::Error {
+    let hint = "allow more threads and open files (ulimit -n), or set fewer shards";
+    io::Error::new(error.kind(), format!("shard {index} cannot start: {error}; {hint}"))
 }
 
 /// Changes within this time are told as one.

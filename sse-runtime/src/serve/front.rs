@@ -40,6 +40,8 @@ const KEPT: usize = 256;
 const FULL: Duration = Duration::from_millis(20);
 /// How long to wait when the process is out of descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// How often that is said.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// Listeners and visitors of one shard.
 pub(crate) struct Front {
@@ -69,6 +71,8 @@ pub(crate) struct Door {
     watch: Option<Watch>,
     /// Until when nobody is accepted.
     paused: Option<Instant>,
+    /// Until when a complaint is not repeated.
+    complained: Option<Instant>,
 }
 
 enum Entry {
@@ -92,7 +96,7 @@ impl Entry {
 
 impl Door {
     pub(super) fn new(service: Arc<Service>, listener: std::net::TcpListener) -> Self {
-        Self { service, listener: Some(TcpListener::from_std(listener)), watch: None, paused: None }
+        Self { service, listener: Some(TcpListener::from_std(listener)), watch: None, paused: None, complained: None }
     }
 }
 
@@ -291,7 +295,10 @@ impl Front {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept connections; those that are open go on");
+                    if door.complained.is_none_or(|until| until <= now) {
+                        tracing::error!(%error, "cannot accept connections; those that are open go on");
+                        door.complained = Some(now.plus(COMPLAINT));
+                    }
                     door.paused = Some(now.plus(OUT_OF_DESCRIPTORS));
                     return;
                 }

@@ -28,7 +28,7 @@ use tower::ServiceExt;
 
 use self::front::Door;
 use self::rewind::Rewind;
-use crate::hub::{Hub, StreamAbort};
+use crate::hub::{Hub, StreamAbort, no_shard};
 use crate::router::direct::Direct;
 use crate::router::{RouterOptions, site};
 
@@ -88,7 +88,10 @@ where
     let site = site(hub.clone(), router);
     let serving = Serving { hub, service };
     // All before any is open: who comes in by the first may take the last descriptor.
-    let doors = (0..serving.hub.shard_count()).map(|_| Ok(Door::new(serving.service.clone(), listener.try_clone()?)));
+    let doors = (0..serving.hub.shard_count()).map(|shard| {
+        let listener = listener.try_clone().map_err(|error| no_shard(shard, &error))?;
+        Ok(Door::new(serving.service.clone(), listener))
+    });
     let doors: Vec<Door> = doors.collect::<io::Result<_>>()?;
     drop(listener);
     for (shard, door) in doors.into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! No descriptors left.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::hub::Hub;
 
@@ -25,10 +26,17 @@ fn a_hub_out_of_descriptors_serves_those_it_has_and_accepts_again() {
     for stream in &mut streams[..SERVED] {
         stream.greeting();
     }
-    publisher.publish("t", "one");
-    for stream in &mut streams[..SERVED] {
-        assert_eq!(stream.data().as_deref(), Some("one"));
+    // For a second, in which it tries ten times a shard to accept more.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        publisher.publish("t", "one");
+        for stream in &mut streams[..SERVED] {
+            assert_eq!(stream.data().as_deref(), Some("one"));
+        }
     }
+    let complaints = hub.until_logged("cannot accept").matches("cannot accept").count() as u64;
+    let tens = begun.elapsed().as_secs() / 10 + 1;
+    assert!(complaints <= 2 * tens, "{complaints} of two shards, which complain every ten seconds");
     // Those that waited get the places of those that leave.
     streams.drain(..SERVED);
     for stream in &mut streams {
