@@ -4,7 +4,7 @@ use super::line::{has_nul, milliseconds, value_of};
 use super::{DecodeError, Decoder, Item, MessageEvent, Phase, Span, State};
 use crate::storage::{Scratch, Slot};
 use crate::wire::scan::LineEnd;
-use crate::wire::utf8::{self, Checked, last_boundary};
+use crate::wire::utf8::{Checked, last_boundary};
 
 /// One chunk being decoded.
 ///
@@ -391,14 +391,11 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
         Ok(None)
     }
 
-    /// A name or an id as text when it is well-formed.
+    /// A name or an id as text when it is well-formed. Where nothing else is text, it is checked with those close behind it.
     #[inline(always)]
     fn short_text(&mut self, value: Span) -> Option<&'i str> {
-        if self.wants_text || self.input.len() <= FEW {
-            self.checked.get(self.input, value.start, value.end)
-        } else {
-            utf8::check(&self.input[value.start..value.end])
-        }
+        let end = if self.wants_text { self.input.len() } else { self.input.len().min(value.end + NEAR) };
+        self.checked.get(&self.input[..end], value.start, value.end)
     }
 
     /// A blank line: section 9.2.6, "dispatch the event".
@@ -674,6 +671,9 @@ fn same(a: &str, b: &str) -> bool {
 
 /// Up to this length, bytes are looked at without a mask.
 const FEW: usize = 64;
+
+/// So far behind a name there may be another.
+const NEAR: usize = 512;
 
 /// From this length of a chunk on, its pieces are large.
 const LARGE: usize = 4096;
