@@ -191,3 +191,15 @@ fn of_what_a_stored_position_says_of_a_log_in_use() {
     assert_eq!(hub.handle_written(now, bob, 1), Ok(0));
     assert!(matches!(hub.poll_output(), Some(Output::Close { reason: CloseReason::Overrun, .. })));
 }
+
+/// Nothing that a stored position says has left comes back while the log lets go of it.
+#[test]
+fn of_what_has_left_a_log_in_use() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [1, 2]).unwrap(), Instant::from_millis(1));
+    for data in ["a", "b", "c"] {
+        hub.publish(now, Target::All, &Event::data(data)).unwrap();
+    }
+    hub.restore_position(2, 3);
+    hub.publish(now, Target::All, &Event::data("d")).unwrap();
+    assert_eq!((hub.evicted(), hub.kept_frames(0).map(|frame| frame.sequence).collect::<Vec<_>>()), (2, vec![3, 4]));
+}

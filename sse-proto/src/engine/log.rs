@@ -154,7 +154,7 @@ impl<S: Storage> Log<S> {
             self.own_ids.remove(hash, self.evicted_entries);
         }
         self.evicted_entries = self.evicted_entries.wrapping_add(1);
-        self.evicted = entry.sequence;
+        self.evicted = self.evicted.max(entry.sequence);
         self.held -= entry.len as usize;
         self.look_at_oldest();
         Some(entry.scope)

@@ -236,15 +236,20 @@ impl<S: Storage> Engine<S> {
     ///
     /// # Errors
     ///
-    /// [`TaskError`]; nothing was changed. [`AlreadyEnded`](TaskError::AlreadyEnded) stands for a completion whose number another has.
+    /// [`TaskError`]; nothing was changed. [`AlreadyEnded`](TaskError::AlreadyEnded) stands for a completion whose number another has,
+    /// [`Full::Sequence`] for one whose number none can have: 0, or the highest.
     pub fn restore_task(&mut self, client: ClientKey, kept: &KeptTask<'_>) -> Result<(), TaskError> {
         let slot = self.client(client).map_err(|Stale| TaskError::UnknownTask)?;
         self.check_task(kept.name)?;
         self.check_detail(kept.detail.unwrap_or(""))?;
         let client = self.directory.profiles.at_mut(slot);
-        let sequence = if kept.state.has_ended() { kept.sequence } else { 0 };
+        let has_ended = kept.state.has_ended();
+        let sequence = if has_ended { kept.sequence } else { 0 };
         // A completion is known by its number while it is being sent.
-        if kept.state.has_ended() && self.tasks.completion_at(client, sequence).is_some() {
+        if has_ended && matches!(sequence, 0 | u64::MAX) {
+            return Err(TaskError::Full(Full::Sequence));
+        }
+        if has_ended && self.tasks.completion_at(client, sequence).is_some() {
             return Err(TaskError::AlreadyEnded);
         }
         let replaced = self.tasks.replaced(client, kept.name)?;
@@ -252,7 +257,7 @@ impl<S: Storage> Engine<S> {
         let row = self.tasks.submit(client, kept.name)?;
         self.tasks.set_state(row, kept.state, detail);
         let row = self.tasks.at_mut(row);
-        (row.sequence, row.ended, row.sent) = (sequence, kept.ended, kept.sent);
+        (row.sequence, row.ended, row.sent) = (sequence, kept.ended, kept.sent && has_ended);
         self.log.observe(sequence);
         Ok(())
     }
@@ -264,7 +269,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Takes in a frame, oldest first; one that had left is passed over. `members` are those it lists, by their keys here, as is the
-    /// client it is for.
+    /// client it is for. O(frames with its number), and O(frames that leave the log for it).
     ///
     /// # Errors
     ///
@@ -288,7 +293,7 @@ impl<S: Storage> Engine<S> {
             _ => false,
         };
         let mut not_before = self.log.locate(kept.sequence)..self.log.len();
-        if kept.sequence == u64::MAX || !not_before.all(|index| self.log.entry(index).is_none_or(shares)) {
+        if matches!(kept.sequence, 0 | u64::MAX) || !not_before.all(|index| self.log.entry(index).is_none_or(shares)) {
             return Err(PublishError::Full(Full::Sequence));
         }
         let room = self.check_frame(kept.sequence, kept, members.len())?;

@@ -245,6 +245,36 @@ fn no_two_completions_of_a_client_have_one_number() {
     assert_eq!(found.kept_tasks(bob).map(|task| task.sequence).collect::<Vec<_>>(), [5, 6, 0, 0]);
 }
 
+/// Cursors stand between 0 and the highest number: no connection could be told of a completion or a frame outside.
+#[test]
+fn what_has_a_number_that_none_can_have_is_not_taken_in() {
+    let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [7, 7]).unwrap(), Instant::from_millis(1_000));
+    let bob = hub.restore_client(now, &kept("", "bob_1")).unwrap();
+    for sequence in [0, u64::MAX] {
+        let task = KeptTask { name: "a", state: TaskState::Completed, detail: None, sequence, ended: now, sent: false };
+        assert_eq!(hub.restore_task(bob, &task), Err(TaskError::Full(Full::Sequence)), "{sequence}");
+        let frame = KeptFrame { sequence, audience: Audience::All, id: None, lines: b"data:x\n", completes_task: false };
+        assert_eq!(hub.restore_frame(&frame, &[]), Err(PublishError::Full(Full::Sequence)), "{sequence}");
+    }
+    assert_eq!((hub.last_event_id().sequence, hub.usage().tasks, hub.usage().log_entries), (0, 0, 0));
+    let ended = KeptTask { name: "a", state: TaskState::Failed, detail: None, sequence: 1, ended: now, sent: false };
+    assert_eq!(hub.restore_task(bob, &ended), Ok(()));
+    assert_eq!(hub.restore_task(bob, &KeptTask { name: "b", sequence: u64::MAX - 1, ..ended }), Ok(()));
+}
+
+/// What was sent gives way to what is new: a task that somebody works on is none of it, whatever was stored.
+#[test]
+fn a_task_that_has_not_ended_was_not_sent() {
+    let limits = Limits { tasks_per_client: 1, ..Limits::default() };
+    let (config, now) = (Config { limits, ..Config::default() }, Instant::from_millis(1_000));
+    let mut hub = Engine::<Heap>::new(config, Epoch(1), [7, 7]).unwrap();
+    let bob = hub.restore_client(now, &kept("", "bob_1")).unwrap();
+    let at_work = KeptTask { name: "a", state: TaskState::Progress, detail: None, sequence: 0, ended: now, sent: true };
+    hub.restore_task(bob, &at_work).unwrap();
+    assert_eq!(hub.submit(now, bob, "b"), Err(TaskError::Full(Full::Tasks)));
+    assert_eq!(hub.kept_tasks(bob).map(|task| (task.name, task.sent)).collect::<Vec<_>>(), [("a", false)]);
+}
+
 /// Who is told to come back is told when, however late the hub learns of the connection.
 #[test]
 fn a_connection_that_goes_on_with_a_hub_that_shuts_down_is_told_farewell() {
