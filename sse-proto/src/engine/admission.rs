@@ -138,7 +138,7 @@ impl<S: Storage> Engine<S> {
     ///
     /// # Errors
     ///
-    /// [`IdError`]; nothing was reserved.
+    /// [`IdError`]; nothing was reserved. Where as many ids are reserved as may be, the oldest may have given way all the same.
     pub fn allocate_id(&mut self, now: Instant, group: &str, name: &str, entropy: &[u8; 32]) -> Result<S::Text, IdError> {
         self.deadlines.advance(now);
         check_name(name).map_err(IdError::Name)?;
@@ -264,12 +264,15 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Gives up every client and every issued id. O(the most clients there were at once).
+    /// Gives up every client and every issued id. `end_streams` closes all connections, those of clients given up before included.
+    /// O(the most clients there were at once).
     pub fn clear(&mut self, now: Instant, end_streams: bool) {
         self.deadlines.advance(now);
         for slot in 0..self.directory.clients.used_slots() {
-            if self.directory.clients.get(slot).is_some_and(|client| client.standing != Standing::Detached) {
-                self.give_up(slot, end_streams);
+            match self.directory.clients.get(slot).map(|client| client.standing) {
+                Some(Standing::Detached) if end_streams => self.close_connections(slot, CloseReason::Unregistered),
+                Some(Standing::Detached) | None => {}
+                Some(_) => self.give_up(slot, end_streams),
             }
         }
     }

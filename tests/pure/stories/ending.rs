@@ -2,7 +2,8 @@
 
 use sse_proto::wire::Event;
 use sse_proto::{
-    CloseReason, Config, Engine, Epoch, EventIds, Greeting, Heap, Instant, Output, RegisterError, Registration, Stale, Target,
+    CloseReason, Config, Engine, Epoch, EventIds, Greeting, Heap, Instant, Output, RegisterError, Registered, Registration,
+    Stale, Target, Usage,
 };
 use sse_tests::harness::Harness;
 
@@ -99,4 +100,25 @@ fn clearing_lets_everyone_go() {
     hub.check_stale();
     hub.disconnect(here.conn).unwrap();
     assert_eq!(hub.engine().usage().clients, 0);
+}
+
+/// Whoever is still there, and be it one who was given up before and kept a silent stream.
+#[test]
+fn clearing_ends_the_streams_of_those_given_up_before() {
+    let mut hub = Harness::new(quiet());
+    let gone = hub.connect("gone_1");
+    let here = hub.connect("here_1");
+    hub.drive();
+    hub.unregister(gone.client, false).unwrap();
+    hub.clear(false);
+    hub.drive();
+    assert_eq!(hub.outputs(), [], "they stay, silent");
+    hub.clear(true);
+    hub.drive();
+    let close = |of: Registered| {
+        let reason = CloseReason::Unregistered;
+        Output::Close { conn: of.conn, client: of.client, reason, last: true }
+    };
+    assert_eq!(hub.outputs(), [close(gone), close(here)]);
+    assert_eq!(hub.engine().usage(), Usage::default());
 }

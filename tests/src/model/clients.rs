@@ -188,11 +188,14 @@ impl Model {
     pub fn clear(&mut self, now: u64, end_streams: bool) {
         self.time(now);
         self.clients.retain(|c| c.standing != Standing::Issued);
-        let mut keys: Vec<_> = self.clients.iter().filter(|c| c.standing != Standing::Detached).filter_map(|c| c.key).collect();
+        let mut keys: Vec<_> = self.clients.iter().filter_map(|c| c.key).collect();
         keys.sort_by_key(|key| key.slot());
         for key in keys {
-            let at = self.client(key).expect("it is registered");
-            self.give_up(at, end_streams);
+            match self.client(key) {
+                Some(at) => self.give_up(at, end_streams),
+                None if end_streams => self.end_streams(key),
+                None => {}
+            }
         }
     }
 
@@ -247,11 +250,21 @@ impl Model {
         client.tasks.clear();
         client.topics.clear();
         client.dormant = Some((now, turn));
+        let key = client.key.expect("who has connections has one");
         for conn in client.connections.clone() {
             self.take_back(conn, |_| true);
             self.connection(conn).silent = true;
-            let closing = matches!(self.connection(conn).phase, Phase::Closing(_));
-            if end_streams && !closing {
+        }
+        if end_streams {
+            self.end_streams(key);
+        }
+    }
+
+    /// All connections of a client end.
+    fn end_streams(&mut self, key: ClientKey) {
+        let client = self.clients.iter().find(|client| client.key == Some(key)).expect("it is known");
+        for conn in client.connections.clone() {
+            if !matches!(self.connection(conn).phase, Phase::Closing(_)) {
                 self.enter(conn, Phase::Closing(CloseReason::Unregistered));
             }
         }
