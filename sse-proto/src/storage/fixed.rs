@@ -61,7 +61,7 @@ pub enum Connections<const N: usize> {}
 /// Clients, with a connection or without, and issued ids.
 #[derive(Debug)]
 pub enum Clients<const N: usize> {}
-/// Groups, user names and topics together, the default group among them. `clients + groups + topics` is enough for every limit to be
+/// Groups, user names and topics together, the default group among them; at least 2, else it does not compile. `clients + groups + topics` is enough for every limit to be
 /// reached. What only frames in the log name takes what is left, and gives way to who comes: the oldest frames go until there is room.
 #[derive(Debug)]
 pub enum Labels<const N: usize> {}
@@ -119,7 +119,7 @@ impl<
         clients: count(CLIENTS),
         issued_ids: count(CLIENTS),
         connections_per_client: count(CONNECTIONS),
-        groups: count(LABELS),
+        groups: labels(LABELS),
         topics: count(LABELS),
         topics_per_client: count(SUBSCRIPTIONS),
         subscriptions: count(SUBSCRIPTIONS),
@@ -146,6 +146,22 @@ impl<
     type EventIndex = SlotIndex<LOG_ENTRIES>;
     type Log = Bytes<LOG_BYTES>;
     type Frame = Bytes<FRAME_BYTES>;
+}
+
+/// A capacity of labels as a limit. With fewer than two there is room for no client:
+///
+/// ```compile_fail,E0080
+/// use sse_proto::storage::fixed::*;
+/// use sse_proto::{Fixed, Limits, Storage};
+///
+/// type NoRoom = Fixed<
+///     Connections<1>, Clients<1>, Labels<1>, Subscriptions<1>, Tasks<1>, DetailBytes<1>, LogBytes<512>, LogEntries<1>, FrameBytes<256>, TextBytes<8>,
+/// >;
+/// const LIMITS: Limits = NoRoom::CAPACITY;
+/// ```
+const fn labels(capacity: usize) -> u32 {
+    assert!(capacity >= 2, "a client takes two labels, its group and its user name: `Labels` must be at least 2");
+    count(capacity)
 }
 
 /// A capacity as a limit: slots and offsets are 32 bits wide.
