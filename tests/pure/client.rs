@@ -83,6 +83,21 @@ fn a_permanent_redirect_behind_a_temporary_one_is_not_remembered() {
 }
 
 #[test]
+fn who_waits_tells_the_url_that_is_asked_next() {
+    let mut client = Client::new(quiet());
+    client.connect();
+    client.respond_redirect(302, 1);
+    assert_eq!(*client.source.url(), 1);
+    client.connect();
+    client.open();
+    assert_eq!(*client.source.url(), 1);
+    client.source.handle_end(client.now);
+    assert_eq!(*client.source.url(), 0, "a redirect for a time is for one attempt");
+    client.wait();
+    assert_eq!(client.connect().0, 0);
+}
+
+#[test]
 fn redirects_end_at_the_bound_and_are_counted_anew_for_each_attempt() {
     let mut client = Client::new(Config { max_redirects: 3, ..quiet() });
     for _ in 0..5 {
@@ -318,6 +333,30 @@ fn what_does_not_fit_the_state_changes_nothing() {
     assert_eq!(client.drain(), ["closed: ByCaller"]);
     client.source.handle_timeout(at(1 << 40));
     assert_eq!((client.drain(), client.source.poll_timeout()), (vec![], None));
+}
+
+/// What did not fit was not given: where it comes again, in other chunks, and does fit, it is.
+#[test]
+fn an_event_that_did_not_fit_is_given_when_it_comes_again() {
+    let mut source = EventSource::new(quiet(), 0, FixedScratch::new([0; 32]), [0; 4], at(0), 1);
+    let mut given = Vec::new();
+    // What is no text takes three times the room, and besides what was kept of it where the event lies in two chunks.
+    for chunks in [&[&b"id:1\ndata:abcd\xFF\xFF"[..], b"\xFF\n\n"][..], &[b"id:1\ndata:abcd\xFF\xFF\xFF\n\n"]] {
+        source.handle_timeout(source.poll_timeout().unwrap_or(at(0)));
+        while source.poll_output().is_some() {}
+        source.handle_response(at(0), event_stream());
+        for chunk in chunks {
+            let mut received = source.handle_bytes(at(0), chunk);
+            match received.next_item() {
+                Ok(None) => {}
+                Ok(Some(Item::Event(event))) => given.push(event.data.to_owned()),
+                other => given.push(format!("{other:?}")),
+            }
+        }
+        source.handle_end(at(0));
+        while source.poll_output().is_some() {}
+    }
+    assert_eq!(given, ["Err(BufferFull)", "abcd\u{FFFD}\u{FFFD}\u{FFFD}"]);
 }
 
 #[test]

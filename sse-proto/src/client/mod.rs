@@ -297,7 +297,12 @@ impl<L: Clone, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> EventSource<L, S, M> 
 
     /// Whether an event of the caller's decoder is to be given, by its own id: not, if it was before. It has been from now on.
     pub fn is_new(&mut self, id: &str) -> bool {
-        self.seen.is_new(id)
+        let Some(hash) = self.seen.hash(id) else { return true };
+        let is_new = !self.seen.holds(hash);
+        if is_new {
+            self.seen.remember(hash);
+        }
+        is_new
     }
 
     /// The body of the response came to its end. An event that was not whole is dropped.
@@ -326,12 +331,7 @@ impl<L: Clone, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> EventSource<L, S, M> 
         match self.phase {
             Phase::Connecting { .. } => self.fail(Interruption::NoAnswer, None),
             Phase::Open { .. } => self.lose(Interruption::Silent),
-            Phase::Waiting { .. } => {
-                self.target = None;
-                self.redirects = 0;
-                self.permanent = true;
-                self.connect();
-            }
+            Phase::Waiting { .. } => self.connect(),
             Phase::Closed(_) => {}
         }
     }
@@ -444,6 +444,7 @@ impl<L: Clone, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> EventSource<L, S, M> 
 
     fn wait(&mut self, why: Interruption, asked: Option<Duration>) {
         let until = self.now.plus(self.backoff.wait(&self.config, asked));
+        (self.target, self.redirects, self.permanent) = (None, 0, true);
         self.phase = Phase::Waiting { since: self.now, until, why };
         self.phase_pending = true;
     }

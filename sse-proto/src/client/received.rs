@@ -33,7 +33,17 @@ impl<'c, 'i, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> Received<'c, 'i, S, M> 
     /// event again would end the same.
     #[inline]
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, DecodeError> {
-        let item = self.feed.next_item_if(|id| self.seen.is_new(id))?;
+        let mut new = None;
+        let item = self.feed.next_item_if(|id| {
+            let hash = self.seen.hash(id);
+            let is_new = hash.is_none_or(|hash| !self.seen.holds(hash));
+            new = hash.filter(|_| is_new);
+            is_new
+        })?;
+        // What does not fit the decoder's memory was not given.
+        if let Some(hash) = new {
+            self.seen.remember(hash);
+        }
         if let Some(Item::Retry(millis)) = item {
             self.backoff.set_retry(self.config, millis);
         }

@@ -20,21 +20,26 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Seen<M> {
         Self { hashes: memory, len: 0, next: 0, key }
     }
 
-    /// Whether `id` is new; it is remembered from now on, and the oldest gives way. Linear in the memory.
-    pub(super) fn is_new(&mut self, id: &str) -> bool {
-        let room = self.hashes.as_ref().len();
-        if room == 0 || id.is_empty() {
-            return true;
+    /// What stands for `id`; `None` when it is not compared.
+    pub(super) fn hash(&self, id: &str) -> Option<u64> {
+        if self.hashes.as_ref().is_empty() || id.is_empty() {
+            return None;
         }
         let mut hasher = SipHasher24::new_with_keys(self.key, !self.key);
         hasher.write(id.as_bytes());
-        let hash = hasher.finish();
-        if self.hashes.as_ref()[..self.len].contains(&hash) {
-            return false;
-        }
+        Some(hasher.finish())
+    }
+
+    /// Whether an event with it was given of late. Linear in the memory.
+    pub(super) fn holds(&self, hash: u64) -> bool {
+        self.hashes.as_ref()[..self.len].contains(&hash)
+    }
+
+    /// It is held from now on; the oldest gives way.
+    pub(super) fn remember(&mut self, hash: u64) {
+        let room = self.hashes.as_ref().len();
         self.hashes.as_mut()[self.next] = hash;
         self.next = (self.next + 1) % room;
         self.len = room.min(self.len + 1);
-        true
     }
 }
