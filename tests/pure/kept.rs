@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use sse_proto::wire::{Event, IdField};
 use sse_proto::{
-    Audience, ClientId, ClientKey, Config, Dialect, Engine, Epoch, Heap, Instant, KeptClient, KeptFrame, KeptTask, Limits,
-    Outcome, Output, Registration, Resume, Target, TaskState,
+    Audience, ClientId, ClientKey, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptClient, KeptFrame, KeptTask,
+    Limits, Outcome, Output, Registration, Resume, Target, TaskState,
 };
 
 fn engine(limits: Limits) -> Engine<Heap> {
@@ -127,18 +127,17 @@ proptest! {
         };
         let mut engine = engine(limits);
         for step in steps {
-            let before = everything(&engine);
+            let (before, numbers) = (everything(&engine), (engine.evicted(), engine.last_event_id().sequence));
             let is_done = take_in(&mut engine, step);
             prop_assert!(is_done || everything(&engine) == before, "{step:?}");
+            let (evicted, last) = (engine.evicted(), engine.last_event_id().sequence);
+            prop_assert!(numbers.0 <= evicted && numbers.1 <= last && evicted <= last, "{step:?}: {evicted} of {last}");
             keeps_to(&limits, &engine);
         }
         while let Some(output) = engine.poll_output() {
             let Output::Write(conn) = output else { continue };
             for _ in 0..100 {
-                let mut slices = [&b""[..]; 2];
-                let filled = engine.transmit(conn, &mut slices).unwrap();
-                let written = slices[..filled].concat().len();
-                engine.handle_written(at_minute(1), conn, written).unwrap();
+                write(&mut engine, conn, usize::MAX);
             }
         }
     }
@@ -156,7 +155,7 @@ fn take_in(engine: &mut Engine<Heap>, [kind, a, b, c, d, e]: [u8; 6]) -> bool {
     let client = *known.get(a as usize % 5).unwrap_or(&ClientKey::NONE);
     let topic = ["a", "b", "c", "d", "no^topic"][b as usize % 5];
     let sequence = (last + u64::from(d % 5)).saturating_sub(2);
-    match kind % 12 {
+    match kind % 17 {
         0 => engine.restore_id(now, group, id).is_ok(),
         1 => {
             let (key, passing) = (ClientKey::NONE, c & 1 == 1);
@@ -188,8 +187,41 @@ fn take_in(engine: &mut Engine<Heap>, [kind, a, b, c, d, e]: [u8; 6]) -> bool {
         }
         9 => engine.publish(now, Target::Topic(topic), &Event::data("x")).is_ok(),
         10 => engine.complete_at(now, sequence, Some(client), "", "bob", name, Outcome::Completed(detail)).is_ok(),
-        _ => engine.unregister(now, client, c & 1 == 1).is_ok(),
+        11 => engine.unregister(now, client, c & 1 == 1).is_ok(),
+        12 => {
+            engine.restore_position(sequence, last + u64::from(e % 2));
+            true
+        }
+        13 => {
+            engine.restored(now);
+            true
+        }
+        14 if a < 16 => {
+            engine.clear(now, b & 1 == 1);
+            true
+        }
+        14 if a < 32 => {
+            engine.drain(now, 0, u32::MAX);
+            true
+        }
+        _ => {
+            let is_due = engine.poll_timeout().is_some_and(|time| time <= now);
+            let output = engine.poll_output();
+            assert_eq!(output.is_some(), is_due, "{output:?}");
+            if let Some(Output::Write(conn)) = output {
+                write(engine, conn, usize::from(a % 64));
+            }
+            true
+        }
     }
+}
+
+/// A peer takes so many bytes at most.
+fn write(engine: &mut Engine<Heap>, conn: ConnId, most: usize) {
+    let mut slices = [&b""[..]; 2];
+    let filled = engine.transmit(conn, &mut slices).unwrap();
+    let written = slices[..filled].concat().len().min(most);
+    engine.handle_written(at_minute(1), conn, written).unwrap();
 }
 
 /// All that can be seen of an engine.
