@@ -63,7 +63,8 @@ impl<S: Storage> Engine<S> {
     /// An id that it brings is found before any number when a client resumes: one that reads like the number of another event hides what
     /// lies between the two from who has that one.
     ///
-    /// O(connections it is for), for all of them O(the most there were at once), and O(frames that leave the log for it).
+    /// O(clients it is for and their connections), for all of them O(the most connections there were at once), for a chosen set of n
+    /// clients O(n log n), and O(frames that leave the log for it).
     ///
     /// # Errors
     ///
