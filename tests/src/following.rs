@@ -129,6 +129,12 @@ pub fn check(config: Config, remembered: usize, entropy: u64, ops: &[Op]) {
         assert_eq!(state, model.state, "{op:?}");
         assert_eq!(source.last_event_id(), model.id, "{op:?}");
         assert_eq!(source.retry(), ms(model.retry), "{op:?}");
+        let url = match model.state {
+            "waiting" => Some(model.home.0),
+            "closed" => None,
+            _ => model.hops.last().map(|(url, ..)| *url),
+        };
+        assert!(url.is_none_or(|url| url == *source.url()), "{op:?}: {url:?}, not {}", source.url());
     }
 }
 

@@ -379,7 +379,7 @@ impl<L: Clone, S: Scratch, M: AsRef<[u64]> + AsMut<[u64]>> EventSource<L, S, M> 
         self.decoder.last_event_id()
     }
 
-    /// The URL that is being asked, or will be next.
+    /// The URL that is being asked, or will be next; once it is over, the last one.
     pub fn url(&self) -> &L {
         &self.target.as_ref().unwrap_or(&self.home).url
     }
