@@ -55,3 +55,10 @@ fn a_frame_encoded_beforehand_takes_what_room_it_needs() {
         assert!(expected.is_err() || out.starts_with(bytes));
     }
 }
+
+/// Whatever the buffer has besides would stand between this frame and the next.
+#[test]
+#[should_panic(expected = "the buffer has the length of the frame")]
+fn a_frame_takes_no_buffer_that_is_longer() {
+    let _ = Frame::new(&Event::data("x"), |_| [0; 16]);
+}

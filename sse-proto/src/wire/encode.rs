@@ -305,11 +305,17 @@ pub struct Frame<B> {
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Frame<B> {
     /// Encodes `event` into a buffer of exactly the length that `allocate` is asked for.
+    ///
+    /// # Panics
+    ///
+    /// When the buffer is of another length: all of it would be sent.
     pub fn new(event: &impl Encode, allocate: impl FnOnce(usize) -> B) -> Self {
         let id_len = event.id().map(|id| id.as_str().len());
         let start = id_len.unwrap_or(0);
-        let mut bytes = allocate(start + event.body_len());
+        let len = start + event.body_len();
+        let mut bytes = allocate(len);
         let out = bytes.as_mut();
+        assert_eq!(out.len(), len, "the buffer has the length of the frame");
         if let Some(id) = event.id() {
             put(out, 0, id.as_str().as_bytes());
         }
