@@ -37,6 +37,13 @@ pub enum Op {
     Wait(u64),
     /// The clock moves, back too, and nothing else happens.
     Clock(i64),
+    /// A caller with a decoder of its own tells what it read; while a stream is open only that bytes came.
+    Told {
+        /// A reconnection time.
+        retry: u64,
+        /// The id of an event.
+        id: u8,
+    },
     /// The caller closes it.
     Close,
 }
@@ -101,6 +108,17 @@ pub fn check(config: Config, remembered: usize, entropy: u64, ops: &[Op]) {
                 source.handle_unsendable();
                 if asked {
                     model.finish(Closed::Unsendable);
+                }
+            }
+            Op::Told { retry, id } => {
+                source.handle_activity(at(clock));
+                if model.state == "open" {
+                    model.entered = now;
+                } else {
+                    source.set_retry(*retry);
+                    model.retry = model.longest(*retry);
+                    let id = id.to_string();
+                    assert_eq!(source.is_new(&id), model.is_new(&id));
                 }
             }
             Op::Close => {
@@ -301,6 +319,20 @@ impl Model {
         }
     }
 
+    /// What the server may ask for at most.
+    fn longest(&self, millis: u64) -> u64 {
+        millis.min(self.config.longest_wait.as_millis() as u64)
+    }
+
+    fn is_new(&mut self, id: &str) -> bool {
+        let new = !self.ids.iter().any(|known| known == id);
+        if new {
+            self.ids.push_back(id.to_owned());
+            self.ids.drain(..self.ids.len().saturating_sub(self.remembered));
+        }
+        new
+    }
+
     fn deadline(&self) -> Option<u64> {
         match self.state {
             "asking" => self.config.answer_timeout.map(|limit| self.entered + limit.as_millis() as u64),
@@ -339,7 +371,8 @@ impl Model {
         });
         assert_eq!(*given, expected);
         let retry = expected.iter().rev().find_map(|seen| if let Seen::Retry(ms) = seen { Some(*ms) } else { None });
-        self.retry = retry.map_or(*retry_before, |retry| retry.min(self.config.longest_wait.as_millis() as u64));
+        let before = *retry_before;
+        self.retry = retry.map_or(before, |retry| self.longest(retry));
         (self.id, self.ids) = (id, ids);
     }
 }

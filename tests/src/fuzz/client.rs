@@ -72,6 +72,7 @@ fn op(choices: &mut Choices<'_>) -> Op {
         _ => match choices.byte() {
             0 => Op::Close,
             1 => Op::Unsendable,
+            2..32 => Op::Told { retry: u64::from(choices.short()), id: choices.byte() % 4 },
             _ => Op::Drain,
         },
     }
