@@ -61,8 +61,9 @@ pub enum Connections<const N: usize> {}
 /// Clients, with a connection or without, and issued ids.
 #[derive(Debug)]
 pub enum Clients<const N: usize> {}
-/// Groups, user names and topics together, the default group among them; at least 2, else it does not compile. `clients + groups + topics` is enough for every limit to be
-/// reached. What only frames in the log name takes what is left, and gives way to who comes: the oldest frames go until there is room.
+/// Groups, user names and topics together, the default group among them; with less than 2 it does not compile. `clients + groups + topics`
+/// is enough for every limit to be reached. What only frames in the log name takes what is left, and gives way to who comes: the oldest
+/// frames go until there is room.
 #[derive(Debug)]
 pub enum Labels<const N: usize> {}
 /// Topics of all clients, counted for each client.
@@ -155,7 +156,16 @@ impl<
 /// use sse_proto::{Fixed, Limits, Storage};
 ///
 /// type NoRoom = Fixed<
-///     Connections<1>, Clients<1>, Labels<1>, Subscriptions<1>, Tasks<1>, DetailBytes<1>, LogBytes<512>, LogEntries<1>, FrameBytes<256>, TextBytes<8>,
+///     Connections<1>,
+///     Clients<1>,
+///     Labels<1>,
+///     Subscriptions<1>,
+///     Tasks<1>,
+///     DetailBytes<1>,
+///     LogBytes<512>,
+///     LogEntries<1>,
+///     FrameBytes<256>,
+///     TextBytes<8>,
 /// >;
 /// const LIMITS: Limits = NoRoom::CAPACITY;
 /// ```
