@@ -60,7 +60,9 @@ fn line_ends_of_quarter(block: &[u8; 16]) -> u64 {
 fn line_ends_of_few(bytes: &[u8]) -> u64 {
     let len = bytes.len();
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        return line_ends_of_word(u64::from_le_bytes(*first)) | line_ends_of_word(u64::from_le_bytes(*last)) << (len - 8);
+        let ends = u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << 64;
+        let mask = line_ends_of_quarter(&ends.to_le_bytes());
+        return mask & 0xFF | (mask >> 8) << (len - 8);
     }
     line_ends_of_word(match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
         (Some(first), Some(last), _) => {
