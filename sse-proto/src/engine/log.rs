@@ -138,10 +138,13 @@ impl<S: Storage> Log<S> {
 
     /// Where there is room for one more frame of `len` bytes and `members`; `None` while the oldest frame has to leave for it.
     pub(super) fn room(&self, len: usize, members: usize) -> Option<Range<usize>> {
-        let needed = len + members * MEMBER;
         // Frames that share a sequence number leave together.
         let halved = self.oldest <= self.evicted;
-        let place = self.place(needed).filter(|_| !halved && !self.entries.is_full())?;
+        if halved || self.entries.is_full() {
+            return None;
+        }
+        let needed = len + members * MEMBER;
+        let place = self.place(needed)?;
         Some(place..place + needed)
     }
 
@@ -206,7 +209,9 @@ impl<S: Storage> Log<S> {
             self.write_at = start + len;
             self.held += len;
             self.observe(sequence);
-            self.look_at_oldest();
+            if self.entries.len() == 1 {
+                self.look_at_oldest();
+            }
         }
     }
 
