@@ -4,6 +4,7 @@
 //! number. It knows nothing of connections. A frame is always in one piece: where it does not fit at the end of the ring it
 //! starts at the front.
 
+use core::num::NonZeroU16;
 use core::ops::Range;
 
 use crate::config::EventIds;
@@ -34,8 +35,8 @@ pub(super) struct Entry {
     start: u32,
     pub(super) len: u32,
     pub(super) scope: Scope,
-    /// Length of the id the application gave; `None` when the hub numbered the frame.
-    own_id: Option<u16>,
+    /// Where in the frame the id ends that the application gave; `None` when the hub numbered the frame.
+    own_id_end: Option<NonZeroU16>,
     /// The frame tells a client that a task of its ended.
     pub(super) completes_task: bool,
 }
@@ -151,10 +152,9 @@ impl<S: Storage> Log<S> {
     /// Removes the oldest frame, and says who it was for.
     pub(super) fn evict(&mut self) -> Option<Scope> {
         let entry = self.entries.pop_front()?;
-        if entry.own_id.is_some() {
-            // The bytes are still there: nothing was written since.
-            let hash = own_id_hash(self.own_id(&entry));
-            self.own_ids.remove(hash, self.evicted_entries);
+        // The bytes are still there: nothing was written since.
+        if let Some(id) = self.own_id(&entry) {
+            self.own_ids.remove(own_id_hash(id), self.evicted_entries);
         }
         self.evicted_entries = self.evicted_entries.wrapping_add(1);
         self.evicted = self.evicted.max(entry.sequence);
@@ -185,19 +185,18 @@ impl<S: Storage> Log<S> {
         let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
         let id = frame.id().map(|id| id.as_str().as_bytes());
         let room = out.len();
-        let len = match id {
-            None => encode_numbered(out, self.epoch, number, frame),
+        let (len, own_id_end) = match id {
+            None => (encode_numbered(out, self.epoch, number, frame), None),
             Some(id) => {
                 let body = line(out, 0, b"id:", id);
-                body + frame.encode_body(&mut out[body..])
+                (body + frame.encode_body(&mut out[body..]), NonZeroU16::new(body as u16 - 1))
             }
         };
         if len > room {
             return;
         }
 
-        let own_id = id.map(|id| id.len() as u16);
-        let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id, completes_task };
+        let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id_end, completes_task };
         if let Some(id) = id.filter(|id| !id.is_empty()) {
             let hash = own_id_hash(id);
             if let Some(earlier) = self.numbered(id) {
@@ -269,14 +268,11 @@ impl<S: Storage> Log<S> {
     /// A frame's own id, and its lines but for the one with its id.
     pub(super) fn parts(&self, entry: &Entry) -> (Option<&[u8]>, &[u8]) {
         let frame = self.run(entry, 0, entry);
-        match entry.own_id {
-            None => (None, &frame[..frame.len() - self.number_len(entry.sequence) - 1]),
-            Some(_) => {
-                let id = self.own_id(entry);
-                let line = "id:".len() + usize::from(id.first() == Some(&b' ')) + id.len() + 1;
-                (Some(id), &frame[line..frame.len() - 1])
-            }
-        }
+        let (start, number) = match entry.own_id_end {
+            None => (0, self.number_len(entry.sequence)),
+            Some(end) => (usize::from(end.get()) + 1, 0),
+        };
+        (self.own_id(entry), &frame[start..frame.len() - number - 1])
     }
 
     /// The clients in the list in front of a frame.
@@ -298,16 +294,15 @@ impl<S: Storage> Log<S> {
     fn numbered(&self, id: &[u8]) -> Option<u32> {
         self.own_ids.find(own_id_hash(id), |number| {
             let entry = self.entries.at(number.wrapping_sub(self.evicted_entries) as usize);
-            entry.is_some_and(|entry| self.own_id(entry) == id)
+            entry.and_then(|entry| self.own_id(entry)) == Some(id)
         })
     }
 
-    /// The value of the application's id: the frame begins with it.
-    fn own_id(&self, entry: &Entry) -> &[u8] {
-        let len = usize::from(entry.own_id.unwrap_or(0));
-        let value = &self.bytes.bytes()[entry.start as usize + "id:".len()..];
-        let skip = usize::from(value.first() == Some(&b' '));
-        &value[skip..skip + len]
+    /// The application's id, if it gave one: the frame begins with it.
+    fn own_id(&self, entry: &Entry) -> Option<&[u8]> {
+        let (start, end) = (entry.start as usize, usize::from(entry.own_id_end?.get()));
+        let value = &self.bytes.bytes()[start + "id:".len()..start + end];
+        Some(value.strip_prefix(b" ").unwrap_or(value))
     }
 
     /// Length of the `id` line of a frame that brings no id.
