@@ -152,9 +152,8 @@ impl<S: Storage> Log<S> {
     /// Removes the oldest frame, and says who it was for.
     pub(super) fn evict(&mut self) -> Option<Scope> {
         let entry = self.entries.pop_front()?;
-        // The bytes are still there: nothing was written since.
-        if let Some(id) = self.own_id(&entry) {
-            self.own_ids.remove(own_id_hash(id), self.evicted_entries);
+        if entry.own_id_end.is_some() {
+            self.forget_own_id(&entry);
         }
         self.evicted_entries = self.evicted_entries.wrapping_add(1);
         self.evicted = self.evicted.max(entry.sequence);
@@ -174,35 +173,26 @@ impl<S: Storage> Log<S> {
         room: Range<usize>,
         completes_task: bool,
     ) {
-        let list = members.len() * MEMBER;
-        let start = room.start + list;
-        let (list, out) = self.bytes.bytes_mut()[room].split_at_mut(list);
-        let (cells, _) = list.as_chunks_mut::<MEMBER>();
-        for (cell, member) in cells.iter_mut().zip(members) {
-            *cell = member.to_bytes();
+        let start = room.start + members.len() * MEMBER;
+        if !members.is_empty() {
+            put_list(&mut self.bytes.bytes_mut()[room.start..start], members);
         }
-        sort(cells);
         let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
-        let id = frame.id().map(|id| id.as_str().as_bytes());
-        let room = out.len();
-        let (len, own_id_end) = match id {
+        let out = &mut self.bytes.bytes_mut()[start..room.end];
+        let (len, own_id_end) = match frame.id() {
             None => (encode_numbered(out, self.epoch, number, frame), None),
             Some(id) => {
-                let body = line(out, 0, b"id:", id);
+                let body = line(out, 0, b"id:", id.as_str().as_bytes());
                 (body + frame.encode_body(&mut out[body..]), NonZeroU16::new(body as u16 - 1))
             }
         };
-        if len > room {
+        if start + len > room.end {
             return;
         }
 
         let entry = Entry { sequence, start: start as u32, len: len as u32, scope, own_id_end, completes_task };
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
-            let hash = own_id_hash(id);
-            if let Some(earlier) = self.numbered(id) {
-                self.own_ids.remove(hash, earlier);
-            }
-            self.own_ids.insert(hash, self.evicted_entries.wrapping_add(self.entries.len() as u32));
+        if own_id_end.is_some() {
+            self.index_own_id(&entry);
         }
         if self.entries.push_back(entry).is_ok() {
             self.write_at = start + len;
@@ -290,6 +280,25 @@ impl<S: Storage> Log<S> {
         list.binary_search(&client.to_bytes()).is_ok()
     }
 
+    /// The id of a frame that is about to be the newest entry is found from now on.
+    #[inline(never)]
+    fn index_own_id(&mut self, entry: &Entry) {
+        let Some(id) = self.own_id(entry).filter(|id| !id.is_empty()) else { return };
+        let hash = own_id_hash(id);
+        if let Some(earlier) = self.numbered(id) {
+            self.own_ids.remove(hash, earlier);
+        }
+        self.own_ids.insert(hash, self.evicted_entries.wrapping_add(self.entries.len() as u32));
+    }
+
+    /// The id of a frame that was the oldest entry is not found any more. Its bytes are still there: nothing was written since.
+    #[inline(never)]
+    fn forget_own_id(&mut self, entry: &Entry) {
+        if let Some(id) = self.own_id(entry) {
+            self.own_ids.remove(own_id_hash(id), self.evicted_entries);
+        }
+    }
+
     /// The number of the latest entry with the application's id `id`.
     fn numbered(&self, id: &[u8]) -> Option<u32> {
         self.own_ids.find(own_id_hash(id), |number| {
@@ -337,6 +346,16 @@ impl<S: Storage> Log<S> {
 
 /// The sequence number of no entry.
 const NOBODY: u64 = u64::MAX;
+
+/// The list in front of a frame for `members`.
+#[inline(never)]
+fn put_list(list: &mut [u8], members: &[ClientKey]) {
+    let (cells, _) = list.as_chunks_mut::<MEMBER>();
+    for (cell, member) in cells.iter_mut().zip(members) {
+        *cell = member.to_bytes();
+    }
+    sort(cells);
+}
 
 /// In order, by heapsort: the standard library's sort is more code than all the rest of the log, and not what takes the time there.
 fn sort(cells: &mut [[u8; MEMBER]]) {
