@@ -233,7 +233,7 @@ impl EventId {
 
 impl Epoch {
     /// Eight digits, all at once: four bits into each byte, and what makes a digit or a letter of them.
-    const fn hex(self) -> [u8; 8] {
+    pub(crate) const fn hex(self) -> [u8; 8] {
         const EACH: u64 = 0x0101_0101_0101_0101;
         let bits = self.0 as u64;
         let bits = (bits | bits << 16) & 0x0000_FFFF_0000_FFFF;

@@ -9,6 +9,7 @@ use core::ops::Range;
 
 use crate::config::EventIds;
 use crate::id::{ClientKey, ConnId, Epoch, EventId};
+use crate::simd::digits;
 use crate::storage::Storage;
 use crate::storage::parts::{Buffer, Index, Queue};
 use crate::wire::{Encode, id_line_len, line};
@@ -46,6 +47,8 @@ const MEMBER: usize = 8;
 #[derive(Debug)]
 pub(super) struct Log<S: Storage> {
     epoch: Epoch,
+    /// How a line begins that numbers a frame.
+    number_prefix: NumberPrefix,
     event_ids: EventIds,
     bytes: S::Log,
     capacity: usize,
@@ -69,6 +72,7 @@ pub(super) struct Log<S: Storage> {
 impl<S: Storage> Log<S> {
     pub(super) const EMPTY: Self = Self {
         epoch: Epoch(0),
+        number_prefix: [0; _],
         event_ids: EventIds::Numbered,
         bytes: S::Log::EMPTY,
         capacity: 0,
@@ -86,6 +90,7 @@ impl<S: Storage> Log<S> {
     /// `event_ids` says whether frames carry their numbers.
     pub(super) fn begin(&mut self, epoch: Epoch, capacity: usize, max_entries: usize, event_ids: EventIds) {
         (self.epoch, self.event_ids) = (epoch, event_ids);
+        self.number_prefix = number_prefix(epoch);
         self.capacity = if self.bytes.resize(capacity) { capacity } else { 0 };
         self.look_at_oldest();
         self.entries.limit_to(max_entries);
@@ -94,6 +99,10 @@ impl<S: Storage> Log<S> {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    pub(super) fn number_prefix(&self) -> NumberPrefix {
+        self.number_prefix
     }
 
     pub(super) fn last_sequence(&self) -> u64 {
@@ -180,7 +189,7 @@ impl<S: Storage> Log<S> {
         let number = (self.event_ids == EventIds::Numbered).then_some(sequence);
         let out = &mut self.bytes.bytes_mut()[start..room.end];
         let (len, own_id_end) = match frame.id() {
-            None => (encode_numbered(out, self.epoch, number, frame), None),
+            None => (encode_numbered(out, &self.number_prefix, number, frame), None),
             Some(id) => {
                 let body = line(out, 0, b"id:", id.as_str().as_bytes());
                 (body + frame.encode_body(&mut out[body..]), NonZeroU16::new(body as u16 - 1))
@@ -384,16 +393,30 @@ fn sort(cells: &mut [[u8; MEMBER]]) {
 /// Writes `frame`, which brings no id, to the front of `out`, and returns its length; when that is more than `out` has, what is in it is
 /// not to be sent. Its number comes last: clients exist that take an id as received when its line ends, and would miss the event if they
 /// were cut off between the two.
-pub(super) fn encode_numbered(out: &mut [u8], epoch: Epoch, sequence: Option<u64>, frame: &dyn Encode) -> usize {
+#[inline]
+pub(super) fn encode_numbered(out: &mut [u8], prefix: &NumberPrefix, sequence: Option<u64>, frame: &dyn Encode) -> usize {
     let body = frame.encode_body(out);
-    let Some(sequence) = sequence else { return body };
+    sequence.map_or(body, |sequence| number(out, body, prefix, sequence))
+}
+
+/// Puts the number in place of the blank line that ends the `body` at the front of `out`, and another blank line behind it.
+fn number(out: &mut [u8], body: usize, prefix: &NumberPrefix, sequence: u64) -> usize {
     let len = body + numbered_id_len(sequence);
-    // In place of the blank line, and another behind it.
-    if let Some([first, second, third, id @ .., end, blank]) = out.get_mut(body - 1..len) {
-        (*first, *second, *third, *end, *blank) = (b'i', b'd', b':', b'\n', b'\n');
-        EventId { epoch, sequence }.fill(id);
+    if let Some(line) = out.get_mut(body - 1..len)
+        && let Some((first, [number @ .., end, blank])) = line.split_first_chunk_mut()
+    {
+        (*first, *end, *blank) = (*prefix, b'\n', b'\n');
+        digits(number, sequence);
     }
     len
+}
+
+/// `id:`, the epoch and the dash.
+pub(super) type NumberPrefix = [u8; 12];
+
+fn number_prefix(epoch: Epoch) -> NumberPrefix {
+    let [a, b, c, d, e, f, g, h] = epoch.hex();
+    [b'i', b'd', b':', a, b, c, d, e, f, g, h, b'-']
 }
 
 /// The longest `id` line with a number of the hub's own.

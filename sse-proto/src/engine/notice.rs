@@ -128,7 +128,7 @@ impl<S: Storage> Engine<S> {
         };
         let id = stream.has_id.then_some(stream.id);
         loop {
-            let len = log::encode_numbered(self.notices.bytes_mut(), self.log.epoch(), id, &notice);
+            let len = log::encode_numbered(self.notices.bytes_mut(), &self.log.number_prefix(), id, &notice);
             if len <= self.notices.bytes().len() {
                 return Some(len);
             }
