@@ -178,6 +178,6 @@ impl<S: Storage> Engine<S> {
         // Whoever calls saw to it that it fits.
         let room = self.config.limits.frame_bytes as usize;
         self.append(sequence, scope, &[], &notice, room, state.has_ended());
-        self.mark_client(slot, sequence);
+        self.mark(scope, &[], sequence);
     }
 }
