@@ -5,7 +5,7 @@ use std::future::Future;
 use std::hash::RandomState;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -148,10 +148,10 @@ impl HubBuilder {
         let Self { config, tasks } = self;
         let invalid = |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
         let metrics = Arc::new(Metrics::new());
-        let changed = Arc::new(Notify::new());
+        let changes = Arc::new(Changes::new(config.listeners_changed.clone()));
         let clock = Clock::start();
         let (events, _) = broadcast::channel(1024);
-        let shared = Shared { clock, metrics: metrics.clone(), events: events.clone(), changed: changed.clone() };
+        let shared = Shared { clock, metrics: metrics.clone(), events: events.clone(), changes: changes.clone() };
         let mut shards = Vec::new();
         for index in 0..config.shards.max(1) {
             let mut key = [0; 16];
@@ -165,7 +165,7 @@ impl HubBuilder {
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| Inner {
             announcer: config.listeners_changed.clone().map(|key| {
                 let frame = notification(&key, config.bare_payloads);
-                tokio::spawn(announce(inner.clone(), changed, key, frame)).abort_handle()
+                tokio::spawn(announce(inner.clone(), changes, key, frame)).abort_handle()
             }),
             shards,
             sequencer: Sequencer::default(),
@@ -191,28 +191,90 @@ pub(crate) fn no_shard(index: usize, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("shard {index} cannot start: {error}; {hint}"))
 }
 
+/// Whether clients came or went, for as long as somebody wants to hear of it.
+pub(crate) struct Changes {
+    /// The topic that tells of it.
+    key: Option<String>,
+    /// How often somebody began to listen to it.
+    listens: AtomicU64,
+    /// How often that was when all shards were asked last and nobody did any more.
+    unheard: AtomicU64,
+    notified: Notify,
+}
+
+impl Changes {
+    fn new(key: Option<String>) -> Self {
+        Self { key, listens: AtomicU64::new(0), unheard: AtomicU64::new(0), notified: Notify::new() }
+    }
+
+    /// Somebody listens to `topic` from now on.
+    pub(crate) fn listened(&self, topic: &str) {
+        if self.key.as_deref() == Some(topic) {
+            self.listens.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// A client came or went.
+    pub(crate) fn happened(&self) {
+        if self.is_heard() {
+            self.notified.notify_one();
+        }
+    }
+
+    fn is_heard(&self) -> bool {
+        self.listens.load(Ordering::Acquire) != self.unheard.load(Ordering::Acquire)
+    }
+}
+
 /// Changes within this time are told as one.
 const COALESCE: Duration = Duration::from_millis(20);
 
 /// Notifies `key` whenever clients came or went, if anybody listens to it.
-async fn announce(inner: Weak<Inner>, changed: Arc<Notify>, key: String, frame: SharedFrame) {
+async fn announce(inner: Weak<Inner>, changes: Arc<Changes>, key: String, frame: SharedFrame) {
     loop {
-        changed.notified().await;
+        changes.notified.notified().await;
         let Some(hub) = inner.upgrade().map(|inner| Hub { inner }) else {
             return;
         };
         let (key, frame) = (key.clone(), frame.clone());
         let tell = move |shard: &mut Shard, sequence: u64| {
-            if shard.engine.listeners(&key).next().is_some() {
+            let is_heard = shard.engine.listeners(&key).next().is_some();
+            if is_heard {
                 let target = sse_proto::Target::Topic(&key);
                 // The frame and the topic were checked when the hub was configured.
                 let _ = shard.engine.publish_at(shard.now(), sequence, target, &frame);
             }
+            is_heard
         };
-        if hub.sequenced(hub.all_shards(), 1, tell).await.is_err() {
-            return;
+        let listens = changes.listens.load(Ordering::Acquire);
+        match hub.sequenced(hub.all_shards(), 1, tell).await {
+            // Who began to listen after a shard was asked is counted after `listens` was read.
+            Ok((_, heard)) if !heard.contains(&true) => changes.unheard.store(listens, Ordering::Release),
+            Ok(_) => {}
+            Err(_) => return,
         }
         drop(hub);
         tokio::time::sleep(COALESCE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_while_somebody_listens() {
+        let changes = Changes::new(Some("changes".to_owned()));
+        changes.listened("something else");
+        assert!(!changes.is_heard());
+        let asked = changes.listens.load(Ordering::Acquire);
+        changes.listened("changes");
+        assert!(changes.is_heard());
+        changes.unheard.store(asked, Ordering::Release);
+        assert!(changes.is_heard(), "who began to listen since then is not overlooked");
+        changes.unheard.store(asked + 1, Ordering::Release);
+        assert!(!changes.is_heard());
+        changes.listened("changes");
+        assert!(changes.is_heard());
     }
 }

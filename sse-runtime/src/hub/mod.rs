@@ -21,7 +21,7 @@ use sse_proto::{CloseReason, EventId, GapReason, Instant, Outcome, TaskState};
 use tokio::sync::{Notify, Semaphore, broadcast, oneshot};
 use tokio::task::AbortHandle;
 
-pub(crate) use self::build::no_shard;
+pub(crate) use self::build::{Changes, no_shard};
 pub use self::build::{HubBuilder, HubConfig, HubMemory};
 pub use self::error::{EventError, HubError};
 pub(crate) use self::publish::Publication;

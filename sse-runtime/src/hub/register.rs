@@ -355,7 +355,9 @@ impl Hub {
         let home = client.clone();
         let listen = move |shard: &mut Shard| {
             let key = shard.engine.find(&client.group, &client.id).ok_or(HubError::UnknownClient)?;
-            Ok(shard.engine.listen(shard.now(), key, &topic)?)
+            let is_new = shard.engine.listen(shard.now(), key, &topic)?;
+            shard.listened(&topic);
+            Ok(is_new)
         };
         self.call_home(&home, listen).await?
     }

@@ -101,7 +101,9 @@ impl Shard {
             replace: admission.replace,
             passing: admission.passing,
         };
-        self.engine.register(self.turn, &registration)
+        let registered = self.engine.register(self.turn, &registration)?;
+        topics.iter().for_each(|topic| self.listened(topic));
+        Ok(registered)
     }
 
     fn seat(&mut self, registered: &Registered, admission: Admission, outlet: Outlet) {
@@ -114,13 +116,18 @@ impl Shard {
                 metadata: admission.metadata,
             };
             put(&mut self.members, registered.client.slot(), member);
-            self.shared.changed.notify_one();
+            self.shared.changes.happened();
         }
         if let Some(reason) = registered.gap {
             self.shared.metrics.gaps.of(gap_label(reason)).inc();
         }
         tracing::debug!(client = %short(&admission.client.id), returning = registered.returning, "registered");
         self.tell(HubEvent::Connected { client: admission.client, returning: registered.returning, gap: registered.gap });
+    }
+
+    /// Somebody listens to `topic` from now on.
+    pub(crate) fn listened(&self, topic: &str) {
+        self.shared.changes.listened(topic);
     }
 
     /// Gives up a client's id.
@@ -134,7 +141,7 @@ impl Shard {
         if !self.engine.is_known(key) {
             self.forget(key);
         }
-        self.shared.changed.notify_one();
+        self.shared.changes.happened();
         known
     }
 
@@ -146,7 +153,7 @@ impl Shard {
                 *member = None;
             }
         }
-        self.shared.changed.notify_one();
+        self.shared.changes.happened();
     }
 
     /// The clients for whom `chosen` holds.

@@ -24,7 +24,7 @@ use mio::{Events, Interest, Poll, Registry, Token, event};
 use slab::Slab;
 use sse_proto::wire::Encode;
 use sse_proto::{ConnId, Engine, Heap};
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
 pub(crate) use self::batch::Batch;
 pub(crate) use self::mailbox::Mailbox;
@@ -35,7 +35,7 @@ use self::outlet::Outlet;
 pub(crate) use self::outlet::Socket;
 pub(crate) use self::wake::Wake;
 use crate::clock::Clock;
-use crate::hub::{HubEvent, Place};
+use crate::hub::{Changes, HubEvent, Place};
 use crate::metrics::Metrics;
 use crate::serve::front::{Door, Front};
 
@@ -87,8 +87,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: broadcast::Sender<HubEvent>,
-    /// Clients came or went.
-    pub(crate) changed: Arc<Notify>,
+    pub(crate) changes: Arc<Changes>,
 }
 
 pub(crate) struct Shard {

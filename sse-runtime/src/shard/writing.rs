@@ -115,7 +115,7 @@ impl Shard {
                 if let Some(member) = self.forget(client) {
                     self.tell(HubEvent::Expired { client: member.client });
                 }
-                self.shared.changed.notify_one();
+                self.shared.changes.happened();
             }
             Output::Unused { id } => {
                 tracing::trace!(client = %short(&id), "the id was not used in time")
@@ -282,7 +282,7 @@ impl Shard {
         self.tell(HubEvent::Left { client: name, last, reason });
         if self.engine.client_info(client).is_none() && last {
             self.forget(client);
-            self.shared.changed.notify_one();
+            self.shared.changes.happened();
         }
     }
 
