@@ -37,9 +37,9 @@ pub(super) struct Visitor {
     /// What was answered and not written.
     output: Vec<u8>,
     /// The head of the request before: one that is the same but for the length of the body asks for the same.
-    known: Option<Known>,
+    known: Option<Box<Known>>,
     /// A publication that other shards are at.
-    pending: Option<(u64, Request)>,
+    pending: Option<Box<(u64, Request)>>,
     /// When its request must be whole.
     deadline: Instant,
     /// The head of its request is whole, and the deadline the body's.
@@ -151,10 +151,10 @@ impl Visitor {
 
     /// Another shard has answered; whether it was asked.
     pub(super) fn answered(&mut self, answer: Answer, now: Instant, date: &mut Date) -> bool {
-        let Some((_, request)) = self.pending.take_if(|(ticket, _)| *ticket == answer.ticket) else {
+        let Some(pending) = self.pending.take_if(|pending| pending.0 == answer.ticket) else {
             return false;
         };
-        self.respond(self.service.direct.published(&request, answer.result), now, date);
+        self.respond(self.service.direct.published(&pending.1, answer.result), now, date);
         true
     }
 
@@ -324,7 +324,7 @@ impl Visitor {
                         head::header_lines(&mut refused, &heads.refused);
                         let parts =
                             head.body_len_at.map(|at| (self.input[..at.start].to_vec(), self.input[at.end..head.len].to_vec()));
-                        self.known = Some(Known { head: parts, is_last: head.is_last, published, refused });
+                        self.known = Some(Box::new(Known { head: parts, is_last: head.is_last, published, refused }));
                         (head.len, head.body_len)
                     }
                     _ => return Step::Leave,
@@ -346,7 +346,7 @@ impl Visitor {
                 Step::Answered
             }
             Some(Publishing::Elsewhere(request)) => {
-                self.pending = Some((tools.ticket, request));
+                self.pending = Some(Box::new((tools.ticket, request)));
                 Step::Pending
             }
         };
