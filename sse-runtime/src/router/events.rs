@@ -1,5 +1,7 @@
 //! `GET events`: everything in one request.
 
+use std::borrow::Cow;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 
@@ -62,7 +64,7 @@ impl Query {
     /// Parameters that begin with `_` are left alone: pages add such against caches.
     fn parse(query: &str) -> Result<Self, ApiError> {
         let mut parsed = Self::default();
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (key, value) in parameters(query) {
             let value = value.into_owned();
             let single = match &*key {
                 "topic" => {
@@ -92,9 +94,44 @@ impl Query {
     }
 }
 
+/// The parameters of a query. Most are written as they are, and need no decoding.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        if pair.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+            return form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
+        }
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key.into(), value.into())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_those_of_a_form() {
+        for query in [
+            "",
+            "&",
+            "a",
+            "a=",
+            "=",
+            "=b",
+            "a=b=c",
+            "a=b&&c=d&",
+            "a=b c",
+            "a+b=c",
+            "a+b=%20+",
+            "%3D=%26&a=b",
+            "a=%zz%",
+            "a=%ff",
+            "\u{e9}=\u{e9}",
+        ] {
+            let decoded: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+            assert_eq!(parameters(query).collect::<Vec<_>>(), decoded, "{query:?}");
+        }
+    }
 
     #[test]
     fn topics_repeat_and_the_rest_does_not() {
