@@ -48,6 +48,8 @@ struct Rules {
     origins: Origins,
     allowed_hosts: Vec<HostName>,
     check_host: bool,
+    /// Hosts of ours as most write them, so that they need not be taken apart.
+    usual_hosts: Vec<String>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -62,8 +64,13 @@ impl Guard {
         allowed_hosts: Vec<HostName>,
         metrics: Option<Arc<Metrics>>,
     ) -> Self {
-        let check_host = host::is_loopback(listen.ip()) || !allowed_hosts.is_empty();
-        Self(Arc::new(Rules { token, origins, allowed_hosts, check_host, metrics }))
+        let is_loopback = host::is_loopback(listen.ip());
+        let check_host = is_loopback || !allowed_hosts.is_empty();
+        let mut usual_hosts: Vec<String> = allowed_hosts.iter().map(ToString::to_string).collect();
+        if is_loopback {
+            usual_hosts.extend([listen.to_string(), format!("localhost:{}", listen.port())]);
+        }
+        Self(Arc::new(Rules { token, origins, allowed_hosts, check_host, usual_hosts, metrics }))
     }
 
     /// Puts the guards and the CORS headers for `access` before every route that `router` has now.
@@ -192,7 +199,8 @@ impl Guard {
 
     /// No browser leaves `Host` out, so a request without one is no page's doing.
     fn is_host_ours(&self, authority: Option<&str>, headers: &impl Fields) -> bool {
-        let hosts = headers.values("host").map(text);
+        let is_usual = |host: &&[u8]| self.0.usual_hosts.iter().any(|usual| usual.as_bytes() == *host);
+        let hosts = headers.values("host").filter(|host| !is_usual(host)).map(text);
         authority.map(Some).into_iter().chain(hosts).all(|host| {
             let Some(host) = host.and_then(host::of_authority) else {
                 return false;
@@ -350,6 +358,7 @@ mod tests {
         check(&[("host", "evil.example"), APP], 403, 403, 403, 403);
         check(&[("host", "evil.example"), BEARER], 200, 200, 200, 200);
         check(&[("host", "localhost"), ("host", "evil.example")], 403, 403, 403, 403);
+        check(&[("host", "localhost:8080"), ("host", "evil.example")], 403, 403, 403, 403);
         check(&[("host", "")], 403, 403, 403, 403);
     }
 
@@ -369,6 +378,7 @@ mod tests {
         let open = guard("0.0.0.0:80", true, &["*"], &[]);
         assert_eq!(check(&open, "anything.example"), 200);
         let named = guard("0.0.0.0:80", true, &["*"], &["hub.example", "::1"]);
+        assert_eq!(check(&named, "hub.example"), 200);
         assert_eq!(check(&named, "HUB.example:8080"), 200);
         assert_eq!(check(&named, "localhost"), 200);
         assert_eq!(check(&named, "other.example"), 403);
