@@ -29,6 +29,17 @@ pub(super) struct NotPlain;
 /// The longest head that is looked at here.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
+/// The characters that a path and a query are made of.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < plain.len() {
+        plain[byte] = matches!(byte as u8, b'!' | b'$'..=b';' | b'=' | b'?'..=b'_' | b'a'..=b'~');
+        byte += 1;
+    }
+    plain
+};
+
 /// Room for the fields of a head.
 pub(super) type Room<'a> = [MaybeUninit<httparse::Header<'a>>; 64];
 
@@ -44,11 +55,7 @@ impl<'a> RequestHead<'a> {
         let (Some(method), Some(target), Some(1)) = (request.method, request.path, request.version) else {
             return Err(NotPlain);
         };
-        // Path and query, of characters that stand in one.
-        let plain = |byte: u8| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'_' | b'a'..=b'~');
-        // All of them are looked at, which is done many at a time.
-        let is_plain = target.bytes().fold(target.starts_with('/'), |so_far, byte| so_far & plain(byte));
-        if !is_plain {
+        if !target.starts_with('/') || !target.bytes().all(|byte| PLAIN[usize::from(byte)]) {
             return Err(NotPlain);
         }
         let end = target.bytes().position(|byte| byte == b'?').unwrap_or(target.len());
