@@ -24,7 +24,7 @@ use mio::net::TcpListener;
 use slab::Slab;
 use sse_proto::Instant;
 
-use super::head::Date;
+use super::head::{Date, StreamHeads};
 use super::visitor::{Tools, Visit, Visitor, Watched};
 use super::{Phase, Service};
 use crate::hub::{Answers, Entropy};
@@ -60,6 +60,7 @@ pub(crate) struct Front {
     tickets: u32,
     scratch: Vec<u8>,
     date: Date,
+    heads: StreamHeads,
     entropy: Entropy,
 }
 
@@ -112,6 +113,7 @@ impl Front {
             tickets: 0,
             scratch: Vec::new(),
             date: Date::default(),
+            heads: StreamHeads::default(),
             entropy: Entropy::default(),
         }
     }
@@ -320,6 +322,7 @@ impl Front {
                 answers: &front.answers,
                 scratch: &mut front.scratch,
                 date: &mut front.date,
+                heads: &mut front.heads,
                 entropy: &mut front.entropy,
             };
             visitor.visit(shard, tools)

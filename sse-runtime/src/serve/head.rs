@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use sse_proto::Instant;
 
 use crate::auth::Fields;
@@ -124,11 +125,6 @@ pub(super) fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The length of a header line.
-pub(super) const fn line_len(name: &str, value: &[u8]) -> usize {
-    name.len() + value.len() + ": \r\n".len()
-}
-
 /// Appends header lines.
 pub(super) fn header_lines(out: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
@@ -183,8 +179,38 @@ impl Date {
     }
 }
 
+/// The heads of streams. One that is as the last was is the same piece of memory: most are, for a second.
+#[derive(Default)]
+pub(super) struct StreamHeads {
+    last: Arc<[u8]>,
+    scratch: Vec<u8>,
+}
+
+impl StreamHeads {
+    /// The head that begins with `begin`, goes on with `fields` and ends with the header line `date`.
+    pub(super) fn head<'a>(
+        &mut self,
+        begin: &[u8],
+        fields: impl Iterator<Item = &'a (HeaderName, &'a [u8])>,
+        date: &[u8],
+    ) -> Arc<[u8]> {
+        let out = &mut self.scratch;
+        out.clear();
+        out.extend_from_slice(begin);
+        fields.for_each(|(name, value)| header_line(out, name.as_str(), value));
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
+        if *self.last != **out {
+            self.last = out.as_slice().into();
+        }
+        self.last.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     fn parse<T>(head: &str, look: impl FnOnce(RequestHead<'_>) -> T) -> Result<Option<T>, NotPlain> {
@@ -236,6 +262,17 @@ mod tests {
             let found = parse(&format!("GET / HTTP/1.1\r\nConnection: {option}\r\n\r\n"), |head| head.is_last);
             assert!(matches!(found, Ok(Some(found)) if found == last), "{option}");
         }
+    }
+
+    #[test]
+    fn streams_share_a_head_until_it_is_another_one() {
+        let mut heads = StreamHeads::default();
+        let mut head =
+            |date: &str| heads.head(b"HTTP/1.1 200 OK\r\n", [(header::VARY, &b"origin"[..])].iter(), date.as_bytes());
+        let [first, same, other] = ["date: a\r\n", "date: a\r\n", "date: b\r\n"].map(&mut head);
+        assert_eq!(*first, *b"HTTP/1.1 200 OK\r\nvary: origin\r\ndate: a\r\n\r\n");
+        assert!(Arc::ptr_eq(&first, &same));
+        assert_eq!(*other, *b"HTTP/1.1 200 OK\r\nvary: origin\r\ndate: b\r\n\r\n");
     }
 
     #[test]

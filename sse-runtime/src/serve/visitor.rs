@@ -13,7 +13,7 @@ use sse_proto::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::head::{self, Date, NotPlain, RequestHead};
+use super::head::{self, Date, NotPlain, RequestHead, StreamHeads};
 use super::{Arrival, Phase, Service};
 use crate::hub::{Answer, Answers, Entropy, Register};
 use crate::router::direct::{Answered, Publishing, Wish};
@@ -90,6 +90,7 @@ pub(super) struct Tools<'a> {
     pub(super) answers: &'a Arc<Answers>,
     pub(super) scratch: &'a mut [u8],
     pub(super) date: &'a mut Date,
+    pub(super) heads: &'a mut StreamHeads,
     pub(super) entropy: &'a mut Entropy,
 }
 
@@ -115,8 +116,8 @@ enum Step {
     Pending,
     /// It must be tried again.
     Later,
-    /// It asks for a stream; the head of the response is where answers are.
-    Stream(Register),
+    /// It asks for a stream, whose head is this.
+    Stream(Register, Arc<[u8]>),
     /// It asks for a stream, and answers are not written yet.
     Unwritten,
     /// It is for hyper.
@@ -182,7 +183,7 @@ impl Visitor {
                 Step::Answered => {}
                 Step::Pending => return self.rest(shard, &mut tools),
                 Step::Later => return Visit::Again(self),
-                Step::Stream(register) => return self.become_stream(shard, register, tools.watched),
+                Step::Stream(register, head) => return self.become_stream(shard, register, head, tools.watched),
                 Step::Leave if self.output.is_empty() => return self.leave(shard, *tools.watched),
                 // What was answered leaves first: who answers from here on does not know of it.
                 Step::Leave | Step::Unwritten => match self.flush() {
@@ -256,7 +257,7 @@ impl Visitor {
         if is_watched { Visit::Waits(self) } else { Visit::Over }
     }
 
-    fn become_stream(mut self: Box<Self>, shard: &mut Shard, register: Register, watched: &mut Option<Watched>) -> Visit {
+    fn become_stream(mut self, shard: &mut Shard, register: Register, head: Arc<[u8]>, watched: &mut Option<Watched>) -> Visit {
         if let Some(Watched { watch, interest }) = *watched {
             // The kernel tells of what it did not tell yet; asked anew, of all there is.
             let is_told_of_all = self.is_drained && !self.is_at_end && interest == Interest::READABLE;
@@ -264,7 +265,7 @@ impl Visitor {
                 return Visit::Over;
             }
         }
-        let Self { socket, place, service, input, output: head, .. } = *self;
+        let Self { socket, place, service, input, .. } = self;
         let other_way = service.clone();
         let socket = Socket::new(socket, head, place, watched.take().map(|watched| watched.watch));
         service.direct.open(shard, register, socket, move |socket| {
@@ -278,11 +279,11 @@ impl Visitor {
     }
 
     /// Hyper takes over, with what was read and not served.
-    fn leave(mut self: Box<Self>, shard: &mut Shard, watched: Option<Watched>) -> Visit {
+    fn leave(mut self, shard: &mut Shard, watched: Option<Watched>) -> Visit {
         if watched.is_some() && shard.registry.deregister(&mut self.socket).is_err() {
             return Visit::Over;
         }
-        let Self { socket, place, service, input, .. } = *self;
+        let Self { socket, place, service, input, .. } = self;
         let arrival = Arrival { socket: socket.into(), read: input.into(), _place: place };
         if let Err(TrySendError::Full(arrival)) = service.arrivals.try_send(arrival) {
             overloaded(&service, arrival);
@@ -306,16 +307,9 @@ impl Visitor {
                     Some(Wish::Stream(_)) if !self.output.is_empty() => return Step::Unwritten,
                     Some(Wish::Stream(register)) => {
                         let cors = self.service.direct.stream_cors(&head.parts);
-                        let cors = cors.iter().flatten().map(|(name, value)| (name.as_str(), *value));
-                        let cors_len: usize = cors.clone().map(|(name, value)| head::line_len(name, value)).sum();
-                        let (begin, date, out) = (&self.service.stream_head, tools.date.line(tools.now), &mut self.output);
-                        // Neither more nor less: it is kept until the first frame is written.
-                        out.reserve_exact(begin.len() + cors_len + date.len() + b"\r\n".len());
-                        out.extend_from_slice(begin);
-                        cors.for_each(|(name, value)| head::header_line(out, name, value));
-                        out.extend_from_slice(date);
-                        out.extend_from_slice(b"\r\n");
-                        return Step::Stream(register);
+                        let date = tools.date.line(tools.now);
+                        let head = tools.heads.head(&self.service.stream_head, cors.iter().flatten(), date);
+                        return Step::Stream(register, head);
                     }
                     Some(Wish::Publish(heads)) if head.body_len <= self.service.max_body => {
                         let (mut published, mut refused) = (Vec::new(), Vec::new());

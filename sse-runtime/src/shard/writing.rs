@@ -150,7 +150,8 @@ impl Shard {
             }
             for (conn, sent) in conns.iter().zip(batch.send()) {
                 let is_interrupted = matches!(&sent.taken, Err(error) if error.kind() == io::ErrorKind::Interrupted);
-                if is_interrupted || self.wrote(*conn, sent.len, sent.taken).is_some() {
+                let (offered, taken) = self.beside_head(*conn, sent.len, sent.taken);
+                if is_interrupted || self.wrote(*conn, offered, taken).is_some() {
                     self.write(*conn);
                 }
             }
@@ -167,6 +168,14 @@ impl Shard {
         let mut slices = [&b""[..]; RUNS];
         let filled = self.engine.transmit(conn, &mut slices).unwrap_or(0);
         filled > 0 && socket.push(&slices[..filled], batch)
+    }
+
+    /// What was offered and taken of what a batch had for `conn`, without the response's head.
+    fn beside_head(&mut self, conn: ConnId, len: usize, taken: io::Result<usize>) -> (usize, io::Result<usize>) {
+        match seat_of(&mut self.seats, conn) {
+            Some(Seat { outlet: Outlet::Socket(socket), .. }) => socket.beside_head(len, taken),
+            _ => (len, taken),
+        }
     }
 
     /// Writes what waits for `conn` into its socket, from the log, until the kernel refuses or others must have their turn.
