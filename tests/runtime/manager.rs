@@ -345,6 +345,16 @@ async fn m12_listeners_changed_on_register_disconnect_and_sweep() {
 }
 
 #[tokio::test]
+async fn m12_who_asks_to_hear_of_it_with_the_stream_is_told_too() {
+    let site = Site::start().await;
+    let mut watch = site.web.stream("/sse/events?topic=listeners-changed").await;
+    let greeting = watch.frame().await;
+    assert!(greeting.contains("event:connected"), "{greeting:?}");
+    let _amy = join(site.web, "amy_1").await;
+    watch.expect("data:\"notify^listeners-changed\"\n\n").await;
+}
+
+#[tokio::test]
 async fn m12_m16_bare_forms_by_option() {
     let site = Site::configured(|config| config.bare_payloads = true).await;
     let mut bob = join(site.web, "bob_1").await;
