@@ -214,15 +214,15 @@ impl<S: Storage> Deadlines<S> {
     }
 
     /// Stops counting for a client of that standing.
+    #[cfg_attr(feature = "std", inline(always))]
     pub(super) fn disarm(&mut self, slot: u32, standing: Standing) {
         let queue = if standing == Standing::Issued { &mut self.issued } else { &mut self.dormant };
         queue.remove(&mut self.timers, slot);
     }
 
-    /// A client of that standing is gone.
-    pub(super) fn remove_client(&mut self, slot: u32, standing: Standing, directory: &Directory<S>) {
-        self.disarm(slot, standing);
-        self.timers.follow(&directory.clients);
+    /// The last client is gone, and the memory of their table.
+    pub(super) fn give_back_clients(&mut self) {
+        self.timers.give_back();
     }
 
     /// The first of a queue, if it is due.

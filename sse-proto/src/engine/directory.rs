@@ -335,21 +335,22 @@ impl<S: Storage> Directory<S> {
     }
 
     /// A client that stood for `standing` is in no list of a group, a user name or a topic any more.
+    #[cfg_attr(feature = "std", inline(always))]
     fn leave_labels(&mut self, slot: u32, standing: Standing) {
         if standing == Standing::Detached {
             return;
         }
         self.issued -= u32::from(standing == Standing::Issued);
-        let &Profile { group, user_name, ref topics, .. } = self.profiles.at(slot);
+        let &Profile { group, user_name, in_group, of_name, ref topics, .. } = self.profiles.at(slot);
         let mut topic = topics.first();
         let label = self.labels.at_mut(group);
-        label.in_group.remove(&mut self.profiles, slot);
-        if label.is_deserted() {
+        label.in_group.leave_out(&mut self.profiles, slot, in_group);
+        if label.in_group.is_empty() {
             self.deserted(group);
         }
         let label = self.labels.at_mut(user_name);
-        label.of_name.remove(&mut self.profiles, slot);
-        if label.is_deserted() {
+        label.of_name.leave_out(&mut self.profiles, slot, of_name);
+        if label.of_name.is_empty() {
             self.deserted(user_name);
         }
         while let Some(subscription) = topic {
@@ -362,22 +363,25 @@ impl<S: Storage> Directory<S> {
         self.ids.at(client).as_str()
     }
 
-    /// The id of a client that is about to be removed.
+    /// Removes a client that has no connections and no tasks. Its id is still to be taken.
+    #[cfg_attr(feature = "std", inline(always))]
+    pub(super) fn remove_client(&mut self, slot: u32) {
+        let standing = self.clients.at(slot).standing;
+        self.clients.remove(slot);
+        self.leave_labels(slot, standing);
+    }
+
+    /// The id of a client that was removed.
+    #[cfg_attr(feature = "std", inline(always))]
     pub(super) fn take_id(&mut self, slot: u32) -> S::Text {
         core::mem::take(self.ids.at_mut(slot))
     }
 
-    /// Removes a client that has no connections and no tasks, and whose id was taken; what it stood for.
-    pub(super) fn remove_client(&mut self, slot: u32) -> Standing {
-        let standing = self.clients.at(slot).standing;
-        self.clients.remove(slot);
-        self.leave_labels(slot, standing);
-        if self.clients.used_slots() == 0 {
-            self.profiles.follow(&self.clients);
-            self.ids.follow(&self.clients);
-            self.client_index.clear();
-        }
-        standing
+    /// The last client is gone, and the memory of their table.
+    pub(super) fn give_back_clients(&mut self) {
+        self.profiles.give_back();
+        self.ids.give_back();
+        self.client_index.clear();
     }
 
     pub(super) fn add_connection(&mut self, connection: Connection, stream: Stream) -> Result<u32, Full> {
@@ -617,6 +621,7 @@ impl<S: Storage> Directory<S> {
     }
 
     /// The last one who stood under a label left it.
+    #[inline(never)]
     fn deserted(&mut self, slot: u32) {
         self.present[self.labels.at(slot).kind as usize] -= 1;
         self.release_label(slot);
@@ -661,6 +666,7 @@ impl<S: Storage> Directory<S> {
         None
     }
 
+    #[inline(never)]
     fn remove_subscription(&mut self, slot: u32) {
         let &Subscription { client, topic, .. } = self.subscriptions.at(slot);
         let client = self.profiles.at_mut(client);

@@ -271,17 +271,14 @@ impl<S: Storage> Engine<S> {
             return Some(Output::Write(self.directory.connection_id(slot)));
         }
         if let Some(slot) = self.deadlines.unused() {
-            let output = Output::Unused { id: self.directory.take_id(slot) };
-            self.remove_client(slot);
-            return Some(output);
+            return Some(Output::Unused { id: self.forget(slot) });
         }
         let slot = self.deadlines.dormant()?;
         if let Some(conn) = self.directory.clients.at(slot).connections.first() {
             return Some(self.close(conn, CloseReason::Expired));
         }
-        let output = Output::Expired { client: self.directory.client_key(slot), id: self.directory.take_id(slot) };
-        self.remove_client(slot);
-        Some(output)
+        self.deadlines.disarm(slot, Standing::Registered);
+        Some(Output::Expired { client: self.directory.client_key(slot), id: self.remove_client(slot) })
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before; not later than now while output waits.
@@ -439,7 +436,7 @@ impl<S: Storage> Engine<S> {
     fn lost_last(&mut self, slot: u32) {
         match self.directory.clients.at(slot).standing {
             Standing::Passing if self.directory.profiles.at(slot).task_count > 0 => self.stay(slot),
-            Standing::Detached | Standing::Passing => self.forget(slot),
+            Standing::Detached | Standing::Passing => drop(self.forget(slot)),
             Standing::Registered | Standing::Issued => self.stay(slot),
         }
     }
@@ -452,17 +449,31 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Removes a client that has no connections, with its id and its tasks.
-    fn forget(&mut self, slot: u32) {
-        self.directory.take_id(slot);
-        self.remove_client(slot);
+    /// Removes a client that has no connections, with its tasks; its id.
+    #[inline(never)]
+    fn forget(&mut self, slot: u32) -> S::Text {
+        self.deadlines.disarm(slot, self.directory.clients.at(slot).standing);
+        self.remove_client(slot)
     }
 
-    /// Removes a client that has no connections, and whose id was taken, with its tasks.
-    fn remove_client(&mut self, slot: u32) {
+    /// As [`forget`](Self::forget), of one that no deadline counts for.
+    #[cfg_attr(feature = "std", inline(always))]
+    fn remove_client(&mut self, slot: u32) -> S::Text {
         self.tasks.clear(self.directory.profiles.at_mut(slot));
-        let standing = self.directory.remove_client(slot);
-        self.deadlines.remove_client(slot, standing, &self.directory);
+        self.directory.remove_client(slot);
+        if self.directory.clients.used_slots() == 0 {
+            return self.give_back_clients(slot);
+        }
+        self.directory.take_id(slot)
+    }
+
+    /// The last client is gone, and the memory of their table; the id it had.
+    #[cold]
+    fn give_back_clients(&mut self, slot: u32) -> S::Text {
+        let id = self.directory.take_id(slot);
+        self.directory.give_back_clients();
+        self.deadlines.give_back_clients();
+        id
     }
 
     /// Moves the cursor over `written` bytes of frames; how many frames are whole now.

@@ -269,6 +269,7 @@ impl<S: Storage> Tasks<S> {
         })
     }
 
+    #[inline(never)]
     fn remove(&mut self, client: &mut Profile, slot: u32) {
         client.tasks.remove(&mut self.table, slot);
         client.task_count -= 1;

@@ -204,6 +204,7 @@ impl<T> Table<T> for Rows<T> {
         self.limit
     }
 
+    #[cold]
     fn give_back(&mut self) -> bool {
         if self.rows.len() <= KEPT {
             return false;

@@ -93,6 +93,7 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     }
 
     /// Empties `slot`, which is in use. O(1), and O(slots) when it was the last: then their memory is given back.
+    #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn remove(&mut self, slot: u32) {
         let row = &mut self.slots.rows_mut()[slot as usize];
         debug_assert!(row.value().is_some(), "a listed slot is in use");
@@ -111,13 +112,15 @@ impl<T, B: Table<Slot<T>>> Slab<T, B> {
     /// # Panics
     ///
     /// When the slot is empty: lists and indexes hold used slots only.
+    #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn at(&self, slot: u32) -> &T {
-        self.slots.rows()[slot as usize].value().expect("a listed slot is in use")
+        self.get(slot).expect("a listed slot is in use")
     }
 
     /// Like [`at`](Self::at), to change.
+    #[cfg_attr(feature = "std", inline(always))]
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
-        self.slots.rows_mut()[slot as usize].value_mut().expect("a listed slot is in use")
+        self.slots.rows_mut().get_mut(slot as usize).and_then(Slot::value_mut).expect("a listed slot is in use")
     }
 
     /// The value in `slot`, if the slot is in use.
@@ -186,12 +189,17 @@ impl<T, B: Table<T>> Column<T, B> {
     /// The slab emptied a slot: if all of them, and gave their memory back, this gives its own back.
     pub(crate) fn follow<U, C: Table<Slot<U>>>(&mut self, slab: &Slab<U, C>) {
         if slab.used_slots() == 0 {
-            self.rows.give_back();
+            self.give_back();
         }
     }
 
+    /// The slab gave its memory back.
+    pub(crate) fn give_back(&mut self) {
+        self.rows.give_back();
+    }
+
     pub(crate) fn at(&self, slot: u32) -> &T {
-        &self.rows.rows()[slot as usize]
+        self.get(slot).expect("a used slot has a row")
     }
 
     /// What the slab last put into `slot`, if it did: it stays when the slot is emptied.
@@ -200,7 +208,7 @@ impl<T, B: Table<T>> Column<T, B> {
     }
 
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
-        &mut self.rows.rows_mut()[slot as usize]
+        self.rows.rows_mut().get_mut(slot as usize).expect("a used slot has a row")
     }
 }
 
@@ -291,21 +299,32 @@ impl<K> List<K> {
     /// keeps what it thinks is before it: nobody asks the first for that.
     #[inline]
     pub(crate) fn remove(&mut self, links: &mut impl Links<K>, old: u32) {
-        let link = links.link_mut(old);
-        let Link { prev, next } = *link;
+        let link = core::mem::replace(links.link_mut(old), Link::OUT);
+        self.leave_out(links, old, link);
+    }
+
+    /// As [`remove`](Self::remove), for an `old` that is gone itself and had this link: its row is not touched.
+    #[cfg_attr(feature = "std", inline(always))]
+    pub(crate) fn leave_out(&mut self, links: &mut impl Links<K>, old: u32, link: Link) {
         if self.first == place(old) {
-            *link = Link::OUT;
-            self.first = next;
-            if next.is_none() {
+            self.first = link.next;
+            if link.next.is_none() {
                 self.last = None;
             }
-        } else if let Some(before) = slot(prev) {
-            *link = Link::OUT;
+        } else if link.prev.is_some() {
+            self.close_up(links, link);
+        }
+    }
+
+    /// One that was not the first is left out.
+    #[inline(never)]
+    fn close_up(&mut self, links: &mut impl Links<K>, Link { prev, next }: Link) {
+        if let Some(before) = slot(prev) {
             links.link_mut(before).next = next;
-            match slot(next) {
-                Some(next) => links.link_mut(next).prev = prev,
-                None => self.last = prev,
-            }
+        }
+        match slot(next) {
+            Some(next) => links.link_mut(next).prev = prev,
+            None => self.last = prev,
         }
     }
 }
