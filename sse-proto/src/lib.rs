@@ -4,8 +4,9 @@
 //! heartbeats and sweeping. [`client`] is the other side: connect, resume, give up. [`wire`] is the format itself. Clocks, randomness
 //! and sockets stay with the caller.
 //!
-//! Features only add: `alloc` brings storage on the heap ([`Heap`]), `std` (the default) the fastest search routines. Without any, the
-//! engine lives in [`Fixed`] memory, the decoder and the client in a caller's buffer.
+//! Features only add: `alloc` brings storage on the heap ([`Heap`]), `std` (the default) the fastest search routines, and code made for
+//! speed where it is else made for size. Without any, the engine lives in [`Fixed`] memory, the decoder and the client in a caller's
+//! buffer.
 #![no_std]
 #![forbid(unsafe_code)]
 
