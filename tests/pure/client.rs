@@ -497,7 +497,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     ]);
     let op = prop_oneof![
         8 => Just(Op::Drain), 8 => respond, 6 => bytes.prop_map(|bytes| Op::Bytes(bytes.into())), 3 => Just(Op::End), 3 => Just(Op::Failure), 1 => prop::bool::weighted(0.1).prop_map(|bad| if bad { Op::Unsendable } else { Op::Drain }),
-        6 => (0u64..200).prop_map(Op::Wait), 3 => (-300i64..300).prop_map(Op::Clock), 1 => (0u64..20_000, 0u8..4).prop_map(|(retry, id)| Op::Told { retry, id }), 1 => prop::bool::weighted(0.2).prop_map(|close| if close { Op::Close } else { Op::Drain })
+        6 => (0u64..200).prop_map(Op::Wait), 3 => (-300i64..300).prop_map(Op::Clock), 1 => (0u64..20_000, 0u8..4).prop_map(|(retry, id)| Op::Told { retry, id }), 2 => prop::sample::select(vec!["", "1", "2", "elsewhere"]).prop_map(Op::Resume), 1 => prop::bool::weighted(0.2).prop_map(|close| if close { Op::Close } else { Op::Drain })
     ];
     vec(op, 1..120)
 }

@@ -107,6 +107,16 @@ pub fn naive_within(
     limits: Limits,
     input: &[u8],
     last_event_id: &str,
+    wanted: impl FnMut(&str) -> bool,
+) -> (Vec<Seen>, String) {
+    naive_told(limits, input, &[(0, last_event_id)], wanted)
+}
+
+/// The same, told elsewhere what the last event id is once so many bytes have come.
+pub fn naive_told(
+    limits: Limits,
+    input: &[u8],
+    told: &[(usize, &str)],
     mut wanted: impl FnMut(&str) -> bool,
 ) -> (Vec<Seen>, String) {
     let text = String::from_utf8_lossy(input);
@@ -117,14 +127,21 @@ pub fn naive_within(
     let (lengths, unfinished) = line_lengths(input);
 
     let mut seen = Vec::new();
-    let mut last_event_id = last_event_id.to_owned();
-    let mut last_event_id_buffer = last_event_id.clone();
+    let mut told = told.iter().peekable();
+    let mut last_event_id = String::new();
+    let mut last_event_id_buffer = String::new();
     let mut has_id = false;
     let mut data_buffer = String::new();
     let mut data_length = 0;
     let mut event_type_buffer = String::new();
     let mut skipping = false;
-    for (line, length) in lines.into_iter().zip(lengths) {
+    for (line, (length, end)) in lines.into_iter().zip(lengths) {
+        while let Some((_, id)) = told.next_if(|(from, _)| *from < end) {
+            last_event_id = (*id).to_owned();
+            if !has_id {
+                last_event_id_buffer.clone_from(&last_event_id);
+            }
+        }
         if skipping {
             skipping = !line.is_empty();
             continue;
@@ -187,23 +204,23 @@ pub fn naive_within(
     if unfinished > limits.max_line && !skipping {
         seen.push(Seen::Error(DecodeError::LineTooLong));
     }
-    (seen, last_event_id)
+    (seen, told.last().map_or(last_event_id, |(_, id)| (*id).to_owned()))
 }
 
-/// How many bytes each line was sent as, and how many of a line that has no end yet.
-fn line_lengths(input: &[u8]) -> (Vec<usize>, usize) {
+/// How many bytes each line was sent as and where its end is, and how many bytes of a line that has no end yet.
+fn line_lengths(input: &[u8]) -> (Vec<(usize, usize)>, usize) {
     const MARK: &[u8] = b"\xEF\xBB\xBF";
-    let input = match input.strip_prefix(MARK) {
-        Some(input) => input,
+    let start = match input {
+        _ if input.starts_with(MARK) => MARK.len(),
         // Of what may become the mark it is not known yet that it is a line.
-        None if MARK.starts_with(input) => return (Vec::new(), 0),
-        None => input,
+        _ if MARK.starts_with(input) => return (Vec::new(), 0),
+        _ => 0,
     };
     let (mut lengths, mut length, mut after_cr) = (Vec::new(), 0, false);
-    for byte in input {
+    for (at, byte) in input.iter().enumerate().skip(start) {
         match byte {
             b'\n' if after_cr => {}
-            b'\r' | b'\n' => lengths.push(core::mem::take(&mut length)),
+            b'\r' | b'\n' => lengths.push((core::mem::take(&mut length), at + 1)),
             _ => length += 1,
         }
         after_cr = *byte == b'\r';

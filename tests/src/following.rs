@@ -6,8 +6,9 @@ use std::time::Duration;
 use sse_proto::Instant;
 use sse_proto::client::{Closed, Config, EventSource, Head, Interruption, Method, Output, State};
 use sse_proto::storage::HeapScratch;
+use sse_proto::wire::IdField;
 
-use crate::decoding::{Seen, naive_within};
+use crate::decoding::{Seen, naive_told};
 
 /// Something that happens to a client, or that its driver does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Op {
         /// The id of an event.
         id: u8,
     },
+    /// The caller knows the last event id from elsewhere.
+    Resume(&'static str),
     /// The caller closes it.
     Close,
 }
@@ -120,6 +123,10 @@ pub fn check(config: Config, remembered: usize, entropy: u64, ops: &[Op]) {
                     let id = id.to_string();
                     assert_eq!(source.is_new(&id), model.is_new(&id));
                 }
+            }
+            Op::Resume(id) => {
+                source.set_last_event_id(IdField::new(id).expect("an id is a line")).expect("the heap has room");
+                model.resume(id);
             }
             Op::Close => {
                 source.close();
@@ -212,7 +219,8 @@ struct Model {
 struct Open {
     stream: Vec<u8>,
     given: Vec<Seen>,
-    id_before: String,
+    /// The id before, and others that the caller told, with how many bytes had come by then.
+    ids_told: Vec<(usize, String)>,
     ids_before: VecDeque<String>,
     retry_before: u64,
 }
@@ -289,7 +297,7 @@ impl Model {
                 (self.state, self.entered, self.failed) = ("open", now, 0);
                 self.outputs.push("opened".to_owned());
                 self.open = Open {
-                    id_before: self.id.clone(),
+                    ids_told: vec![(0, self.id.clone())],
                     ids_before: self.ids.clone(),
                     retry_before: self.retry,
                     ..Open::default()
@@ -333,6 +341,17 @@ impl Model {
         new
     }
 
+    fn resume(&mut self, id: &str) {
+        // The request that is still to be taken goes on behind it already.
+        if self.outputs.last().is_some_and(|output| output.starts_with("connect")) {
+            self.outputs.pop();
+            let (url, method, _) = self.hops[self.hops.len() - 1];
+            self.outputs.push(format!("connect {url} {method:?} {id:?}"));
+        }
+        self.open.ids_told.push((self.open.stream.len(), id.to_owned()));
+        self.id = id.to_owned();
+    }
+
     fn deadline(&self) -> Option<u64> {
         match self.state {
             "asking" => self.config.answer_timeout.map(|limit| self.entered + limit.as_millis() as u64),
@@ -357,11 +376,12 @@ impl Model {
         if !bytes.is_empty() {
             self.entered = now;
         }
-        let Open { stream, given, id_before, ids_before, retry_before } = &mut self.open;
+        let Open { stream, given, ids_told, ids_before, retry_before } = &mut self.open;
         stream.extend_from_slice(bytes);
         given.extend(seen);
         let mut ids = ids_before.clone();
-        let (expected, id) = naive_within(self.config.limits, stream, id_before, |id| {
+        let told: Vec<_> = ids_told.iter().map(|(from, id)| (*from, id.as_str())).collect();
+        let (expected, id) = naive_told(self.config.limits, stream, &told, |id| {
             let new = id.is_empty() || !ids.iter().any(|known| known == id);
             if new && !id.is_empty() {
                 ids.push_back(id.to_owned());

@@ -73,6 +73,7 @@ fn op(choices: &mut Choices<'_>) -> Op {
             0 => Op::Close,
             1 => Op::Unsendable,
             2..32 => Op::Told { retry: u64::from(choices.short()), id: choices.byte() % 4 },
+            32..64 => Op::Resume(choices.one_of(&["", "1", "2", "elsewhere"])),
             _ => Op::Drain,
         },
     }
