@@ -315,7 +315,8 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Every connection is told to come back after `min_retry` to `max_retry` milliseconds, spread evenly, and is closed once it
-    /// has everything. Nobody can register any more. O(the most connections there were at once).
+    /// has everything. Nobody can register any more. A second call changes nothing: the first one's times stay. O(the most connections
+    /// there were at once).
     pub fn drain(&mut self, now: Instant, min_retry: u32, max_retry: u32) {
         self.deadlines.advance(now);
         self.draining.get_or_insert((min_retry, max_retry));
