@@ -6,6 +6,9 @@ use core::time::Duration;
 ///
 /// The engine only compares and subtracts instants, and prints them in payloads that carry a timestamp; a driver that wants those
 /// to read as wall-clock time counts from the Unix epoch.
+///
+/// The last instant, `u64::MAX`, is the end of time: ids that nobody has registered and clients that are away are over then, however long
+/// they have left; heartbeats and stalls that would be due after it never are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
