@@ -18,7 +18,8 @@ pub struct Registration<'a> {
     pub id: ClientId<'a>,
     /// The namespace of the id; empty is the default group.
     pub group: &'a str,
-    /// Topics to listen to from the start of the stream on, besides those the client listens to already.
+    /// Topics to listen to from the start of the stream on, besides those the client listens to already: at most as many as one client
+    /// may have, counted as they stand here.
     pub topics: &'a [&'a str],
     /// Where the stream starts.
     pub resume: Resume<'a>,

@@ -438,6 +438,10 @@ impl<S: Storage> Directory<S> {
 
     /// Whether `client` can take on `topics` besides those it has. O(topics × (topics + topics of the client)).
     pub(super) fn can_listen(&self, client: Option<u32>, topics: &[&str]) -> Result<(), Full> {
+        // Looking for those that come twice would take too long.
+        if topics.len() > self.limits.topics_per_client as usize {
+            return Err(Full::Subscriptions);
+        }
         let is_new = |topic: &&str| {
             let subscription = |client| self.subscription(client, self.find_label(LabelKind::Topic, topic)?);
             client.and_then(subscription).is_none()

@@ -1,15 +1,26 @@
 //! Topics: taken up, and left.
 
-use sse_proto::{Config, Limits, Registered, Registration, Resume, Target};
+use sse_proto::{Config, Full, Limits, RegisterError, Registered, Registration, Resume, Target};
 use sse_tests::harness::Harness;
 
 use super::{quiet, wish};
 
 #[test]
 fn a_topic_asked_for_twice_counts_once() {
-    let limits = Limits { topics: 1, topics_per_client: 1, subscriptions: 1, ..quiet().limits };
+    let limits = Limits { topics: 1, topics_per_client: 2, subscriptions: 1, ..quiet().limits };
     let mut hub = Harness::new(Config { limits, ..quiet() });
     hub.register(&Registration { topics: &["t", "t"], ..wish("bob_1") }).unwrap();
+}
+
+/// However often each of them comes: whoever asks for thousands is not looked at any further.
+#[test]
+fn a_registration_asks_for_no_more_topics_than_a_client_may_have() {
+    let limits = Limits { topics_per_client: 2, ..quiet().limits };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    let ask = |hub: &mut Harness, topics: &[&str]| hub.register(&Registration { topics, ..wish("bob_1") }).map(drop);
+    assert_eq!(ask(&mut hub, &["t", "t", "t"]), Err(RegisterError::Full(Full::Subscriptions)));
+    assert_eq!(ask(&mut hub, &["t", "u"]), Ok(()));
+    assert_eq!(ask(&mut hub, &["u", "t", "u"]), Err(RegisterError::Full(Full::Subscriptions)));
 }
 
 /// A client was forgotten and comes back with two streams: what one asks for from early on, the other's later start takes nothing of.

@@ -76,7 +76,7 @@ impl Model {
             wish.topics.iter().copied().collect(),
         );
         let more = wanted.difference(&listens).count();
-        if listens.len() + more > limits.topics_per_client as usize
+        if wish.topics.len().max(listens.len() + more) > limits.topics_per_client as usize
             || self.subscriptions() + more > limits.subscriptions as usize
         {
             return Err(full(Full::Subscriptions));
