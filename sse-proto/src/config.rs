@@ -84,7 +84,8 @@ pub struct Limits {
     pub connections: u32,
     /// Clients, with a connection or without. Default 200,000: each connection's, and as many that are away.
     pub clients: u32,
-    /// Ids that are allocated and not registered; the oldest gives way to a new one. Default 10,000.
+    /// Ids that are allocated and not registered, never more than `clients`, which they are counted among; the oldest gives way to a new
+    /// one. Default 10,000.
     pub issued_ids: u32,
     /// Open connections of one client. Default 16.
     pub connections_per_client: u32,

@@ -334,7 +334,7 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
         1 => Limits {
             connections: 4,
             clients: 4,
-            issued_ids: 2,
+            issued_ids: if a < 128 { 2 } else { 4 },
             connections_per_client: 2,
             groups: 2,
             topics: 3,

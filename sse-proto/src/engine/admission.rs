@@ -419,7 +419,8 @@ impl<S: Storage> Engine<S> {
 
     /// Reserves an id that is not taken; where as many are reserved as may be, the oldest gives way.
     pub(super) fn issue(&mut self, group: &str, id: ClientId<'_>) -> Result<(), Full> {
-        if self.directory.issued >= self.config.limits.issued_ids
+        let limits = &self.config.limits;
+        if self.directory.issued >= limits.issued_ids.min(limits.clients)
             && let Some(oldest) = self.deadlines.oldest_issued()
         {
             self.forget(oldest);

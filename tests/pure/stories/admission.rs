@@ -184,3 +184,14 @@ fn who_knew_an_emptied_table_finds_nobody_new_in_it() {
         assert_eq!(hub.engine().usage().clients, 0);
     }
 }
+
+/// More are never reserved, whatever the limit: the oldest gives way to the next there too.
+#[test]
+fn reserved_ids_are_counted_among_clients() {
+    let limits = Limits { clients: 1, issued_ids: 9, groups: 1, topics: 1, ..quiet().limits };
+    let mut hub = Harness::new(Config { limits, ..quiet() });
+    for (group, name) in [("red", "ann"), ("blue", "eve"), ("", "bob")] {
+        hub.allocate(group, name, [1; 32]).unwrap();
+        assert_eq!(hub.engine().usage().issued_ids, 1);
+    }
+}

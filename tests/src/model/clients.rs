@@ -376,7 +376,7 @@ impl Model {
     }
 
     fn room_for_id(&mut self, group: &str, name: &str) -> Result<(), Full> {
-        if self.issued() as u32 >= self.config.limits.issued_ids {
+        if self.issued() as u32 >= self.config.limits.issued_ids.min(self.config.limits.clients) {
             let oldest = self.clients.iter().position(|c| c.standing == Standing::Issued);
             self.clients.remove(oldest.expect("one is issued"));
         }
