@@ -1,6 +1,6 @@
 //! The encoder, byte by byte.
 
-use sse_proto::wire::{BufferTooSmall, Encode, Event, EventName, Frame, IdField};
+use sse_proto::wire::{BufferTooSmall, Encode, Event, EventName, Frame, IdField, Lines};
 
 fn check(event: Event<'_>, expected: &str) {
     let mut out = [0xAA; 256];
@@ -116,6 +116,12 @@ fn what_breaks_framing_cannot_be_built() {
     assert_eq!(EventName::new("a\nb").unwrap_err().position, 1);
     assert_eq!(IdField::new("ab\0").unwrap_err().position, 2);
     assert!(EventName::new("nul\0is fine here").is_ok());
+    for lines in ["data:x", "\n", "data:x\n\n", "\ndata:x\n", "data:x\n\ndata:y\n", "data:x\r\n", "data:x\rdata:y\n"] {
+        assert_eq!(Lines::new(lines.as_bytes()), None, "{lines:?}");
+    }
+    for lines in ["", "data:x\n", "data:x\ndata:y\n"] {
+        assert_eq!(Lines::new(lines.as_bytes()).map(Lines::as_bytes), Some(lines.as_bytes()));
+    }
 }
 
 /// Long data is copied while it is looked through: a break near its end is found when most of it has been written.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use sse_proto::wire::Event;
+use sse_proto::wire::{Event, Lines};
 use sse_proto::{
     Audience, ClientId, Config, Engine, Epoch, EventId, Heap, Instant, KeptFrame, Limits, Outcome, Output, Overrun,
     Registration, Resume, Target,
@@ -222,12 +222,13 @@ fn restored(lost: &Engine<Heap>) -> Engine<Heap> {
             },
             other => other,
         };
-        engine.restore_frame(&KeptFrame { audience, ..kept }, &members).unwrap();
+        let lines = Lines::new(kept.lines.as_bytes()).expect("what was encoded is whole lines");
+        engine.restore_frame(&KeptFrame { audience, lines, ..kept }, &members).unwrap();
     }
     engine.restored(now);
     assert_eq!(engine.last_event_id(), lost.last_event_id());
     let frames = |engine: &Engine<Heap>| {
-        let told = engine.kept_frames(0).map(|kept| (kept.sequence, kept.lines.to_vec(), kept.completes_task));
+        let told = engine.kept_frames(0).map(|kept| (kept.sequence, kept.lines.as_bytes().to_vec(), kept.completes_task));
         told.collect::<Vec<_>>()
     };
     assert_eq!(frames(&engine), frames(lost));

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use sse_proto::wire::{Event, IdField};
+use sse_proto::wire::{Event, IdField, Lines};
 use sse_proto::{
     Audience, ClientId, ClientKey, Config, ConnId, Dialect, Engine, Epoch, Heap, Instant, KeptClient, KeptFrame, KeptTask,
     Limits, Outcome, Output, Registration, Resume, Target, TaskState,
@@ -176,7 +176,7 @@ fn take_in(engine: &mut Engine<Heap>, [kind, a, b, c, d, e]: [u8; 6]) -> bool {
                 _ => Audience::Client(client),
             };
             let id = (c == 0).then(|| IdField::new("own").unwrap());
-            let lines = [&b"data:x\n"[..], b":\n", b""][e as usize % 3];
+            let lines = Lines::new([&b"data:x\n"[..], b":\n", b""][e as usize % 3]).unwrap();
             engine.restore_frame(&KeptFrame { sequence, audience, id, lines, completes_task: e & 4 == 4 }, &[client]).is_ok()
         }
         7 => engine.restore_connection(now, client, Dialect::Named).is_some(),

@@ -1,6 +1,6 @@
 //! What a limit says is allowed to the last byte, and nothing above it.
 
-use sse_proto::wire::{Encode, Event, IdField};
+use sse_proto::wire::{Encode, Event, IdField, Lines};
 use sse_proto::{
     Audience, ClientId, ClientKey, CloseReason, Config, Engine, Epoch, Full, Greeting, Heap, IdError, IdForm, Instant,
     KeptFrame, Limits, ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registration, Resume, Target,
@@ -128,7 +128,8 @@ fn of_sequence_numbers() {
     let (mut hub, now) = (Engine::<Heap>::new(Config::default(), Epoch(1), [1, 2]).unwrap(), Instant::from_millis(1));
     let bob = hub.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap();
     hub.submit(now, bob.client, "tea").unwrap();
-    let kept = KeptFrame { sequence: u64::MAX, audience: Audience::All, id: None, lines: b"data: x\n", completes_task: false };
+    let lines = Lines::new(b"data: x\n").unwrap();
+    let kept = KeptFrame { sequence: u64::MAX, audience: Audience::All, id: None, lines, completes_task: false };
     let event = Event::data("x");
     let done = Outcome::Completed(None);
     let full = PublishError::Full(Full::Sequence);

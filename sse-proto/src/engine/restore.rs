@@ -35,7 +35,7 @@ use crate::id::{ClientId, ClientKey, ConnId};
 use crate::storage::Storage;
 use crate::storage::parts::Text;
 use crate::time::Instant;
-use crate::wire::{Encode, IdField};
+use crate::wire::{Encode, IdField, Lines};
 
 /// A client as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct KeptFrame<'a> {
     /// The id that the application gave it.
     pub id: Option<IdField<'a>>,
     /// The lines of the frame but for the one with its id.
-    pub lines: &'a [u8],
+    pub lines: Lines<'a>,
     /// It tells a client that a task of its ended.
     pub completes_task: bool,
 }
@@ -166,6 +166,7 @@ impl<S: Storage> Engine<S> {
             };
             let (id, lines) = self.log.parts(entry);
             let id = id.and_then(|id| IdField::new(core::str::from_utf8(id).ok()?).ok());
+            let lines = Lines::encoded(lines);
             Some(KeptFrame { sequence: entry.sequence, audience, id, lines, completes_task: entry.completes_task })
         })
     }
@@ -339,12 +340,13 @@ impl Encode for KeptFrame<'_> {
     }
 
     fn body_len(&self) -> usize {
-        self.lines.len() + 1
+        self.lines.as_bytes().len() + 1
     }
 
     fn encode_body(&self, out: &mut [u8]) -> usize {
-        if let Some((lines, [end, ..])) = out.split_at_mut_checked(self.lines.len()) {
-            lines.copy_from_slice(self.lines);
+        let kept = self.lines.as_bytes();
+        if let Some((lines, [end, ..])) = out.split_at_mut_checked(kept.len()) {
+            lines.copy_from_slice(kept);
             *end = b'\n';
         }
         self.body_len()

@@ -10,7 +10,7 @@ use super::scan::line_ends_from;
 use super::{EventName, IdField};
 use crate::simd;
 
-/// Something that encodes to one whole frame.
+/// Something that encodes to one whole frame: lines that end with LF, of which the last one, and no other, is blank.
 pub trait Encode {
     /// The id the frame brings itself; `None` leaves it to the sender.
     fn id(&self) -> Option<IdField<'_>>;

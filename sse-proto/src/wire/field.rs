@@ -1,7 +1,7 @@
 //! Field values that are proven not to break the framing.
 //!
 //! `event` and `id` are single lines: a value with a line break cannot be built. `data` and comments may hold line breaks; the
-//! encoder splits them.
+//! encoder splits them. What was encoded before comes back as whole lines.
 
 use core::fmt;
 
@@ -49,6 +49,34 @@ impl<'a> IdField<'a> {
 
     /// The id.
     pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+/// Whole lines as bytes: each ends with LF, and none is blank, so that a frame made of them is one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lines<'a>(&'a [u8]);
+
+impl<'a> Lines<'a> {
+    /// Checks `lines`, of which there may be none; `None` when there is a CR, a blank line, or one without an end.
+    pub fn new(lines: &'a [u8]) -> Option<Self> {
+        let mut before = b'\n';
+        for &byte in lines {
+            if byte == b'\r' || byte == b'\n' && before == b'\n' {
+                return None;
+            }
+            before = byte;
+        }
+        (before == b'\n').then_some(Self(lines))
+    }
+
+    /// Those that something that [encodes](super::Encode) wrote.
+    pub(crate) const fn encoded(lines: &'a [u8]) -> Self {
+        Self(lines)
+    }
+
+    /// The lines.
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 }

@@ -13,4 +13,4 @@ pub(crate) mod utf8;
 pub use decode::{DecodeError, Decoder, Feed, Item, Limits, MessageEvent};
 pub use encode::{BufferTooSmall, Encode, Event, Frame};
 pub(crate) use encode::{decimal, id_line_len, line};
-pub use field::{EventName, FieldError, FieldErrorKind, IdField};
+pub use field::{EventName, FieldError, FieldErrorKind, IdField, Lines};

@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use sse_proto::wire::IdField;
+use sse_proto::wire::{IdField, Lines};
 use sse_proto::{Audience, ClientId, ClientKey, Dialect, Full, Instant, KeptClient, KeptFrame, KeptTask, TaskState};
 
 use super::{Hub, handle, truth};
@@ -198,7 +198,7 @@ impl Hub {
             record.text(id);
         });
         record.option(frame.id, |record, id| record.text(id.as_str()));
-        record.bytes(frame.lines);
+        record.bytes(frame.lines.as_bytes());
         record.number(u64::from(frame.completes_task));
     }
 
@@ -247,7 +247,7 @@ impl Hub {
             members.extend(found.filter(|&key| self.member(key).is_some_and(|member| member.born < sequence)));
         }
         let id = record.option(Reader::text)?.map(IdField::new).transpose().map_err(|_| error::broken())?;
-        let (lines, completes_task) = (record.bytes()?, record.number()? == 1);
+        let (lines, completes_task) = (Lines::new(record.bytes()?).ok_or_else(error::broken)?, record.number()? == 1);
         let audience = match (kind, members.as_slice()) {
             (0, _) => Audience::All,
             (1, _) => Audience::Group(text),

@@ -3,7 +3,7 @@
 use std::iter;
 use std::time::Duration;
 
-use sse_proto::wire::{Event, EventName, IdField};
+use sse_proto::wire::{Event, EventName, IdField, Lines};
 use sse_proto::{
     Age, Audience, ClientId, ClientKey, CloseReason, Config, ConnId, Dialect, Engine, Epoch, Full, Heap, Instant, KeptClient,
     KeptFrame, KeptTask, Limits, ListenError, Outcome, Output, Overrun, PublishError, RegisterError, Registration, Resume,
@@ -253,7 +253,13 @@ fn what_has_a_number_that_none_can_have_is_not_taken_in() {
     for sequence in [0, u64::MAX] {
         let task = KeptTask { name: "a", state: TaskState::Completed, detail: None, sequence, ended: now, sent: false };
         assert_eq!(hub.restore_task(bob, &task), Err(TaskError::Full(Full::Sequence)), "{sequence}");
-        let frame = KeptFrame { sequence, audience: Audience::All, id: None, lines: b"data:x\n", completes_task: false };
+        let frame = KeptFrame {
+            sequence,
+            audience: Audience::All,
+            id: None,
+            lines: Lines::new(b"data:x\n").unwrap(),
+            completes_task: false,
+        };
         assert_eq!(hub.restore_frame(&frame, &[]), Err(PublishError::Full(Full::Sequence)), "{sequence}");
     }
     assert_eq!((hub.last_event_id().sequence, hub.usage().tasks, hub.usage().log_entries), (0, 0, 0));
@@ -355,7 +361,7 @@ fn frames_are_taken_in_oldest_first_or_not_at_all() {
     let [bob, ann] = ["bob_1", "ann_1"].map(|id| hub.restore_client(now, &kept("", id)).unwrap());
     hub.restore_position(3, 9);
     let mut restore = |sequence, audience| {
-        let frame = KeptFrame { sequence, audience, id: None, lines: b"data:x\n", completes_task: false };
+        let frame = KeptFrame { sequence, audience, id: None, lines: Lines::new(b"data:x\n").unwrap(), completes_task: false };
         hub.restore_frame(&frame, &[])
     };
     let refused = Err(PublishError::Full(Full::Sequence));
