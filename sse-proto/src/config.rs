@@ -251,16 +251,13 @@ impl Config {
             return Err(ConfigError { limit: "name_bytes", must_be: "at most 1,024" });
         }
         if limits.frame_bytes < 256 || limits.frame_bytes < 2 * limits.name_bytes + AROUND_NAMES {
-            return Err(ConfigError {
-                limit: "frame_bytes",
-                must_be: "at least 256, and 160 more than twice name_bytes: what becomes of tasks is told in frames",
-            });
+            return Err(ConfigError { limit: "frame_bytes", must_be: "at least 256, and twice name_bytes and 160" });
         }
         if limits.frame_bytes > limits.log_bytes / 2 {
             return Err(ConfigError { limit: "frame_bytes", must_be: "at most half of log_bytes" });
         }
         if comment.len() + ":\n\n".len() > limits.frame_bytes as usize {
-            return Err(ConfigError { limit: "heartbeat_comment", must_be: "shorter than frame_bytes: heartbeats are frames" });
+            return Err(ConfigError { limit: "heartbeat_comment", must_be: "shorter than frame_bytes" });
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ fn of_reasons_and_states_in_payloads() {
 fn of_the_wire() {
     let at = |kind| FieldError { kind, position: 3 };
     says(at(FieldErrorKind::LineBreak), "a line break at byte 3 cannot stand in this field");
-    says(at(FieldErrorKind::Nul), "a NUL character at byte 3 cannot stand in this field");
+    says(at(FieldErrorKind::Nul), "a NUL at byte 3 cannot stand in this field");
     says(BufferTooSmall { needed: 9 }, "the frame takes 9 bytes");
     says(DecodeError::LineTooLong, "the peer sent a line longer than the limit");
     says(DecodeError::EventTooLong, "the peer sent an event with more data than the limit");

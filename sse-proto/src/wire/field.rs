@@ -103,7 +103,7 @@ impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             FieldErrorKind::LineBreak => "a line break",
-            FieldErrorKind::Nul => "a NUL character",
+            FieldErrorKind::Nul => "a NUL",
         };
         write!(f, "{what} at byte {} cannot stand in this field", self.position)
     }

@@ -96,7 +96,7 @@ impl fmt::Display for HubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the hub is closed"),
-            Self::ShuttingDown => f.write_str("the hub is shutting down; try again in a moment"),
+            Self::ShuttingDown => f.write_str("the hub is shutting down; try again later"),
             Self::Broken => f.write_str("a part of the hub broke down; start it anew"),
             Self::Overloaded => f.write_str("more is published than the hub takes in; wait, or publish less"),
             Self::Busy => f.write_str("as many tasks run as may; try again later"),
@@ -104,12 +104,12 @@ impl fmt::Display for HubError {
             Self::UnknownClient => f.write_str("no client is registered under this id; register first"),
             Self::UnknownStream => f.write_str("the stream is closed"),
             Self::UnknownTask => f.write_str("there is no such task"),
-            Self::TaskPending => f.write_str("the client waits for a task of this name already"),
+            Self::TaskPending => f.write_str("the client waits for this task already"),
             Self::TaskEnded => f.write_str("the task has ended already"),
             Self::Name { what, error } => write!(f, "the {what}: {error}"),
             Self::TooLong { what, limit } => write!(f, "the {what} is longer than {limit} bytes"),
             Self::TooLarge { limit } => {
-                write!(f, "the event takes more than {limit} bytes as a frame")
+                write!(f, "the event is longer than {limit} bytes as a frame")
             }
             Self::Event(error) => error.fmt(f),
             Self::NoEntropy => f.write_str("the operating system gave no random bytes"),
