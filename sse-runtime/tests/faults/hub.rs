@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The longest anything may take. Nothing waits this long unless it is broken.
@@ -226,7 +227,7 @@ impl Stream {
     pub(crate) fn frame(&mut self) -> Option<String> {
         loop {
             let rest = &self.text[self.at..];
-            if let Some(end) = rest.windows(2).position(|pair| pair == b"\n\n") {
+            if let Some(end) = memmem::find(rest, b"\n\n") {
                 let frame = String::from_utf8_lossy(&rest[..end + 2]).into_owned();
                 self.at += end + 2;
                 return Some(frame);
