@@ -321,20 +321,20 @@ impl Model {
     }
 
     /// Those that someone stands under.
-    pub(super) fn labels_here(&self) -> BTreeSet<(Kind, String)> {
+    pub(super) fn labels_here(&self) -> BTreeSet<(Kind, &str)> {
         let here = self.clients.iter().filter(|c| c.standing != Standing::Detached);
         here.flat_map(|client| {
-            let topics = client.topics.iter().map(|s| (Kind::Topic, s.topic.clone()));
-            topics.chain([(Kind::Group, client.group.clone()), (Kind::UserName, client.name.clone())])
+            let topics = client.topics.iter().map(|s| (Kind::Topic, &*s.topic));
+            topics.chain([(Kind::Group, &*client.group), (Kind::UserName, &*client.name)])
         })
         .collect()
     }
 
     /// Those, and those that a frame in the log names.
-    pub(super) fn labels(&self) -> BTreeSet<(Kind, String)> {
+    pub(super) fn labels(&self) -> BTreeSet<(Kind, &str)> {
         let mut labels = self.labels_here();
         labels.extend(self.kept().iter().filter_map(|frame| match &frame.scope {
-            Scope::Label(kind, text) => Some((*kind, text.clone())),
+            Scope::Label(kind, text) => Some((*kind, &**text)),
             _ => None,
         }));
         labels
@@ -362,9 +362,9 @@ impl Model {
         Ok(())
     }
 
-    fn fit(&self, mut labels: BTreeSet<(Kind, String)>, wanted: &[(Kind, String)]) -> Result<(), Full> {
+    fn fit<'a>(&self, mut labels: BTreeSet<(Kind, &'a str)>, wanted: &'a [(Kind, String)]) -> Result<(), Full> {
         for (kind, text) in wanted {
-            if labels.insert((*kind, text.clone())) {
+            if labels.insert((*kind, text)) {
                 let of_kind = labels.iter().filter(|(other, _)| other == kind).count();
                 let (limit, full) = self.limit_of(*kind);
                 if of_kind > limit || labels.len() > self.label_limit() {
