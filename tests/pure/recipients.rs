@@ -56,6 +56,17 @@ fn of_frames_that_share_a_number_each_gets_its_own_however_little_it_takes() {
     }
 }
 
+/// The log has room for six of seven frames under one number: the seventh follows them, whether or not its room is needed.
+#[test]
+fn frames_that_share_a_number_leave_together() {
+    let mut hub = Harness::new(small(512));
+    let crowd = crowd(&mut hub, 7);
+    hub.complete(crowd[0].client, "k", None);
+    assert_eq!((hub.engine().usage().log_entries, hub.engine().evicted()), (1, 1));
+    hub.publish(Target::All, "next");
+    assert_eq!(hub.engine().usage().log_entries, 1);
+}
+
 /// Round and round in a small log: the list in front of the oldest frame is not written over while the frame is there, and there is
 /// room for the list in front of the newest.
 #[test]
