@@ -3,7 +3,7 @@
 use sse_proto::wire::Event;
 use sse_proto::{
     CloseReason, Config, Engine, Epoch, EventIds, Greeting, Heap, Instant, Output, RegisterError, Registered, Registration,
-    Stale, Target, Usage,
+    Resume, Stale, Target, Usage,
 };
 use sse_tests::harness::Harness;
 
@@ -83,6 +83,19 @@ fn draining_spreads_retry_and_closes_after_the_last_frame() {
     };
     let outputs = hub.outputs();
     assert!(outputs.len() == 10 && outputs.iter().all(drained));
+}
+
+/// Numbers were given out for what is not here: who looks for it is told farewell as any other.
+#[test]
+fn who_looked_in_vain_is_drained_too() {
+    let mut hub = Harness::new(quiet());
+    hub.observe(5);
+    let ann = hub.register(&Registration { resume: Resume::Earliest, ..wish("ann_1") }).unwrap();
+    hub.drive();
+    hub.read(ann.conn);
+    hub.drain(1_000, 1_000);
+    hub.drive();
+    assert_eq!(hub.read(ann.conn), "retry:1000\n\n");
 }
 
 #[test]
