@@ -178,13 +178,7 @@ pub(crate) trait Sink {
     fn put(&mut self, piece: &[u8]);
 
     /// Ends the last line, if there is one, and the event.
-    #[inline(always)]
-    fn end(&mut self, in_line: bool) {
-        if in_line {
-            self.put(b"\n");
-        }
-        self.put(b"\n");
-    }
+    fn end(&mut self, in_line: bool);
 
     /// Takes of a value of at least [`MIDDLING`] bytes the front that is certainly one line, and says how much that was.
     #[inline(always)]
