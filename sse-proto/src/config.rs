@@ -251,7 +251,7 @@ impl Config {
             return Err(ConfigError { limit: "name_bytes", must_be: "at most 1,024" });
         }
         if limits.frame_bytes < 256 || limits.frame_bytes < 2 * limits.name_bytes + AROUND_NAMES {
-            return Err(ConfigError { limit: "frame_bytes", must_be: "at least 256, and twice name_bytes and 160" });
+            return Err(ConfigError { limit: "frame_bytes", must_be: "at least 256, and 2 * name_bytes + 160" });
         }
         if limits.frame_bytes > limits.log_bytes / 2 {
             return Err(ConfigError { limit: "frame_bytes", must_be: "at most half of log_bytes" });

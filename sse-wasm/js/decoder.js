@@ -239,5 +239,5 @@ function find(text, what, from) {
 
 function limit(name, value = LIMIT) {
   if (typeof value === 'number' && value >= 0 && value <= MOST) return value;
-  throw new SseError('invalid-option', `the option ${name} must be a number of bytes between 0 and ${MOST}`, name);
+  throw new SseError('invalid-option', `the option ${name} must be a number of bytes from 0 to ${MOST}`, name);
 }
