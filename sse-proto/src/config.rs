@@ -254,7 +254,7 @@ impl Config {
             return Err(ConfigError { limit: "frame_bytes", must_be: "at least 256, and 2 * name_bytes + 160" });
         }
         if limits.frame_bytes > limits.log_bytes / 2 {
-            return Err(ConfigError { limit: "frame_bytes", must_be: "at most half of log_bytes" });
+            return Err(ConfigError { limit: "frame_bytes", must_be: "at most log_bytes / 2" });
         }
         if comment.len() + ":\n\n".len() > limits.frame_bytes as usize {
             return Err(ConfigError { limit: "heartbeat_comment", must_be: "shorter than frame_bytes" });

@@ -206,8 +206,8 @@ export class Decoder {
   }
 }
 
-const LINE_TOO_LONG = ['line-too-long', 'the peer sent a line longer than the limit maxLine'];
-const EVENT_TOO_LONG = ['event-too-long', 'the peer sent an event longer than the limit maxEvent'];
+const LINE_TOO_LONG = ['line-too-long', 'the peer sent a line longer than maxLine'];
+const EVENT_TOO_LONG = ['event-too-long', 'the peer sent an event longer than maxEvent'];
 
 /** Where the value begins in a line that is not blank, if the line is of this field; a comment is of the field without a name. */
 function valueAt(text, field, at, end) {

@@ -1,5 +1,8 @@
 //! What a limit says is allowed to the last byte, and nothing above it.
 
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 use sse_proto::wire::{Encode, Event, IdField, Lines};
 use sse_proto::{
     Audience, ClientId, ClientKey, CloseReason, Config, Engine, Epoch, Full, Greeting, Heap, IdError, IdForm, Instant,
@@ -203,4 +206,30 @@ fn of_what_has_left_a_log_in_use() {
     hub.restore_position(2, 3);
     hub.publish(now, Target::All, &Event::data("d")).unwrap();
     assert_eq!((hub.evicted(), hub.kept_frames(0).map(|frame| frame.sequence).collect::<Vec<_>>()), (2, vec![3, 4]));
+}
+
+/// Seconds of the processor when all names are looked at again after every frame, milliseconds when they are not: what is asked is only on
+/// which side of seconds it is.
+#[test]
+fn names_are_looked_at_again_only_where_a_frame_made_room_for_them() {
+    let now = Instant::from_millis(1);
+    let limits = Limits { topics: 1000, topics_per_client: 128, ..Limits::DEFAULT };
+    let mut engine = Engine::<Heap>::new(Config { limits, ..Config::DEFAULT }, Epoch(1), [7, 7]).unwrap();
+    for _ in 0..60_000 {
+        engine.publish(now, Target::All, &Event::data("x")).unwrap();
+    }
+    for index in 0..limits.topics {
+        engine.publish(now, Target::Topic(&format!("history {index}")), &Event::data("x")).unwrap();
+    }
+    let names: Vec<String> = (0..128).map(|index| format!("{}{index:03}", "p".repeat(240))).collect();
+    let topics: Vec<&str> = names.iter().map(String::as_str).collect();
+    let start = processor_time();
+    engine.register(now, &Registration { topics: &topics, ..Registration::new(ClientId::new("me_1").unwrap()) }).unwrap();
+    let taken = processor_time() - start;
+    assert_eq!(engine.usage().log_entries, limits.topics - 128, "the frames that had to go for the names");
+    assert!(taken.as_secs() < 2, "{taken:?}");
+}
+
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
 }

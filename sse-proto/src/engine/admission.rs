@@ -177,7 +177,8 @@ impl<S: Storage> Engine<S> {
     ///
     /// O(topics asked for × (those and the topics of the client) + tasks of the client), and O(frames that leave the log for the sake
     /// of names, where those that someone stands under have no room beside those that only frames name).
-    /// A client of system M that comes back costs a look at the log besides: O(frames in it).
+    /// A client of system M that comes back costs a look at the log besides: O(frames in it × topics of the client); `replace`, one at
+    /// each of its connections.
     ///
     /// # Errors
     ///

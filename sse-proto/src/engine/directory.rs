@@ -618,10 +618,10 @@ impl<S: Storage> Directory<S> {
         self.labels.at_mut(label).frames += 1;
     }
 
-    /// A frame that named `label` left the log.
-    pub(super) fn frame_removed(&mut self, label: u32) {
+    /// A frame that named `label` left the log; whether the label went with it.
+    pub(super) fn frame_removed(&mut self, label: u32) -> bool {
         self.labels.at_mut(label).frames -= 1;
-        self.release_label(label);
+        self.release_label(label)
     }
 
     /// The last one who stood under a label left it.
@@ -631,14 +631,16 @@ impl<S: Storage> Directory<S> {
         self.release_label(slot);
     }
 
-    /// Lets go of a label if nothing refers to it any more.
-    fn release_label(&mut self, slot: u32) {
+    /// Lets go of a label if nothing refers to it any more; whether it did.
+    fn release_label(&mut self, slot: u32) -> bool {
         let &Label { kind, hash, frames, .. } = self.labels.at(slot);
-        if frames == 0 && self.labels.at(slot).is_deserted() {
+        let unused = frames == 0 && self.labels.at(slot).is_deserted();
+        if unused {
             self.known[kind as usize] -= 1;
             self.label_index.remove(hash, slot);
             self.labels.remove(slot);
         }
+        unused
     }
 
     /// How many labels of a kind there are.

@@ -243,17 +243,20 @@ impl<S: Storage> Engine<S> {
     /// [`Full`] when that would not help; then none goes.
     pub(super) fn make_room_for(&mut self, names: &Names<'_>) -> Result<(), Full> {
         while !self.directory.has_room(names)? {
-            let Some(gone) = self.log.evict() else { break };
-            self.let_go(gone);
+            // Most frames are not the last to name something, and the names need not be looked at again.
+            loop {
+                let Some(gone) = self.log.evict() else { return Ok(()) };
+                if self.let_go(gone) {
+                    break;
+                }
+            }
         }
         Ok(())
     }
 
-    /// A frame of that scope left the log.
-    fn let_go(&mut self, gone: Scope) {
-        if let Scope::Label(label) = gone {
-            self.directory.frame_removed(label);
-        }
+    /// A frame of that scope left the log; whether a label went with it.
+    fn let_go(&mut self, gone: Scope) -> bool {
+        matches!(gone, Scope::Label(label) if self.directory.frame_removed(label))
     }
 }
 

@@ -76,7 +76,8 @@ impl<S: Storage> Engine<S> {
     }
 
     /// `task` ended: every client of the owner's user name in its group is told that, and the owner also with what result
-    /// or why. The owner's table keeps the completion until it arrived.
+    /// or why. The owner's table keeps the completion until it arrived; once it was sent, it is told again only to who shows by
+    /// `Last-Event-ID` not to have it: where that cannot be placed, the gap stands for it.
     ///
     /// `owner` is the client that submitted it, or `None` when it lives in another engine; `group` and `user_name` are its.
     /// O(clients of that name + tasks of the owner), and O(frames that leave the log for it).

@@ -74,7 +74,7 @@ impl Hub {
     }
 
     /// `task` of `client` ended: every client of its user name in its group is told so, and `client` alone with what result or
-    /// why. The completion is kept for `client` until it arrived.
+    /// why. The completion is kept for `client` until it arrived; a gap stands for one that was sent to who cannot tell what it has.
     ///
     /// # Errors
     ///
