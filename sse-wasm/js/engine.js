@@ -363,10 +363,10 @@ const FAILURES = [
   ['too-large', (_, limit) => `the event is longer than ${limit} bytes as a frame`],
   ['invalid-option', (field, _, __, mustBe) => `the limit ${field} must be ${mustBe}`],
   ['full', (_, __, ___, limit) => `the limit ${limit} is reached; raise it or try again later`],
-  ['no-entropy', () => 'there is no entropy'],
+  ['no-entropy', () => 'the host gave no entropy'],
   ['shutting-down', () => 'the hub is shutting down; try again later'],
   ['unknown-task', () => 'there is no such task'],
-  ['task-pending', () => 'the client waits for it already'],
+  ['task-pending', () => 'the task is pending'],
   ['task-ended', () => 'the task has ended'],
   ['broken-record', () => 'the engine cannot read this'],
 ];
