@@ -288,6 +288,26 @@ fn long_lines_are_put_together_wherever_they_are_cut() {
     }
 }
 
+/// With characters of several bytes, and with ill-formed ones, before and behind what is checked when the line has become long, and
+/// around the ends of chunks.
+#[test]
+fn a_line_that_becomes_long_in_packets_is_whole() {
+    for (size, odd) in
+        [1200, 1300, 1400, 2049].into_iter().flat_map(|size| ["€".as_bytes(), b"\xE2\x82", b"\xFF"].map(|odd| (size, odd)))
+    {
+        let around = |chunk: usize| [3, 2, 1, 0].map(|before| chunk * size - before);
+        for at in [&[7][..], &around(9), &around(17 * 1024 / size), &around(21 * 1024 / size)].concat() {
+            let mut input = [b"data: ", &[b'x'; 30_000][..], b"\n\ndata: y\n\n"].concat();
+            input.splice(at..at, odd.iter().copied());
+            let (mut decoder, mut seen) = (Decoder::new(Limits::default()), Vec::new());
+            for chunk in input.chunks(size) {
+                feed(&mut decoder, chunk, &mut seen);
+            }
+            assert!((seen, String::new()) == naive(&input, ""), "{odd:?} at {at} in chunks of {size}");
+        }
+    }
+}
+
 /// Lines around the length of a block, of a batch of blocks and of what counts as long, with every line end, with characters of
 /// several bytes and with ill-formed ones, in chunks of sizes around the same borders.
 #[test]

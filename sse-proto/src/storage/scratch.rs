@@ -258,6 +258,20 @@ impl Buffers for HeapScratch {
         simd::append_without_line_end(bytes, text)
     }
 
+    #[cfg(feature = "std")]
+    #[inline]
+    fn is_long_text(&mut self, more: usize) -> bool {
+        let beyond = match self.text.as_bytes().len().checked_sub(CACHED) {
+            Some(beyond) if more >= PACKET => beyond,
+            _ => return false,
+        };
+        // Not again for each piece, whatever is in them.
+        if beyond < more {
+            self.text.check_ascii();
+        }
+        matches!(self.text, Text::Checked(_))
+    }
+
     #[inline]
     fn wants_text(&self) -> bool {
         match &self.text {
@@ -392,6 +406,16 @@ impl Text {
         }
     }
 
+    /// Makes checked text of what is ASCII, which takes little time; what is not stays as it is.
+    #[cfg(feature = "std")]
+    fn check_ascii(&mut self) {
+        if let Self::Unchecked(bytes) = self
+            && bytes.is_ascii()
+        {
+            *self = Self::Checked(alloc::string::String::from_utf8(core::mem::take(bytes)).unwrap_or_default());
+        }
+    }
+
     /// Puts behind the text what makes its last `len` bytes whole blocks to check; where it makes a difference.
     #[inline]
     fn pad(&mut self, len: usize) {
@@ -437,6 +461,14 @@ impl Text {
 /// addresses are unfortunate.
 #[cfg(feature = "alloc")]
 const PIECE: usize = 2048;
+
+/// From this length of a text on, its beginning is no longer in the nearest cache when its end has come.
+#[cfg(feature = "std")]
+const CACHED: usize = 16 << 10;
+
+/// From this length on, a piece is checked as quickly alone as with others.
+#[cfg(feature = "std")]
+const PACKET: usize = 1200;
 
 /// By how much to grow. Fourfold: an event that has outgrown its chunk is often large, and moving it is most of the cost. And a
 /// little more: payloads are often of a round size, and their line is just longer.
@@ -520,6 +552,11 @@ pub trait Buffers {
     /// Appends to the text a front of `bytes` that has no line end, if that is quicker than looking first: returns how much.
     fn push_ahead(&mut self, _bytes: &[u8]) -> usize {
         0
+    }
+    /// Whether the text is so long that `more` is better checked while it is at hand than later with the rest; then the text has been
+    /// checked, and wants more.
+    fn is_long_text(&mut self, _more: usize) -> bool {
+        false
     }
     /// Cuts the text.
     fn truncate(&mut self, len: usize);

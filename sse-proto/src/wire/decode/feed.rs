@@ -497,11 +497,12 @@ impl<'d, 'i, S: Scratch> Feed<'d, 'i, S> {
     #[inline(always)]
     fn keep_long_line(&mut self, part: Span) -> Result<(), DecodeError> {
         let bytes = &self.input[part.start..part.end];
+        let is_long = self.wants_text && self.decoder.scratch.is_long_text(bytes.len());
         if self.wants_text && self.decoder.scratch.wants_text() {
             let whole = last_boundary(bytes);
             let end = part.start + whole;
             // Where a line ends, the lines behind it are checked with it; where one goes on, it may be one of many small pieces.
-            let text = if self.input.len() >= LARGE || part.end < self.input.len() {
+            let text = if is_long || self.input.len() >= LARGE || part.end < self.input.len() {
                 self.checked.get(self.input, part.start, end)
             } else {
                 self.checked.known(part.start, end)
