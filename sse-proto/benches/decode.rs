@@ -4,6 +4,8 @@
 //! cargo bench -p sse-proto --bench decode [-- [corpus|ours]... [--rounds N]]
 //! ```
 //!
+//! `-- corpus --once CHUNK` measures nothing: every decoder runs once, for `tests/run instructions`.
+//!
 //! Every round runs every decoder once on every corpus and chunk size; the figures are medians over the rounds, ratios the medians of
 //! what each round gave: the speed of the machine may change from one to the next. `undisturbed` compares what each reached in the
 //! best tenth of its rounds. A decoder that takes too long for a whole corpus gets the first part of it (marked `~`): that flatters one
@@ -25,6 +27,11 @@ use corpora::{Corpus, corpora};
 
 fn main() {
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let [name, once, chunk] = &words[..]
+        && once == "--once"
+    {
+        return run_once(name, chunk.parse().expect("--once takes a number"));
+    }
     let rounds = match words.iter().position(|word| word == "--rounds") {
         Some(at) => {
             let rounds = words.get(at + 1).and_then(|word| word.parse().ok()).expect("--rounds takes a number");
@@ -47,6 +54,14 @@ fn main() {
             println!("{verdict}");
         }
     }
+}
+
+fn run_once(name: &str, chunk: usize) {
+    let corpus = corpora().into_iter().find(|corpus| corpus.name == name).expect("--once follows the name of a corpus");
+    for decoder in &DECODERS {
+        black_box((decoder.run)(black_box(corpus.bytes), chunk));
+    }
+    println!("{}", corpus.events);
 }
 
 fn measure(corpus: &Corpus, rounds: usize, only_ours: bool, verdicts: &mut Vec<String>) {

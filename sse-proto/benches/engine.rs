@@ -4,6 +4,8 @@
 //! cargo bench -p sse-proto --bench engine [-- --rounds N]
 //! ```
 //!
+//! `-- --once` measures nothing: what `tests/run instructions` counts is done once.
+//!
 //! Every round does everything once, with a log that is full; the figures are medians over the rounds, of time on the processor. A
 //! plain pass reads and writes one word of each row, in the order in which the engine comes by them; no engine can do less. A plain
 //! chase does so in an order that each row tells of the next, as lists do. Whoever is anyone of a crowd is drawn from it in one order
@@ -34,8 +36,9 @@ fn main() {
     let rounds = match words[..] {
         [] => 21,
         ["--rounds", rounds] => rounds.parse().expect("--rounds takes a number"),
+        ["--once"] => return once(),
         [GROWN, each, ref topics @ ..] => return println!("{}", grown_by(each.parse().unwrap(), topics)),
-        _ => panic!("only --rounds N is known"),
+        _ => panic!("only --rounds N and --once are known"),
     };
     memory();
     time(rounds);
@@ -134,9 +137,7 @@ fn time(rounds: usize) {
     let mut passes = Passes::new();
     let (mut engine, keys) = crowd(1, &[NEWS]);
     let mut now = engine_now(&mut engine);
-    for _ in 0..LOG_ENTRIES {
-        engine.publish(now, Target::Clients(&[]), &Event::data("a short event")).unwrap();
-    }
+    fill_log(&mut engine, now);
     for _ in 0..rounds {
         let mut sample = |figure: usize, time: Duration| figures[figure].samples.push(time.as_nanos() as f64 / CROWD as f64);
         sample(IN_ORDER, passes.connections());
@@ -150,15 +151,10 @@ fn time(rounds: usize) {
         drive(&mut engine, now);
         now = now.plus(Config::DEFAULT.heartbeat.unwrap());
         engine.handle_timeout(now);
-        sample(HEARTBEAT, timed(|| while engine.poll_output().is_some() {}));
+        sample(HEARTBEAT, timed(|| take_heartbeats(&mut engine)));
         drive_each(&mut engine, now, another_order().map(|at| keys[at]));
         let drawn: Vec<ClientKey> = passes.order.iter().map(|&slot| keys[slot as usize]).collect();
-        let one = timed(|| {
-            for &key in &drawn {
-                engine.publish(now, Target::Client(key), &event).unwrap();
-            }
-        });
-        sample(TO_ONE, one);
+        sample(TO_ONE, timed(|| publish_to_each(&mut engine, now, &drawn, &event)));
         sample(DELIVERY_TO_ONE, timed(|| drive(&mut engine, now)));
         // In order again.
         engine.publish(now, Target::All, &event).unwrap();
@@ -185,6 +181,15 @@ fn time(rounds: usize) {
 /// A whole crowd has left, in this order, and is forgotten: all but one of them, and the last, with which the memory goes back to the
 /// allocator, and to the system if that likes.
 fn expiry(order: impl Iterator<Item = usize>) -> (Duration, Duration) {
+    let mut engine = deserted(order);
+    let all_but_one = timed(|| expire_all_but_one(&mut engine));
+    let last = timed(|| assert!(engine.poll_output().is_some()));
+    assert!(engine.poll_output().is_none());
+    (all_but_one, last)
+}
+
+/// An engine a whole crowd has left, in this order, when their time is over.
+fn deserted(order: impl Iterator<Item = usize>) -> Engine<Heap> {
     let (mut engine, keys) = crowd(1, &[]);
     let then = engine_now(&mut engine);
     for at in order {
@@ -192,10 +197,46 @@ fn expiry(order: impl Iterator<Item = usize>) -> (Duration, Duration) {
         engine.handle_disconnect(then, conn).unwrap();
     }
     engine.handle_timeout(then.plus(Duration::from_secs(7200)));
-    let all_but_one = timed(|| (1..CROWD).for_each(|_| assert!(engine.poll_output().is_some())));
-    let last = timed(|| assert!(engine.poll_output().is_some()));
-    assert!(engine.poll_output().is_none());
-    (all_but_one, last)
+    engine
+}
+
+fn fill_log(engine: &mut Engine<Heap>, now: Instant) {
+    for _ in 0..LOG_ENTRIES {
+        engine.publish(now, Target::Clients(&[]), &Event::data("a short event")).unwrap();
+    }
+}
+
+fn once() {
+    let (mut engine, keys) = crowd(1, &[NEWS]);
+    let now = engine_now(&mut engine);
+    fill_log(&mut engine, now);
+    publish_to_each(&mut engine, now, &keys, &Event::data("a short event"));
+    drive(&mut engine, now);
+    engine.handle_timeout(now.plus(Config::DEFAULT.heartbeat.unwrap()));
+    take_heartbeats(&mut engine);
+    expire_all_but_one(&mut deserted(0..CROWD));
+    println!("{CROWD}");
+}
+
+// What is counted is found by its name.
+
+#[inline(never)]
+fn take_heartbeats(engine: &mut Engine<Heap>) {
+    while engine.poll_output().is_some() {}
+}
+
+#[inline(never)]
+fn publish_to_each(engine: &mut Engine<Heap>, now: Instant, keys: &[ClientKey], event: &Event<'_>) {
+    for &key in keys {
+        engine.publish(now, Target::Client(key), event).unwrap();
+    }
+}
+
+#[inline(never)]
+fn expire_all_but_one(engine: &mut Engine<Heap>) {
+    for _ in 1..CROWD {
+        assert!(engine.poll_output().is_some());
+    }
 }
 
 /// Another crowd comes where one was: who was there before goes from the index with it.
