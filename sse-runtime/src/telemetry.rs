@@ -7,8 +7,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::error::BadValue;
@@ -30,8 +30,8 @@ pub enum LogFormat {
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// Checks `filter`: directives parted by commas, each a level (`off`, `error`, `warn`, `info`, `debug`, `trace`),
-    /// `target=level`, or a span directive in brackets.
+    /// Checks `filter`: directives parted by commas, each a level (`off`, `error`, `warn`, `info`, `debug`, `trace`) or
+    /// `target=level`.
     ///
     /// A bare word that is no level is refused, though `tracing` would take it for a target and silence everything else.
     ///
@@ -40,17 +40,15 @@ impl LogFilter {
     /// [`BadValue`] with the first directive that does not parse.
     pub fn new(filter: &str) -> Result<Self, BadValue> {
         let directives: Vec<&str> = filter.split(',').map(str::trim).collect();
-        let useless = |directive: &&&str| {
-            let bare = !directive.contains(['=', '[']);
-            directive.is_empty() || (bare && directive.parse::<LevelFilter>().is_err())
+        // An empty word would be a level, and an empty target any.
+        let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+        let parses = |directive: &&str| match directive.split_once('=') {
+            Some((target, level)) => !target.is_empty() && !target.contains('[') && is_level(level),
+            None => is_level(directive),
         };
-        if let Some(directive) = directives.iter().find(useless) {
-            return Err(bad_filter(directive));
-        }
-        let filter = directives.join(",");
-        match EnvFilter::builder().parse(&filter) {
-            Ok(_) => Ok(Self(filter)),
-            Err(_) => Err(bad_filter(&filter)),
+        match directives.iter().find(|directive| !parses(directive)) {
+            Some(directive) => Err(bad_filter(directive)),
+            None => Ok(Self(directives.join(","))),
         }
     }
 
@@ -86,11 +84,11 @@ impl TryFrom<String> for LogFilter {
 ///
 /// [`BadValue`] when the process has a subscriber already.
 pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), BadValue> {
-    let filter = EnvFilter::builder().parse(filter.as_str()).map_err(|_| bad_filter(filter.as_str()))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let filter: Targets = filter.as_str().parse().map_err(|_| bad_filter(filter.as_str()))?;
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr);
     let installed = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().with(filter).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().with(filter).try_init(),
     };
     installed.map_err(|_| BadValue::new("logging is set up already; call telemetry::init once a process"))
 }
@@ -177,11 +175,12 @@ mod tests {
 
     #[test]
     fn filters_that_would_silence_everything_are_refused() {
-        for good in ["info", "WARN", "off", "warn,sse_runtime=debug", "[request]=trace"] {
+        for good in ["info", "WARN", "off", "warn,sse_runtime=debug"] {
             assert_eq!(LogFilter::new(good).unwrap().as_str(), good);
         }
         assert_eq!(LogFilter::new("info, axum=warn").unwrap().as_str(), "info,axum=warn");
-        for bad in ["", "verbose", "info,", "sse_runtime", "sse_runtime=loud", "info,noisy"] {
+        let bad = ["", "verbose", "info,", "sse_runtime", "sse_runtime=loud", "info,noisy", "[request]=trace", "=info", "a="];
+        for bad in bad {
             let error = LogFilter::new(bad).unwrap_err().to_string();
             assert!(error.contains("is not a log filter") && !error.contains('\n'), "{error}");
         }
