@@ -85,10 +85,11 @@ impl TryFrom<String> for LogFilter {
 /// [`BadValue`] when the process has a subscriber already.
 pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), BadValue> {
     let filter: Targets = filter.as_str().parse().map_err(|_| bad_filter(filter.as_str()))?;
-    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr);
+    let (registry, lines) =
+        (tracing_subscriber::registry().with(filter), tracing_subscriber::fmt::layer().with_writer(io::stderr));
     let installed = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().with(filter).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().with(filter).try_init(),
+        LogFormat::Text => registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
     installed.map_err(|_| BadValue::new("logging is set up already; call telemetry::init once a process"))
 }
