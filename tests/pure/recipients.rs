@@ -1,7 +1,12 @@
 //! Who an event is for, where the log alone does not tell: lists in front of frames, frames that share a number, slots.
 
+use std::collections::BTreeMap;
+
 use sse_proto::wire::Event;
-use sse_proto::{ClientId, Config, Greeting, Limits, PublishError, Registered, Registration, Resume, Target};
+use sse_proto::{
+    ClientId, Config, ConnId, Engine, Epoch, Greeting, Heap, Instant, Limits, Outcome, Output, PublishError, Registered,
+    Registration, Resume, Target,
+};
 use sse_tests::harness::Harness;
 
 fn hub() -> Harness {
@@ -54,6 +59,50 @@ fn of_frames_that_share_a_number_each_gets_its_own_however_little_it_takes() {
             assert_eq!(hub.read(one.conn), expected);
         }
     }
+}
+
+/// One look at the log passes 512 frames, but does not end between those that share a number: where it would, a cursor cannot stand.
+#[test]
+fn of_frames_that_share_a_number_each_gets_its_own_however_many_there_are() {
+    const MANY: usize = 1_100;
+    let now = Instant::from_millis(1_000);
+    for is_behind in [false, true] {
+        let mut engine = Engine::<Heap>::new(small(1 << 20), Epoch(7), [7, 7]).unwrap();
+        let register = |n| engine.register(now, &Registration::new(ClientId::new(&format!("bob_{n}")).unwrap())).unwrap();
+        let crowd = (0..MANY).map(register).collect::<Vec<_>>();
+        sent(&mut engine, now);
+        if is_behind {
+            engine.publish(now, Target::All, &Event::data("before")).unwrap();
+        }
+        engine.complete_at(now, 0, Some(crowd[0].client), "", "bob", "k", Outcome::Completed(None)).unwrap();
+        engine.publish(now, Target::All, &Event::data("next")).unwrap();
+        let sent = sent(&mut engine, now);
+        for (n, one) in crowd.iter().enumerate() {
+            let told = &sent[&one.conn];
+            assert!(told.contains(&format!("\"client\":\"bob_{n}\"")) && told.contains("data:next"), "{n}: {told}");
+            assert_eq!(told.matches("event:completed").count(), 1, "{n}: {told}");
+            assert!(engine.is_caught_up(one.conn));
+        }
+    }
+}
+
+/// What each connection is sent, all of which it takes.
+fn sent(engine: &mut Engine<Heap>, now: Instant) -> BTreeMap<ConnId, String> {
+    let mut sent = BTreeMap::<ConnId, String>::new();
+    while let Some(output) = engine.poll_output() {
+        let Output::Write(conn) = output else { panic!("{output:?}") };
+        loop {
+            let mut slices = [&b""[..]; 4];
+            let filled = engine.transmit(conn, &mut slices).unwrap();
+            let bytes = slices[..filled].concat();
+            if bytes.is_empty() {
+                break;
+            }
+            sent.entry(conn).or_default().push_str(std::str::from_utf8(&bytes).unwrap());
+            engine.handle_written(now, conn, bytes.len()).unwrap();
+        }
+    }
+    sent
 }
 
 /// The log has room for six of seven frames under one number: the seventh follows them, whether or not its room is needed.

@@ -244,38 +244,44 @@ pub(super) fn is_found(connection: &Connection, entry: &Entry) -> bool {
 }
 
 /// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at
-/// [`WALK`] entries at most.
+/// [`WALK`] entries at most, and those that share a number with the last of them: no cursor stands between them.
 pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, mut cursor: u64) -> (Walk, u64) {
     let Connection { until, found, .. } = *directory.connections.at(slot);
     if found {
         return (Walk::Found, cursor);
     }
     let first = log.locate(cursor);
-    for index in first..first + WALK {
-        let entry = log.entry(index).filter(|entry| entry.sequence <= until);
-        let Some(entry) = entry else {
+    let mut index = first;
+    loop {
+        let Some(entry) = log.entry(index).filter(|entry| entry.sequence <= until) else {
             return (Walk::CaughtUp, cursor.max(until + 1));
         };
+        if index >= first + WALK && entry.sequence >= cursor {
+            return (Walk::Unfinished, cursor);
+        }
         if is_for(directory, log, entry, slot) {
             return (Walk::Found, entry.sequence);
         }
         cursor = entry.sequence + 1;
+        index += 1;
     }
-    (Walk::Unfinished, cursor)
 }
 
 /// Fills `slices` with what follows at the cursor, which stands at a frame for the connection. Frames that stand side by side
-/// share a slice. Looks at [`WALK`] entries at most. Returns the number of slices filled.
+/// share a slice. Looks at [`WALK`] entries at most, and those before it that share its number. Returns the number of slices filled.
 pub(super) fn collect<'a, S: Storage>(directory: &Directory<S>, log: &'a Log<S>, slot: u32, slices: &mut [&'a [u8]]) -> usize {
     let connection = directory.connections.at(slot);
     let offset = directory.streams.at(slot).offset as usize;
     let mut run: Option<(Entry, usize, Entry)> = None;
     let mut filled = 0;
     let first = log.locate(connection.cursor);
-    for index in first..first + WALK {
+    for index in first.. {
         let Some(entry) = log.entry(index).filter(|entry| entry.sequence <= connection.until) else {
             break;
         };
+        if index >= first + WALK && run.is_some() {
+            break;
+        }
         if !is_found(connection, entry) && !is_for(directory, log, entry, slot) {
             continue;
         }

@@ -291,7 +291,8 @@ impl<S: Storage> Engine<S> {
     /// own, which comes alone; the others are runs of the log.
     ///
     /// Returns 0 when there is nothing now; [`poll_output`](Self::poll_output) will tell when there is. Nothing moves until
-    /// [`handle_written`](Self::handle_written). Looks at 1,024 frames of the log at most.
+    /// [`handle_written`](Self::handle_written). Looks at 1,024 frames of the log at most, but does not end between frames that share a
+    /// number.
     ///
     /// # Errors
     ///
@@ -323,7 +324,7 @@ impl<S: Storage> Engine<S> {
     /// may evict what was given, and then the connection ends. A driver that writes later copies the bytes first, and to the engine they
     /// are written then.
     ///
-    /// Returns how many frames are whole now, notices included. Looks at as many frames as `transmit` gave.
+    /// Returns how many frames are whole now, notices included. Looks at no more frames than `transmit` did.
     ///
     /// # Errors
     ///

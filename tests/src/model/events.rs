@@ -271,7 +271,8 @@ impl Model {
             if frame.sequence > connection.until {
                 break;
             }
-            if looked == WALK {
+            // Not between frames that share a number: no position lies there.
+            if looked >= WALK && frame.sequence > at {
                 return (None, false, at);
             }
             if connection.queue.get(&index) == Some(&true) {
@@ -280,7 +281,6 @@ impl Model {
             looked += 1;
             at = frame.sequence;
         }
-        // A look that stopped at the last frame does not know yet that it was the last.
-        (None, looked < WALK, at)
+        (None, true, at)
     }
 }

@@ -67,15 +67,17 @@ impl Model {
             }
         }
         let connection = &self.connections[&conn];
-        // One look at the log passes so many frames, whoever they are for.
+        // One look at the log passes so many frames, whoever they are for; it does not end before the first that is for this one.
         let first = self.history[self.kept_from..].iter().position(|frame| frame.sequence >= connection.position);
         let end = self.kept_from + first.unwrap_or(0) + WALK;
         let mut frames: Vec<_> = connection
             .queue
-            .range(..end)
+            .iter()
             .filter(|&(&index, &live)| live && self.history[index].sequence <= connection.until)
             .filter(|&(&index, _)| self.history[index].sequence >= connection.position)
-            .map(|(&index, _)| self.history[index].bytes.clone())
+            .enumerate()
+            .take_while(|&(nth, (&index, _))| nth == 0 || index < end)
+            .map(|(_, (&index, _))| self.history[index].bytes.clone())
             .collect();
         frames[0].drain(..connection.offset);
         Ok(Next::Frames(frames))
