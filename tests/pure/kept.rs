@@ -72,6 +72,17 @@ fn a_client_ages_on() {
     assert_eq!(expired, expected.map(|(id, minute)| (id.to_owned(), minute)));
 }
 
+/// A clock that stepped back makes nobody older: who was connected has been away since the hub knows, not since before.
+#[test]
+fn who_was_connected_is_away_since_the_latest_time_that_was_told() {
+    let mut lost = engine(Limits::default());
+    lost.register(at_minute(1), &wish("here_1")).unwrap();
+    let mut found = engine(Limits::default());
+    found.handle_timeout(at_minute(5));
+    found.restore_client(at_minute(2), &lost.kept_client("", "here_1").unwrap()).unwrap();
+    assert_eq!(found.kept_client("", "here_1").unwrap().since, Some(at_minute(5)));
+}
+
 /// Of two that are restored in another order than they left in, the earlier counts from when the later does.
 #[test]
 fn who_is_restored_after_another_is_no_older() {

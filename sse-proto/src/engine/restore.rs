@@ -219,7 +219,7 @@ impl<S: Storage> Engine<S> {
         self.directory.profiles.at_mut(slot).registered = kept.registered;
         // It may have been kept under another configuration. Of one that passes, the time since it left counts only once it stays.
         if !kept.passing || self.config.age == Age::SinceRegistered {
-            self.deadlines.arm_dormant_since(slot, kept.since.unwrap_or(now));
+            self.deadlines.arm_dormant_since(slot, kept.since.unwrap_or(self.deadlines.now()));
         }
         Ok(self.directory.client_key(slot))
     }
