@@ -385,20 +385,20 @@ pub fn config([a, b, c, d, e, f, g, h]: [u8; 8]) -> Config {
     }
 }
 
-/// Runs of up to `steps` steps, for proptest.
+/// Runs of up to `steps` steps, for proptest. Every other one does tasks instead of events.
 pub fn runs(steps: usize) -> impl Strategy<Value = (Config, Vec<Op>)> {
     let ops = proptest::collection::vec(any::<[u8; 8]>(), 1..=steps);
     let configs = any::<[u8; 8]>().prop_map(config);
-    (configs, any::<bool>(), ops).prop_map(|(config, rather_tasks, ops)| {
-        let decode = |mut bytes: [u8; 8]| {
-            // In every other run, tasks instead of events.
-            if rather_tasks && (140..=189).contains(&bytes[0]) {
-                bytes[0] = 218 + (bytes[0] - 140) % 33;
-            }
-            Op::decode(bytes)
-        };
-        (config, ops.into_iter().map(decode).collect())
-    })
+    (configs, any::<bool>(), ops)
+        .prop_map(|(config, rather_tasks, ops)| (config, ops.into_iter().map(|bytes| op(bytes, rather_tasks)).collect()))
+}
+
+/// The step that eight bytes stand for in a run that does tasks instead of events, or in another.
+pub fn op(mut bytes: [u8; 8], rather_tasks: bool) -> Op {
+    if rather_tasks && (140..=189).contains(&bytes[0]) {
+        bytes[0] = 218 + (bytes[0] - 140) % 33;
+    }
+    Op::decode(bytes)
 }
 
 /// The run that a fuzzer's input stands for.
