@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use sse_proto::wire::{Encode, Event, IdField, Lines};
 use sse_proto::{
-    Audience, ClientId, ClientKey, CloseReason, Config, Engine, Epoch, Full, Greeting, Heap, IdError, IdForm, Instant,
+    Audience, ClientId, ClientKey, CloseReason, Config, ConnId, Engine, Epoch, Full, Greeting, Heap, IdError, IdForm, Instant,
     KeptFrame, Limits, ListenError, MAX_EVENT_ID, Outcome, Output, PublishError, RegisterError, Registration, Resume, Target,
     TaskError,
 };
@@ -228,6 +228,33 @@ fn names_are_looked_at_again_only_where_a_frame_made_room_for_them() {
     let taken = processor_time() - start;
     assert_eq!(engine.usage().log_entries, limits.topics - 128, "the frames that had to go for the names");
     assert!(taken.as_secs() < 2, "{taken:?}");
+}
+
+/// Each of a crowd of one user name is told of the end of a task in a frame of its own, and all have one number: nobody looks through those
+/// of the others.
+#[test]
+fn a_crowd_of_one_user_name_finds_its_frames_at_once() {
+    let now = Instant::from_millis(1);
+    let mut engine = Engine::<Heap>::new(Config { retry: None, ..Config::DEFAULT }, Epoch(1), [7, 7]).unwrap();
+    let crowd: Vec<ConnId> = (0..20_000)
+        .map(|n| engine.register(now, &Registration::new(ClientId::new(&format!("bob_{n}")).unwrap())).unwrap().conn)
+        .collect();
+    let frames_told = |engine: &mut Engine<Heap>| {
+        let mut told = 0;
+        while let Some(Output::Write(conn)) = engine.poll_output() {
+            let mut slices = [&b""[..]; 4];
+            let filled = engine.transmit(conn, &mut slices).unwrap();
+            let len = slices[..filled].concat().len();
+            told += engine.handle_written(now, conn, len).unwrap();
+        }
+        told
+    };
+    frames_told(&mut engine);
+    let start = processor_time();
+    engine.complete_at(now, 0, None, "", "bob", "k", Outcome::Completed(None)).unwrap();
+    assert_eq!(frames_told(&mut engine), crowd.len());
+    let taken = processor_time() - start;
+    assert!(crowd.iter().all(|conn| engine.is_caught_up(*conn)) && taken.as_secs() < 2, "{taken:?}");
 }
 
 fn processor_time() -> Duration {

@@ -50,8 +50,8 @@ pub(super) struct Stream {
     pub(super) id: u64,
     /// In the notice that is being sent, or else in the frame at the cursor.
     pub(super) offset: u32,
-    /// Of the notice that is being sent.
-    pub(super) notice_len: u32,
+    /// The length of the notice that is being sent, or else the number of the entry that told its client last of the end of a task.
+    pub(super) notice_len_or_entry: u32,
     pub(super) notice: Option<Sending>,
     pub(super) has_id: bool,
     pub(super) due: Due,
@@ -197,7 +197,7 @@ impl Stream {
             told: 0,
             id: 0,
             offset: 0,
-            notice_len: 0,
+            notice_len_or_entry: 0,
             notice: None,
             has_id: false,
             due: Due::NOTHING,
@@ -243,6 +243,18 @@ pub(super) fn is_found(connection: &Connection, entry: &Entry) -> bool {
     connection.found && entry.sequence == connection.cursor && !matches!(entry.scope, Scope::Client(_))
 }
 
+/// Index of the first entry to look at for a connection whose cursor is at `cursor`: of many under one number, that for its client. Where
+/// code is to be small there is none of this: the others are looked through.
+pub(super) fn first_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, cursor: u64) -> usize {
+    if cfg!(feature = "std") {
+        let told = log.index_of(directory.streams.at(slot).notice_len_or_entry);
+        if log.entry(told).is_some_and(|entry| entry.sequence == cursor && is_for(directory, log, entry, slot)) {
+            return told;
+        }
+    }
+    log.locate(cursor)
+}
+
 /// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at
 /// [`WALK`] entries at most, and those that share a number with the last of them: no cursor stands between them.
 pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, mut cursor: u64) -> (Walk, u64) {
@@ -250,7 +262,7 @@ pub(super) fn walk<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32
     if found {
         return (Walk::Found, cursor);
     }
-    let first = log.locate(cursor);
+    let first = first_for(directory, log, slot, cursor);
     let mut index = first;
     loop {
         let Some(entry) = log.entry(index).filter(|entry| entry.sequence <= until) else {
@@ -275,7 +287,7 @@ pub(super) fn collect<'a, S: Storage>(directory: &Directory<S>, log: &'a Log<S>,
     let mut run: Option<(Entry, usize, Entry)> = None;
     let mut filled = 0;
     let first = log.locate(connection.cursor);
-    for index in first.. {
+    for index in first_for(directory, log, slot, connection.cursor).. {
         let Some(entry) = log.entry(index).filter(|entry| entry.sequence <= connection.until) else {
             break;
         };

@@ -483,7 +483,7 @@ impl<S: Storage> Engine<S> {
         let &Connection { mut cursor, until, .. } = self.directory.connections.at(slot);
         let &Stream { client, offset, .. } = self.directory.streams.at(slot);
         let mut offset = offset as usize;
-        let mut index = self.log.locate(cursor);
+        let mut index = delivery::first_for(&self.directory, &self.log, slot, cursor);
         while written > 0 {
             let Some(&entry) = self.log.entry(index).filter(|entry| entry.sequence <= until) else {
                 break;

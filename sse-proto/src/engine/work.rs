@@ -180,5 +180,20 @@ impl<S: Storage> Engine<S> {
         let room = self.config.limits.frame_bytes as usize;
         self.append(sequence, scope, &[], &notice, room, state.has_ended());
         self.mark(scope, &[], sequence);
+        if cfg!(feature = "std") {
+            self.note_last_entry(slot);
+        }
+    }
+
+    /// The last entry is for this client, and others share its number: its connections need not look for it.
+    fn note_last_entry(&mut self, client: u32) {
+        let entry = self.log.next_number().wrapping_sub(1);
+        let mut connections = self.directory.connections_of(client);
+        while let Some(conn) = connections.next(&self.directory) {
+            let stream = self.directory.streams.at_mut(conn);
+            if stream.notice.is_none() {
+                stream.notice_len_or_entry = entry;
+            }
+        }
     }
 }
