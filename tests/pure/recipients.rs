@@ -91,18 +91,41 @@ fn sent(engine: &mut Engine<Heap>, now: Instant) -> BTreeMap<ConnId, String> {
     let mut sent = BTreeMap::<ConnId, String>::new();
     while let Some(output) = engine.poll_output() {
         let Output::Write(conn) = output else { panic!("{output:?}") };
-        loop {
-            let mut slices = [&b""[..]; 4];
-            let filled = engine.transmit(conn, &mut slices).unwrap();
-            let bytes = slices[..filled].concat();
-            if bytes.is_empty() {
-                break;
-            }
-            sent.entry(conn).or_default().push_str(std::str::from_utf8(&bytes).unwrap());
-            engine.handle_written(now, conn, bytes.len()).unwrap();
-        }
+        sent.entry(conn).or_default().push_str(&taken(engine, now, conn));
     }
     sent
+}
+
+/// All there is for a connection, which takes it.
+fn taken(engine: &mut Engine<Heap>, now: Instant, conn: ConnId) -> String {
+    let mut taken = String::new();
+    loop {
+        let mut slices = [&b""[..]; 4];
+        let filled = engine.transmit(conn, &mut slices).unwrap();
+        let bytes = slices[..filled].concat();
+        if bytes.is_empty() {
+            return taken;
+        }
+        taken.push_str(std::str::from_utf8(&bytes).unwrap());
+        engine.handle_written(now, conn, bytes.len()).unwrap();
+    }
+}
+
+/// Nor does it matter to a notice that is being sent that the end of a task is told meanwhile.
+#[test]
+fn a_notice_is_whole_when_all_of_it_was_taken_whatever_is_told_meanwhile() {
+    let now = Instant::from_millis(1_000);
+    let mut engine = Engine::<Heap>::new(small(1 << 12), Epoch(7), [7, 7]).unwrap();
+    let conn = engine.register(now, &Registration::new(ClientId::new("bob_1").unwrap())).unwrap().conn;
+    let greeting = {
+        let mut slices = [&b""[..]; 4];
+        assert_eq!(engine.transmit(conn, &mut slices).unwrap(), 1);
+        slices[0].len()
+    };
+    engine.complete_at(now, 0, None, "", "bob", "k", Outcome::Completed(None)).unwrap();
+    assert_eq!(engine.handle_written(now, conn, greeting - 1).unwrap(), 0);
+    let rest = taken(&mut engine, now, conn);
+    assert!(rest.starts_with('\n') && rest.contains("event:completed"), "{rest:?}");
 }
 
 /// The log has room for six of seven frames under one number: the seventh follows them, whether or not its room is needed.

@@ -50,8 +50,8 @@ pub(super) struct Stream {
     pub(super) id: u64,
     /// In the notice that is being sent, or else in the frame at the cursor.
     pub(super) offset: u32,
-    /// The length of the notice that is being sent, or else the number of the entry that told its client last of the end of a task.
-    pub(super) notice_len_or_entry: u32,
+    /// The length of the notice that is being sent, or else which of the frames that told of the end of a task was for its client.
+    pub(super) notice_len_or_rank: u32,
     pub(super) notice: Option<Sending>,
     pub(super) has_id: bool,
     pub(super) due: Due,
@@ -197,7 +197,7 @@ impl Stream {
             told: 0,
             id: 0,
             offset: 0,
-            notice_len_or_entry: 0,
+            notice_len_or_rank: 0,
             notice: None,
             has_id: false,
             due: Due::NOTHING,
@@ -243,16 +243,17 @@ pub(super) fn is_found(connection: &Connection, entry: &Entry) -> bool {
     connection.found && entry.sequence == connection.cursor && !matches!(entry.scope, Scope::Client(_))
 }
 
-/// Index of the first entry to look at for a connection whose cursor is at `cursor`: of many under one number, that for its client. Where
-/// code is to be small there is none of this: the others are looked through.
+/// Index of the first entry to look at for a connection whose cursor is at `cursor`: of many under one number, that for its client, if it is
+/// where the last one was. Where code is to be small there is none of this: the others are looked through.
 pub(super) fn first_for<S: Storage>(directory: &Directory<S>, log: &Log<S>, slot: u32, cursor: u64) -> usize {
+    let first = log.locate(cursor);
     if cfg!(feature = "std") {
-        let told = log.index_of(directory.streams.at(slot).notice_len_or_entry);
+        let told = first + directory.streams.at(slot).notice_len_or_rank as usize;
         if log.entry(told).is_some_and(|entry| entry.sequence == cursor && is_for(directory, log, entry, slot)) {
             return told;
         }
     }
-    log.locate(cursor)
+    first
 }
 
 /// Looks from `cursor` on for the next frame that is for the connection: what was found, and where the cursor belongs. Looks at

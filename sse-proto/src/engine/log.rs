@@ -248,20 +248,10 @@ impl<S: Storage> Log<S> {
         self.entries.at(index)
     }
 
-    /// Where the entry is that was the `number`th ever, counted from 0 and round again.
-    pub(super) fn index_of(&self, number: u32) -> usize {
-        number.wrapping_sub(self.evicted_entries) as usize
-    }
-
-    /// Which entry the next one will be.
-    pub(super) fn next_number(&self) -> u32 {
-        self.evicted_entries.wrapping_add(self.entries.len() as u32)
-    }
-
     /// The sequence number of the latest frame that the application gave the id `id`. O(1).
     pub(super) fn sequence_of(&self, id: &str) -> Option<u64> {
         let number = self.numbered(id.as_bytes())?;
-        self.entry(self.index_of(number)).map(|entry| entry.sequence)
+        self.entries.at(number.wrapping_sub(self.evicted_entries) as usize).map(|entry| entry.sequence)
     }
 
     /// The bytes of frames `first` to `last` that stand side by side.
@@ -307,7 +297,7 @@ impl<S: Storage> Log<S> {
         if let Some(earlier) = self.numbered(id) {
             self.own_ids.remove(hash, earlier);
         }
-        self.own_ids.insert(hash, self.next_number());
+        self.own_ids.insert(hash, self.evicted_entries.wrapping_add(self.entries.len() as u32));
     }
 
     /// The id of a frame that was the oldest entry is not found any more. Its bytes are still there: nothing was written since.
@@ -321,7 +311,7 @@ impl<S: Storage> Log<S> {
     /// The number of the latest entry with the application's id `id`.
     fn numbered(&self, id: &[u8]) -> Option<u32> {
         self.own_ids.find(own_id_hash(id), |number| {
-            let entry = self.entry(self.index_of(number));
+            let entry = self.entries.at(number.wrapping_sub(self.evicted_entries) as usize);
             entry.and_then(|entry| self.own_id(entry)) == Some(id)
         })
     }

@@ -40,7 +40,7 @@ impl<S: Storage> Engine<S> {
         }
         let len = self.make_notice(slot);
         match len {
-            Some(len) => self.directory.streams.at_mut(slot).notice_len_or_entry = len as u32,
+            Some(len) => self.directory.streams.at_mut(slot).notice_len_or_rank = len as u32,
             None => self.enter(slot, Phase::Closing(CloseReason::Unregistered)),
         }
         len
@@ -142,7 +142,7 @@ impl<S: Storage> Engine<S> {
     pub(super) fn notice_written(&mut self, slot: u32, written: usize) -> usize {
         let stream = self.directory.streams.at_mut(slot);
         let offset = (stream.offset as usize).saturating_add(written);
-        if offset < stream.notice_len_or_entry as usize {
+        if offset < stream.notice_len_or_rank as usize {
             stream.offset = offset as u32;
             return 0;
         }

@@ -110,12 +110,17 @@ impl<S: Storage> Engine<S> {
         let label = self.directory.find_label(LabelKind::UserName, user_name);
         let group = self.directory.find_label(LabelKind::Group, group);
         let mut under = label.map(|label| self.directory.under(label));
+        let mut rank = 0;
         while let Some(slot) = under.as_mut().and_then(|under| under.next(&self.directory)) {
             let is_issued = self.directory.clients.at(slot).standing == Standing::Issued;
             if !is_issued && Some(self.directory.profiles.at(slot).group) == group {
                 // A user name is no secret: what came of the task is for who submitted it.
                 let detail = detail.filter(|_| owner.is_some_and(|owner| owner.slot == slot));
                 self.tell(sequence, slot, task, state, detail);
+                if cfg!(feature = "std") {
+                    self.note_rank(slot, rank);
+                    rank += 1;
+                }
             }
         }
         self.log.observe(sequence);
@@ -180,19 +185,15 @@ impl<S: Storage> Engine<S> {
         let room = self.config.limits.frame_bytes as usize;
         self.append(sequence, scope, &[], &notice, room, state.has_ended());
         self.mark(scope, &[], sequence);
-        if cfg!(feature = "std") {
-            self.note_last_entry(slot);
-        }
     }
 
-    /// The last entry is for this client, and others share its number: its connections need not look for it.
-    fn note_last_entry(&mut self, client: u32) {
-        let entry = self.log.next_number().wrapping_sub(1);
+    /// Of the frames under one number, this one is for the client: its connections need not look through the others.
+    fn note_rank(&mut self, client: u32, rank: u32) {
         let mut connections = self.directory.connections_of(client);
         while let Some(conn) = connections.next(&self.directory) {
             let stream = self.directory.streams.at_mut(conn);
             if stream.notice.is_none() {
-                stream.notice_len_or_entry = entry;
+                stream.notice_len_or_rank = rank;
             }
         }
     }
